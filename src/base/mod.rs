@@ -1,0 +1,20 @@
+//! Values that every room speaks. No I/O, no clock, no randomness of its own.
+//!
+//! Each file is one noun. A number says what it counts: [`Ttl`] is not [`Hops`],
+//! a [`PieceIndex`] can come only from the [`Geometry`] that knows its bounds,
+//! and [`Time`] is a plain value that somebody else read off a clock.
+
+pub mod contact;
+pub mod content;
+pub mod escape;
+pub mod guid;
+pub mod hop;
+pub mod piece;
+pub mod time;
+
+pub use contact::{Contact, ServentId};
+pub use content::{ContentId, FileInfo, FileName};
+pub use guid::Guid;
+pub use hop::{Hops, MAX_TTL, Ttl};
+pub use piece::{Geometry, PieceIndex, PieceMap};
+pub use time::Time;

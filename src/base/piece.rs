@@ -1,0 +1,237 @@
+//! How a file is cut into pieces, and which of them somebody has.
+
+use std::fmt;
+
+/// The smallest piece, in bytes.
+pub const MIN_PIECE: u64 = 64 * 1024;
+/// The largest piece, in bytes: what one servent holds in memory to verify it.
+pub const MAX_PIECE: u64 = 1024 * 1024;
+/// Pieces grow while a file would have more than this many.
+const MANY_PIECES: u64 = 1024;
+/// Most pieces of one file: their list is then 8 MiB.
+pub const MAX_PIECES: u64 = 1 << 18;
+/// The largest file, in bytes: 256 GiB.
+pub const MAX_FILE: u64 = MAX_PIECE * MAX_PIECES;
+
+/// The cut of a file into pieces: a function of its size alone.
+///
+/// All pieces are [`piece_len`](Self::piece_len) bytes but the last, which is what is
+/// left. A piece is a whole subtree of the BLAKE3 tree, so each is verified by its
+/// own chaining value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Geometry {
+    size: u64,
+    piece_len: u64,
+    count: u32,
+}
+
+/// The number of one piece of one file; minted only by the [`Geometry`] that has it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PieceIndex(u32);
+
+impl PieceIndex {
+    /// The bare number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for PieceIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Geometry {
+    /// The cut of a file of `size` bytes, or `None` when it is over [`MAX_FILE`].
+    #[must_use]
+    pub fn of(size: u64) -> Option<Self> {
+        let mut piece_len = MIN_PIECE;
+        while size.div_ceil(piece_len) > MANY_PIECES && piece_len < MAX_PIECE {
+            piece_len *= 2;
+        }
+        let count = size.div_ceil(piece_len);
+        if count > MAX_PIECES {
+            return None;
+        }
+        let count = u32::try_from(count).ok()?;
+        Some(Self { size, piece_len, count })
+    }
+
+    /// Bytes in the file.
+    #[must_use]
+    pub fn size(self) -> u64 {
+        self.size
+    }
+
+    /// Bytes in every piece but the last: a power of two.
+    #[must_use]
+    pub fn piece_len(self) -> u64 {
+        self.piece_len
+    }
+
+    /// Pieces in the file; 0 for an empty one.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        self.count
+    }
+
+    /// Piece number `number`, if the file has it.
+    #[must_use]
+    pub fn piece(self, number: u32) -> Option<PieceIndex> {
+        (number < self.count).then_some(PieceIndex(number))
+    }
+
+    /// The last piece, whose chaining value binds the size.
+    #[must_use]
+    pub fn last(self) -> Option<PieceIndex> {
+        self.count.checked_sub(1).map(PieceIndex)
+    }
+
+    /// All pieces in file order.
+    pub fn pieces(self) -> impl DoubleEndedIterator<Item = PieceIndex> + ExactSizeIterator {
+        (0..self.count).map(PieceIndex)
+    }
+
+    /// Where `piece` begins in the file, in bytes.
+    #[must_use]
+    pub fn offset(self, piece: PieceIndex) -> u64 {
+        u64::from(piece.0) * self.piece_len
+    }
+
+    /// How many bytes `piece` has.
+    #[must_use]
+    pub fn len(self, piece: PieceIndex) -> u64 {
+        self.piece_len.min(self.size.saturating_sub(self.offset(piece)))
+    }
+
+    /// Whether the file has no piece at all.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.count == 0
+    }
+}
+
+/// Which pieces of a file somebody has: one bit a piece.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PieceMap {
+    words: Vec<u64>,
+    len: u32,
+    held: u32,
+}
+
+impl PieceMap {
+    /// A map of `len` pieces, none of them held.
+    #[must_use]
+    pub fn new(len: u32) -> Self {
+        Self { words: vec![0; len.div_ceil(64) as usize], len, held: 0 }
+    }
+
+    /// A map of `len` pieces, all of them held.
+    #[must_use]
+    pub fn full(len: u32) -> Self {
+        let mut map = Self::new(len);
+        (0..len).for_each(|i| {
+            map.insert(PieceIndex(i));
+        });
+        map
+    }
+
+    /// Whether `piece` is held.
+    #[must_use]
+    pub fn contains(&self, piece: PieceIndex) -> bool {
+        let word = self.words.get((piece.0 / 64) as usize).copied().unwrap_or(0);
+        word >> (piece.0 % 64) & 1 == 1
+    }
+
+    /// Adds `piece`; false when it was held already or is not of this file.
+    pub fn insert(&mut self, piece: PieceIndex) -> bool {
+        if piece.0 >= self.len || self.contains(piece) {
+            return false;
+        }
+        if let Some(word) = self.words.get_mut((piece.0 / 64) as usize) {
+            *word |= 1 << (piece.0 % 64);
+            self.held += 1;
+        }
+        true
+    }
+
+    /// Takes `piece` out; false when it was not held.
+    pub fn remove(&mut self, piece: PieceIndex) -> bool {
+        if !self.contains(piece) {
+            return false;
+        }
+        if let Some(word) = self.words.get_mut((piece.0 / 64) as usize) {
+            *word &= !(1 << (piece.0 % 64));
+            self.held -= 1;
+        }
+        true
+    }
+
+    /// How many pieces are held.
+    #[must_use]
+    pub fn held(&self) -> u32 {
+        self.held
+    }
+
+    /// How many pieces the file has.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether the file has no piece.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether every piece is held.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.held == self.len
+    }
+
+    /// The pieces not held, in file order.
+    pub fn missing(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        (0..self.len).map(PieceIndex).filter(|&piece| !self.contains(piece))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_the_file_exactly_once() {
+        let sizes = [0, 1, 65_535, 65_536, 65_537, 1 << 20, (1 << 26) + 1, (1 << 30) - 1, MAX_FILE];
+        for size in sizes {
+            let cut = Geometry::of(size).unwrap();
+            assert!(cut.piece_len().is_power_of_two());
+            assert!(cut.count() <= 1024 || cut.piece_len() == MAX_PIECE);
+            let total: u64 = cut.pieces().map(|piece| cut.len(piece)).sum();
+            assert_eq!(total, size);
+            assert!(cut.pieces().all(|piece| cut.len(piece) > 0));
+        }
+    }
+
+    #[test]
+    fn a_file_over_the_limit_has_no_cut() {
+        assert!(Geometry::of(MAX_FILE).is_some());
+        assert!(Geometry::of(MAX_FILE + 1).is_none());
+        assert!(Geometry::of(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn a_map_counts_what_it_holds() {
+        let cut = Geometry::of(MIN_PIECE * 130).unwrap();
+        let mut map = PieceMap::new(cut.count());
+        let last = cut.last().unwrap();
+        assert!(map.insert(last) && !map.insert(last));
+        assert!(map.contains(last) && map.held() == 1 && map.missing().count() == 129);
+        assert!(map.remove(last) && !map.remove(last));
+        assert!(PieceMap::full(130).is_full());
+        assert!(PieceMap::new(0).is_full());
+    }
+}

@@ -1,0 +1,4 @@
+//! part2part: a serverless file-sharing servent.
+
+pub mod base;
+pub mod message;

@@ -1,0 +1,3 @@
+//! The servent's command line.
+
+fn main() {}

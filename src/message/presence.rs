@@ -1,0 +1,173 @@
+//! Coming, staying, going: the greeting, keep-alive and contacts.
+
+use std::net::SocketAddr;
+
+use bincode::{Decode, Encode};
+
+use super::Extensions;
+use crate::base::Contact;
+
+/// What a connection is for, said by its dialler; the acceptor's own is ignored.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Purpose {
+    /// A newcomer wants its first neighbour.
+    Join,
+    /// A member wants one neighbour more; an `isolated` one has none and is always taken.
+    Refill {
+        /// Whether the dialler has no neighbour at all.
+        isolated: bool,
+    },
+    /// A link that a person asked for, beside those the overlay keeps.
+    Manual,
+    /// Is this address alive and dialable? Ends after the [`Welcome`].
+    Probe,
+    /// A transfer connection.
+    Transfer {
+        /// Names the request that this dial answers, where there was one.
+        token: Option<[u8; 16]>,
+    },
+}
+
+/// The first message of both sides.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Hello {
+    /// [`super::VERSION`].
+    pub version: u16,
+    /// Bits of what the sender can do beyond version 1; none is defined yet.
+    pub features: u64,
+    /// Why the dialler dialled.
+    pub purpose: Purpose,
+    /// Where the sender listens; 0: nowhere.
+    pub listen_port: u16,
+    /// Where the sender believes it can be reached: at most
+    /// [`Contact::MAX_ADDRESSES`] claims.
+    pub addresses: Vec<SocketAddr>,
+    /// Program and version, for people: at most [`Hello::MAX_TEXT`] bytes.
+    pub agent: String,
+    /// What the user calls this servent: at most [`Hello::MAX_TEXT`] bytes, never an identity.
+    pub name: String,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+impl Hello {
+    /// Longest `agent` or `name`, in bytes: both fit on a line.
+    pub const MAX_TEXT: usize = 64;
+}
+
+/// The acceptor takes the connection.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Welcome {
+    /// Where the dialler came from, as the acceptor sees it.
+    pub your_address: SocketAddr,
+    /// The initial peer list: at most [`AgedContact::MAX_GREETING`].
+    pub contacts: Vec<AgedContact>,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+/// The acceptor has no room, or lets a neighbour go: others to turn to.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Redirect {
+    /// At most [`AgedContact::MAX_GREETING`].
+    pub contacts: Vec<AgedContact>,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+/// A contact and how long ago a byte of it was heard.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct AgedContact {
+    /// Who and where.
+    pub contact: Contact,
+    /// Seconds since the giver had a byte from it (a living link: 0), or the age that
+    /// the giver was told and the time since.
+    pub age_secs: u32,
+}
+
+impl AgedContact {
+    /// Most contacts in a [`Welcome`] or [`Redirect`].
+    pub const MAX_GREETING: usize = 16;
+    /// Most contacts in a [`Shuffle`] or its reply.
+    pub const MAX_SHUFFLE: usize = 8;
+}
+
+/// Asks for a [`Pong`]; sent after silence, and to measure the round trip.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Ping {
+    /// Comes back in the pong.
+    pub nonce: u64,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+/// Answers a [`Ping`].
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Pong {
+    /// The ping's.
+    pub nonce: u64,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+/// Why a link ends politely.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum ByeReason {
+    /// The sender leaves the mesh.
+    Leaving,
+    /// The sender has too many neighbours and lets this one go.
+    Full,
+    /// Another link to the same servent takes this one's place.
+    Replaced,
+    /// The receiver broke the protocol.
+    Misbehaved,
+    /// The receiver reads too slowly.
+    TooSlow,
+}
+
+/// The last message on a link.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Bye {
+    /// Why.
+    pub reason: ByeReason,
+    /// Whom to turn to instead, when `reason` is [`ByeReason::Full`]: at most
+    /// [`AgedContact::MAX_GREETING`].
+    pub contacts: Vec<AgedContact>,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+/// A random walk that introduces a newcomer (HyParView, 4.2): the servent where it
+/// ends dials the newcomer.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct ForwardJoin {
+    /// The newcomer.
+    pub newcomer: AgedContact,
+    /// Steps left, at most [`ForwardJoin::MAX_WALK`].
+    pub walk: u8,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+impl ForwardJoin {
+    /// Longest walk: six steps mix well in a graph of degree 8 (HyParView's ARWL).
+    pub const MAX_WALK: u8 = 6;
+}
+
+/// Some contacts, and a wish for some in return.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Shuffle {
+    /// At most [`AgedContact::MAX_SHUFFLE`].
+    pub contacts: Vec<AgedContact>,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+/// The contacts in return.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct ShuffleReply {
+    /// At most [`AgedContact::MAX_SHUFFLE`].
+    pub contacts: Vec<AgedContact>,
+    /// Extensions.
+    pub ext: Extensions,
+}
