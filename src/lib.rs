@@ -2,3 +2,5 @@
 
 pub mod base;
 pub mod message;
+pub mod servent;
+pub mod transfer;
