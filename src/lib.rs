@@ -2,5 +2,7 @@
 
 pub mod base;
 pub mod message;
+pub mod overlay;
 pub mod servent;
+pub mod sim;
 pub mod transfer;

@@ -4,6 +4,7 @@
 //! a [`PieceIndex`] can come only from the [`Geometry`] that knows its bounds,
 //! and [`Time`] is a plain value that somebody else read off a clock.
 
+pub mod bucket;
 pub mod contact;
 pub mod content;
 pub mod escape;
@@ -12,6 +13,7 @@ pub mod hop;
 pub mod piece;
 pub mod time;
 
+pub use bucket::Bucket;
 pub use contact::{Contact, ServentId};
 pub use content::{ContentId, FileInfo, FileName};
 pub use guid::Guid;

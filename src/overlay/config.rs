@@ -1,0 +1,120 @@
+//! The numbers of the overlay, each with its reason.
+
+use std::time::Duration;
+
+/// What one overlay is told at its start. [`Config::default`] is what the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Neighbours to look for. At degree 4, simulation left 4 to 5 % of servents cut
+    /// off from somebody; at 6 and 8 none. Default 8.
+    pub target_degree: usize,
+    /// Neighbours that are never exceeded, links that a person asked for apart.
+    /// Above the target, so that a newcomer's walk rarely ends at a closed door.
+    /// Default 14.
+    pub max_degree: usize,
+    /// Links that people asked for, at most. Default 64.
+    pub max_manual: usize,
+    /// Keep exactly the links asked for: no walks, no refilling. Default false.
+    pub manual: bool,
+    /// Searches of others answered and passed on, a second, over all links. A query
+    /// costs microseconds to relay, but its hits and copies cost the whole
+    /// neighbourhood. Default 300 with a burst of 600.
+    pub relayed_per_second: u64,
+    /// New searches taken from one link a second; what comes above is answered as lost.
+    /// Default 100 with a burst of 200.
+    pub taken_per_link: u64,
+    /// New searches sent over one link a second: half of what the other side takes, so
+    /// that an honest relay is never shed. Default 50 with a burst of 200.
+    pub sent_per_link: u64,
+    /// Searches remembered in one generation; two are kept. A generation turns when it
+    /// is full or [`GENERATION_AGE`] old. Default 65,536.
+    pub generation: usize,
+    /// Whether a later copy with more life is passed on. Always true but in the test
+    /// that shows what is lost without it.
+    pub improve: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            target_degree: 8,
+            max_degree: 14,
+            max_manual: 64,
+            manual: false,
+            relayed_per_second: 300,
+            taken_per_link: 100,
+            sent_per_link: 50,
+            generation: 65_536,
+            improve: true,
+        }
+    }
+}
+
+/// A search is remembered at least this long, unless its generation fills up first.
+pub const GENERATION_AGE: Duration = Duration::from_secs(600);
+/// What a burst of queries may have over the rate of a second.
+pub const QUERY_BURST: u64 = 200;
+/// Silence after which a neighbour is pinged.
+pub const PING_AFTER: Duration = Duration::from_secs(30);
+/// Silence after which a neighbour is dead: three missed pings.
+pub const DEAD_AFTER: Duration = Duration::from_secs(90);
+/// Between two shuffles on a link.
+pub const SHUFFLE_EVERY: Duration = Duration::from_secs(60);
+/// Age over which a contact is neither handed on nor listed: it may be dead.
+pub const FRESH: Duration = Duration::from_secs(45);
+/// How long a newcomer waits for its walks before it dials contacts itself.
+pub const WALKS_TAKE: Duration = Duration::from_secs(1);
+/// Between two looks for more neighbours while there are too few.
+pub const REFILL_EVERY: Duration = Duration::from_secs(5);
+/// Dials under way at once.
+pub const MAX_DIALLING: usize = 16;
+/// Dials a second that nobody typed, on average.
+pub const DIAL_RATE: u64 = 1;
+/// Dials at once that nobody typed: two full sets of neighbours.
+pub const DIAL_BURST: u64 = 16;
+/// Dials a minute to one /24 (IPv4) or /64 (IPv6) that ended in no accepted hello: a
+/// crowd that is told lies about a third party must not become its flood.
+pub const GROUP_DIALS: u64 = 4;
+/// First wait before the same contact is dialled again; doubles each time.
+pub const REDIAL_FIRST: Duration = Duration::from_secs(60);
+/// First wait while there is no neighbour at all.
+pub const REDIAL_ISOLATED: Duration = Duration::from_secs(5);
+/// Longest wait before the same contact is dialled again.
+pub const REDIAL_LONGEST: Duration = Duration::from_secs(3600);
+/// Longest wait while there is no neighbour at all.
+pub const REDIAL_ISOLATED_LONGEST: Duration = Duration::from_secs(60);
+/// Two links to one servent count as dialled at the same time within this span.
+pub const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// Neighbours let go for newcomers, a second: more would let a crowd of newcomers
+/// push all neighbours out.
+pub const LET_GO_RATE: u64 = 1;
+/// Walks passed on for one link, a second; a burst is two newcomers' worth.
+pub const WALK_RATE: u64 = 4;
+/// See [`WALK_RATE`].
+pub const WALK_BURST: u64 = 64;
+/// What a broken rule weighs; as much is forgotten each minute.
+pub const STRIKE: u64 = 20;
+/// What something weighs that is odd, and that an honest servent may do now and then.
+pub const ODD: u64 = 1;
+/// The weight over which a link closes: ten broken rules.
+pub const MAX_STRIKES: u64 = 10 * STRIKE;
+/// Shortest pause before an improvement is passed on.
+pub const PAUSE_LEAST: Duration = Duration::from_millis(2);
+/// Longest pause before an improvement is passed on.
+pub const PAUSE_MOST: Duration = Duration::from_millis(100);
+/// Longest that a ring waits for answers.
+pub const RING_MOST: Duration = Duration::from_secs(10);
+/// Hits passed back for one search over one link, and for one own search in all.
+pub const HITS_PER_LINK: u32 = 512;
+/// Bytes of hits passed back for one search over one link.
+pub const HIT_BYTES_PER_LINK: u32 = 64 * 1024;
+/// Hits taken for an own search.
+pub const HITS_OWN: u32 = 2000;
+/// Bytes of hits taken for an own search.
+pub const HIT_BYTES_OWN: u32 = 1024 * 1024;
+/// Hits of others' searches later than this are dropped.
+pub const HITS_LATE: Duration = Duration::from_secs(60);
+/// Own searches a second, and at once: more are delayed, never refused.
+pub const OWN_RATE: u64 = 2;
+/// See [`OWN_RATE`].
+pub const OWN_BURST: u64 = 8;

@@ -1,0 +1,334 @@
+//! THE ENGINE: what one servent does in the mesh, as arithmetic.
+//!
+//! An [`Overlay`] is told what happened ([`Input`]) and when, and says what to do
+//! ([`Output`]). It has no socket, no clock, no task and no randomness of its own: the
+//! daemon and the simulator drive the very same type, and the same inputs at the same
+//! times with the same seed give the same outputs.
+//!
+//! **The contract.** The driver performs every output, in order, before the next input.
+//! A lost link is an input of its own, behind the outputs in hand. When there is
+//! nothing to tell, it waits until [`Overlay::next_deadline`] and says [`Input::Wake`].
+//! Messages keep their order on each link.
+//!
+//! - `membership`: joining, staying, leaving; who is a neighbour (HyParView).
+//! - `hosts`: contacts to dial when there are too few.
+//! - `search`: the flood, its exact horizon and its certain end.
+//! - `routes`: what is remembered of each search.
+//!
+//! Matching is not done here: [`Output::Match`] asks, [`Input::Matched`] answers.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::ChaCha12Rng;
+
+use crate::base::{Contact, Guid, ServentId, Time};
+use crate::message::{AgedContact, Greeting, LinkMessage, Purpose, QueryHit};
+
+pub mod config;
+mod hosts;
+mod membership;
+mod neighbours;
+mod routes;
+mod search;
+
+pub use config::Config;
+pub use hosts::{Cached, dialable};
+pub use membership::DownReason;
+pub use neighbours::Neighbour;
+pub use search::RingEnd;
+
+/// The driver's name for one overlay link; never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct LinkId(pub u64);
+
+/// Who is at the other end of a connection, as the greeting showed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// Its proven id, and where it can be dialled.
+    pub contact: Contact,
+    /// What its user calls it.
+    pub name: String,
+    /// The address of its end of the connection.
+    pub seen: SocketAddr,
+}
+
+/// What the world tells the overlay.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Somebody dialled us and said hello; answered by [`Output::Greet`].
+    Accepted {
+        /// The connection.
+        link: LinkId,
+        /// Who.
+        peer: Peer,
+        /// What for; never [`Purpose::Transfer`].
+        purpose: Purpose,
+    },
+    /// Our dial was welcomed.
+    Dialled {
+        /// The connection.
+        link: LinkId,
+        /// Who.
+        peer: Peer,
+        /// What we dialled for.
+        purpose: Purpose,
+        /// The contacts that came with the welcome.
+        contacts: Vec<AgedContact>,
+    },
+    /// Our dial found a servent without room, which named others.
+    Redirected {
+        /// Who has no room.
+        peer: Peer,
+        /// Whom it named.
+        contacts: Vec<AgedContact>,
+    },
+    /// A dial that [`Output::Dial`] asked for came to nothing.
+    DialFailed {
+        /// Who was to be dialled.
+        id: ServentId,
+    },
+    /// Contacts kept from an earlier run.
+    Cached(Vec<Cached>),
+    /// A message from a neighbour.
+    Received {
+        /// The link that it came by.
+        link: LinkId,
+        /// The message.
+        message: LinkMessage,
+    },
+    /// A neighbour broke a rule that shows below the overlay.
+    Offence {
+        /// Its link.
+        link: LinkId,
+    },
+    /// A link is gone; all that it brought has been told.
+    LinkLost {
+        /// Which.
+        link: LinkId,
+    },
+    /// A copy of a query was thrown out of a full queue before it was sent.
+    CopyShed {
+        /// The link that it was for.
+        link: LinkId,
+        /// The search.
+        guid: Guid,
+    },
+    /// What [`Output::Match`] found; empty when nothing.
+    Matched {
+        /// The search.
+        guid: Guid,
+        /// The frames of the answer.
+        answers: Vec<Answer>,
+    },
+    /// The library had no time for [`Output::Match`].
+    MatchRefused {
+        /// The search.
+        guid: Guid,
+    },
+    /// The user searches.
+    Search {
+        /// A fresh random name.
+        guid: Guid,
+        /// The encoded query.
+        body: Bytes,
+        /// The radii to ask one after the other, rising.
+        rings: Vec<u8>,
+    },
+    /// The search has found enough: no wider ring.
+    Enough {
+        /// Which search.
+        guid: Guid,
+    },
+    /// Nobody waits for this search any more.
+    Abandon {
+        /// Which search.
+        guid: Guid,
+    },
+    /// The user wants to be in the mesh.
+    Join,
+    /// The user wants to be alone.
+    Leave,
+    /// The deadline has come.
+    Wake,
+}
+
+/// One frame of hits, ready to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// How many hits it holds.
+    pub count: u8,
+    /// The encoded [`crate::message::HitBody`].
+    pub body: Bytes,
+}
+
+/// What the overlay asks of the world, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Answer the hello of an accepted connection.
+    Greet {
+        /// The connection.
+        link: LinkId,
+        /// A welcome or a redirect.
+        greeting: Greeting,
+    },
+    /// Queue `message` for `link`.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// What to say.
+        message: LinkMessage,
+    },
+    /// Close `link` once what is queued for it is sent; it is forgotten already.
+    Close {
+        /// Which.
+        link: LinkId,
+    },
+    /// Dial `contact`; answered by `Dialled`, `Redirected` or `DialFailed`.
+    Dial {
+        /// Whom.
+        contact: Contact,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// Look up a query in the library; answered by `Matched` or `MatchRefused`.
+    Match {
+        /// The search.
+        guid: Guid,
+        /// The encoded [`crate::message::QueryBody`].
+        body: Bytes,
+    },
+    /// Something the user's side wants to know.
+    Event(Event),
+}
+
+/// What happened, for the user's side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A new neighbour.
+    NeighbourUp {
+        /// Who.
+        peer: Peer,
+    },
+    /// A neighbour less.
+    NeighbourDown {
+        /// Who.
+        peer: Peer,
+        /// Why.
+        reason: DownReason,
+    },
+    /// Hits for an own search.
+    Hit(QueryHit),
+    /// A ring of an own search is over.
+    RingEnded {
+        /// The search.
+        guid: Guid,
+        /// How.
+        end: RingEnd,
+    },
+}
+
+/// One servent's part in the mesh.
+#[derive(Debug)]
+pub struct Overlay {
+    membership: membership::Membership,
+    flood: search::Flood,
+}
+
+impl Overlay {
+    /// An overlay for the servent `id`, alone, at `now`; all chance comes from `seed`.
+    #[must_use]
+    pub fn new(id: ServentId, config: Config, seed: [u8; 32], now: Time) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let flood_rng = ChaCha12Rng::from_rng(&mut rng);
+        Self {
+            flood: search::Flood::new(id, config.clone(), flood_rng, now),
+            membership: membership::Membership::new(id, config, rng, now),
+        }
+    }
+
+    /// Takes one input at `now`; the caller acts on all of `out` before the next one.
+    ///
+    /// Cannot fail: what could be malformed was refused in `wire`, and what breaks a
+    /// rule costs its sender a strike, and at last the link.
+    pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        let neighbours = &mut self.membership.neighbours;
+        match input {
+            Input::Received { link, message } => self.on_message(now, link, message, out),
+            Input::Matched { guid, answers } => {
+                self.flood.on_matched(now, neighbours, guid, answers, out);
+            }
+            Input::MatchRefused { guid } => {
+                self.flood.on_match_refused(now, neighbours, guid, out);
+            }
+            Input::Search { guid, body, rings } => {
+                self.flood.search(now, neighbours, guid, body, rings, out);
+            }
+            Input::Enough { guid } => self.flood.on_enough(guid),
+            Input::Abandon { guid } => self.flood.abandon(guid),
+            Input::CopyShed { link, guid } => {
+                self.flood.on_copy_shed(now, neighbours, link, guid, out);
+            }
+            Input::Accepted { link, peer, purpose } => {
+                self.membership.on_accepted(now, link, peer, &purpose, out);
+            }
+            Input::Dialled { link, peer, purpose, contacts } => {
+                self.membership.on_dialled(now, link, peer, &purpose, contacts, out);
+            }
+            Input::Redirected { peer, contacts } => {
+                self.membership.on_redirected(now, &peer, contacts, out);
+            }
+            Input::DialFailed { id } => self.membership.on_dial_failed(now, id, out),
+            Input::Cached(contacts) => self.membership.on_cached(now, contacts, out),
+            Input::Offence { link } => neighbours.strike(now, link, config::STRIKE),
+            Input::LinkLost { link } => self.membership.on_link_lost(now, link, out),
+            Input::Join => self.membership.join(now, out),
+            Input::Leave => self.membership.leave(now, out),
+            Input::Wake => {}
+        }
+        self.membership.wake(now, out);
+        self.flood.wake(now, &mut self.membership.neighbours, out);
+        self.membership.close_offenders(now, out);
+        while let Some(link) = self.membership.next_lost() {
+            self.flood.on_link_lost(now, &mut self.membership.neighbours, link, out);
+        }
+    }
+
+    fn on_message(&mut self, now: Time, link: LinkId, message: LinkMessage, out: &mut Vec<Output>) {
+        let Some(neighbour) = self.membership.neighbours.find_mut(link) else {
+            return; // said before it knew that we had let it go
+        };
+        neighbour.heard = now;
+        let neighbours = &mut self.membership.neighbours;
+        match message {
+            LinkMessage::Query(query) => self.flood.on_query(now, neighbours, link, query, out),
+            LinkMessage::QueryHit(hit) => self.flood.on_hit(now, neighbours, link, hit, out),
+            LinkMessage::QueryDone(done) => self.flood.on_done(now, neighbours, link, &done, out),
+            other => self.membership.on_message(now, link, other, out),
+        }
+    }
+
+    /// When [`Input::Wake`] is due at the latest, if nothing else comes first.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        [self.membership.next_deadline(), self.flood.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// The living links, oldest first.
+    pub fn neighbours(&self) -> impl ExactSizeIterator<Item = &Neighbour> {
+        self.membership.neighbours.iter()
+    }
+
+    /// Other servents that were heard of within [`config::FRESH`], and how long ago.
+    #[must_use]
+    pub fn known(&self, now: Time) -> Vec<AgedContact> {
+        self.membership.known(now)
+    }
+
+    /// Contacts worth keeping for the next run, best first.
+    #[must_use]
+    pub fn cached(&self) -> Vec<Cached> {
+        self.membership.cached()
+    }
+}

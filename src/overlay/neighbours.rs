@@ -1,0 +1,147 @@
+//! The table of living links.
+
+use std::time::Duration;
+
+use super::config::{Config, MAX_STRIKES, QUERY_BURST, STRIKE, WALK_BURST, WALK_RATE};
+use super::{LinkId, Peer};
+use crate::base::{Bucket, ServentId, Time};
+
+/// A living link to another servent.
+#[derive(Clone, Debug)]
+pub struct Neighbour {
+    /// The link.
+    pub link: LinkId,
+    /// Who is there.
+    pub peer: Peer,
+    /// Whether this side dialled.
+    pub dialled: bool,
+    /// Whether a person asked for it: it does not count towards the degree.
+    pub manual: bool,
+    /// When it came up.
+    pub up: Time,
+    /// When a message last came.
+    pub heard: Time,
+    /// The last measured round trip.
+    pub round_trip: Option<Duration>,
+    /// The nonce and time of the ping that waits for its pong.
+    pub(super) ping: Option<(u64, Time)>,
+    /// When the next shuffle is due.
+    pub(super) shuffle_at: Time,
+    /// When a shuffle of theirs was last answered.
+    pub(super) shuffled: Option<Time>,
+    /// New searches taken from here.
+    pub(super) taken: Bucket,
+    /// New searches sent there.
+    pub(super) sent: Bucket,
+    /// Walks taken from here.
+    pub(super) walks: Bucket,
+    strikes: u64,
+    struck: Time,
+}
+
+/// The living links, oldest first, at most one to each servent.
+#[derive(Debug, Default)]
+pub(super) struct Neighbours {
+    list: Vec<Neighbour>,
+    offenders: Vec<LinkId>,
+}
+
+impl Neighbour {
+    pub(super) fn new(
+        link: LinkId,
+        peer: Peer,
+        dialled: bool,
+        manual: bool,
+        config: &Config,
+        now: Time,
+    ) -> Self {
+        Self {
+            link,
+            peer,
+            dialled,
+            manual,
+            up: now,
+            heard: now,
+            round_trip: None,
+            ping: None,
+            shuffle_at: now,
+            shuffled: None,
+            taken: Bucket::new(config.taken_per_link, 2 * config.taken_per_link, now),
+            sent: Bucket::new(config.sent_per_link, config.sent_per_link.max(QUERY_BURST), now),
+            walks: Bucket::new(WALK_RATE, WALK_BURST, now),
+            strikes: 0,
+            struck: now,
+        }
+    }
+
+    /// Who is there.
+    #[must_use]
+    pub fn id(&self) -> ServentId {
+        self.peer.contact.id
+    }
+}
+
+impl Neighbours {
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Neighbour> {
+        self.list.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Neighbour> {
+        self.list.iter_mut()
+    }
+
+    pub(super) fn find(&self, link: LinkId) -> Option<&Neighbour> {
+        self.list.iter().find(|neighbour| neighbour.link == link)
+    }
+
+    pub(super) fn find_mut(&mut self, link: LinkId) -> Option<&mut Neighbour> {
+        self.list.iter_mut().find(|neighbour| neighbour.link == link)
+    }
+
+    pub(super) fn with_id(&self, id: ServentId) -> Option<&Neighbour> {
+        self.list.iter().find(|neighbour| neighbour.id() == id)
+    }
+
+    pub(super) fn push(&mut self, neighbour: Neighbour) {
+        debug_assert!(self.with_id(neighbour.id()).is_none(), "one link to each servent");
+        self.list.push(neighbour);
+    }
+
+    pub(super) fn remove(&mut self, link: LinkId) -> Option<Neighbour> {
+        let at = self.list.iter().position(|neighbour| neighbour.link == link)?;
+        Some(self.list.remove(at))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// How many links the overlay itself keeps.
+    pub(super) fn degree(&self) -> usize {
+        self.list.iter().filter(|neighbour| !neighbour.manual).count()
+    }
+
+    /// The largest round trip to any neighbour; zero when none is measured.
+    pub(super) fn slowest(&self) -> Duration {
+        self.list.iter().filter_map(|neighbour| neighbour.round_trip).max().unwrap_or_default()
+    }
+
+    /// Notes a broken rule of some weight; a neighbour that is over the limit is handed
+    /// out by [`Neighbours::next_offender`].
+    pub(super) fn strike(&mut self, now: Time, link: LinkId, weight: u64) {
+        let Some(neighbour) = self.find_mut(link) else { return };
+        let forgotten = now.since(neighbour.struck).as_secs().saturating_mul(STRIKE) / 60;
+        if forgotten > 0 {
+            neighbour.strikes = neighbour.strikes.saturating_sub(forgotten);
+            neighbour.struck = now;
+        }
+        neighbour.strikes += weight;
+        if neighbour.strikes > MAX_STRIKES && !self.offenders.contains(&link) {
+            self.offenders.push(link);
+        }
+    }
+
+    pub(super) fn next_offender(&mut self) -> Option<LinkId> {
+        self.offenders.pop()
+    }
+}
