@@ -6,3 +6,4 @@ pub mod overlay;
 pub mod servent;
 pub mod sim;
 pub mod transfer;
+pub mod wire;

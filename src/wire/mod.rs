@@ -1,0 +1,182 @@
+//! Bytes to messages and back: the protocol, `part2part/1`.
+//!
+//! This page is the protocol. Whoever follows it has a servent that talks to ours; the
+//! frames in `tests/golden/` were written by hand from it.
+//!
+//! # A connection
+//!
+//! 1. **TCP**, to any address of the servent.
+//! 2. **TLS 1.3**, and nothing older. ALPN `part2part/1`. Both sides show a raw public
+//!    key (RFC 7250): an Ed25519 key as a SubjectPublicKeyInfo of 44 bytes, which are
+//!    `30 2a 30 05 06 03 2b 65 70 03 21 00` and the 32 bytes of the key. That key is the
+//!    servent's id; its text is RFC 4648 base32, lower case, without padding. The
+//!    signature is `ed25519`. No server name, no tickets, no resumption, no early data.
+//! 3. **The proof of the network.** With `X` the 32 bytes that TLS exports (RFC 8446,
+//!    7.5) under the label `EXPORTER-part2part-net` without a context, and `K` the
+//!    network key, `blake3::derive_key("part2part 1 network key", contents)`, where
+//!    `contents` are those of the key file less the line ends (bytes 0a and 0d) at its
+//!    end, and nothing for the open mesh: the dialler sends the 32 bytes
+//!    `blake3::keyed_hash(K, 00 || X)`; the acceptor compares, and closes without a word
+//!    if they differ; else it answers with `blake3::keyed_hash(K, 01 || X)`, which the
+//!    dialler compares. Here too nothing else has been said.
+//! 4. **The greeting.** Both send a *hello*, without waiting for the other's. The
+//!    acceptor then sends a *welcome*, or a *redirect* and closes. From accept to hello
+//!    there are 5 seconds, TLS included. Until then nothing but a hello is accepted, at
+//!    most 1 KiB in all.
+//! 5. **What the dialler's hello asked for**: an overlay link, on which both send link
+//!    frames; or a transfer connection, on which both send transfer frames.
+//!
+//! # A frame
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | `u32` big-endian: length of the body, which follows these six bytes |
+//! | 1 | kind |
+//! | 1 | flags: bit 0 (value 1): who does not know the kind passes the frame over; the other bits are sent as 0 and ignored |
+//!
+//! A length over the limit of the kind closes the connection, and so does a known kind
+//! without a body, in the wrong place, with bytes left over behind its body, or a body
+//! that breaks a rule below. An unknown kind is passed over if flag bit 0 is set and its
+//! body has at most 64 KiB, eight times in a minute; otherwise it closes the connection.
+//! In a greeting nothing is passed over. All version 1 kinds are sent with flags 0. A
+//! frame that has begun must be complete in 30 seconds.
+//!
+//! # Kinds
+//!
+//! | number | kind | where | body limit in bytes |
+//! |---|---|---|---|
+//! | `01` | hello | greeting | 1,018 (1 KiB with the header) |
+//! | `02` | welcome | greeting | 8,192 |
+//! | `03` | redirect | greeting | 8,192 |
+//! | `10` | ping | link | 256 |
+//! | `11` | pong | link | 256 |
+//! | `12` | bye | link | 8,192 |
+//! | `13` | forward join | link | 8,192 |
+//! | `14` | *neighbour: reserved* | link | |
+//! | `15` | shuffle | link | 8,192 |
+//! | `16` | shuffle reply | link | 8,192 |
+//! | `20` | query | link | 512 |
+//! | `21` | query hit | link | 32,768 |
+//! | `22` | query done | link | 256 |
+//! | `23` | *call me: reserved* | link | |
+//! | `30` | describe | transfer | 256 |
+//! | `31` | manifest | transfer | 33,792 |
+//! | `32` | request | transfer | 2,048 |
+//! | `33` | data | transfer | 262,184 (256 KiB and 40) |
+//! | `34` | cancel | transfer | 2,048 |
+//! | `35` | queued | transfer | 256 |
+//! | `36` | refused | transfer | 256 |
+//! | `37` | *have: reserved* | transfer | |
+//! | `38` | *sources: reserved* | transfer | |
+//! | `39` | *thanks: reserved* | transfer | |
+//!
+//! Numbers are hexadecimal. A reserved kind is unknown to version 1 servents; those who
+//! will send it set flag bit 0. `00` will never be a kind.
+//!
+//! # Values
+//!
+//! Bodies, but for the raw bytes named below, are the *standard* encoding of bincode 2:
+//!
+//! - `int`: an unsigned integer below 251 (`fb`) is one byte. Else a byte that says how
+//!   wide it is, then the number, **little-endian**: `fb` and 2 bytes, `fc` and 4, `fd`
+//!   and 8. Wider than needed is accepted; wider than the field is not. `u16`, `u32` and
+//!   `u64` below are such ints that must fit 16, 32 and 64 bits.
+//! - `u8`: one byte as it is. `bool`: one byte, 00 or 01.
+//! - `[n]`: `n` bytes as they are, without a length.
+//! - `text`: an int, the length in bytes, then UTF-8.
+//! - `list of T`: an int, how many, then that many T. `bytes` is a list of `u8`.
+//! - `option of T`: 00; or 01 and a T.
+//! - `one of`: an int, the number of the variant, then its fields.
+//! - `address`: 00, four bytes, the port as `u16`; or 01, sixteen bytes, the port as
+//!   `u16`. IPv4 in IPv6 (`::ffff:a.b.c.d`) is read as the IPv4 address.
+//! - `contact`: servent id `[32]`, then a list of at most 8 addresses, best first.
+//! - `aged contact`: a contact, then its age as `u32`: seconds since the giver had a
+//!   byte from it, or the age that the giver was told and the time since.
+//! - `ext`: a list of pairs of a tag `u16` and `bytes`. It ends every body, is empty in
+//!   version 1 (one byte 00), and holds what later versions add. Unknown tags are passed
+//!   over. It is the only way to extend a body.
+//!
+//! # Greeting
+//!
+//! **hello**: version `u16` (1; another one closes the connection); features `u64` (bits,
+//! none defined: 0); purpose, one of: 0 join (a newcomer wants its first neighbour), 1
+//! refill, with isolated `bool` (a member wants one more; an isolated one has none), 2
+//! manual (a person asked for this link), 3 probe (is this address alive? ends after the
+//! welcome), 4 transfer, with token `option of [16]` (of the request that this dial
+//! answers; none in version 1); listen port `u16` (0: none); list of at most 8 own
+//! addresses; agent `text` and name `text`, at most 64 bytes each; ext. The acceptor
+//! sends a hello as well; its purpose means nothing.
+//!
+//! **welcome**: your address as seen here, `address`; list of at most 16 aged contacts;
+//! ext.
+//!
+//! **redirect**: list of at most 16 aged contacts; ext. The acceptor closes afterwards.
+//!
+//! # Links
+//!
+//! **ping**, **pong**: nonce `u64`; ext. A pong returns the nonce of its ping.
+//!
+//! **bye**: reason, one of: 0 leaving, 1 full, 2 replaced by another link to the same
+//! servent, 3 the receiver misbehaved, 4 the receiver is too slow; list of at most 16
+//! aged contacts (with 1); ext. The sender closes afterwards.
+//!
+//! **forward join**: the newcomer, an aged contact; walk `u8`, the steps left (more than
+//! 6 are read as 6); ext.
+//!
+//! **shuffle**, **shuffle reply**: list of at most 8 aged contacts; ext.
+//!
+//! **query**: raw guid `[16]`, raw ttl `u8`, raw hops `u8`, then the opaque body, which
+//! relays pass on bit for bit: text of 2 to 256 bytes and at most 12 words; ext.
+//!
+//! **query hit**: raw guid `[16]`, raw ttl `u8` (always 0), raw hops `u8`, raw responder
+//! `[32]`, raw count `u8` (1 to 64), then the opaque body, which relays pass on bit for
+//! bit: list of at most 8 addresses of the responder; its name `text`, at most 64 bytes;
+//! unreachable `bool`; list of 1 to 64 hits (as many as the count says), each with
+//! content id `[32]`, size `u64`, name `text` (one path component of 1 to 255 bytes: no
+//! `/`, no NUL, neither `.` nor `..`), ext; more `bool` (there are more that match); ext.
+//!
+//! **query done**: guid `[16]`; asked `u32`; lost `u32`; ext.
+//!
+//! # Transfer
+//!
+//! **describe**: content id `[32]`; part `u32`; ext.
+//!
+//! **manifest**: content id `[32]`; size `u64`; part `u32`; list of at most 1,024 piece
+//! values `[32]`; ext.
+//!
+//! **request**, **cancel**: content id `[32]`; list of at most 64 ranges, each first `u32`
+//! and count `u32` (at least 1, and together below 2^32); ext. A cancel without a range is
+//! for all that was asked of the file.
+//!
+//! **data**: no bincode at all. Raw content id `[32]`, raw piece and raw offset in the
+//! piece, each a `u32` **big-endian**, then 1 to 262,144 bytes, the last of them within
+//! the first 1 MiB of the piece.
+//!
+//! **queued**: content id `[32]`; position `u32`, 1 is next; ext.
+//!
+//! **refused**: content id `[32]`; reason, one of: 0 not here, 1 withdrawn, 2 changed, 3
+//! unreadable, 4 busy, 5 bad request; ext.
+//!
+//! # This room
+//!
+//! [`Codec`] is for tokio-util's `Framed`; `header` judges the first six bytes, `family`
+//! knows which kinds belong together and what of them is raw, `body` is the one place
+//! that configures bincode, `check` keeps the rules above. What this room leaves to
+//! others: clocks (and so the counting of what was passed over), TLS and the proof.
+
+mod body;
+mod check;
+mod codec;
+mod error;
+mod family;
+mod header;
+
+pub use body::{decode_hit_body, decode_query_body, encode_hit_body, encode_query_body};
+pub use codec::{Codec, Received};
+pub use error::{DecodeError, EncodeError, Fault};
+pub use family::{DATA_PREFIX_LEN, Family, data_prefix};
+pub use header::{
+    DATA_RAW_LEN, HEADER_LEN, Header, Kind, MAX_CONTACTS_BODY, MAX_DATA_BODY, MAX_HELLO,
+    MAX_HIT_BODY, MAX_MANIFEST_BODY, MAX_QUERY_BODY, MAX_RANGES_BODY, MAX_SKIPPED_BODY,
+    MAX_SKIPPED_PER_MINUTE, MAX_SMALL_BODY, MAY_SKIP,
+};
