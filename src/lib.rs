@@ -1,6 +1,7 @@
 //! part2part: a serverless file-sharing servent.
 
 pub mod base;
+pub mod identity;
 pub mod message;
 pub mod overlay;
 pub mod servent;
