@@ -1,5 +1,22 @@
 //! Moving one file: plans only, no I/O.
+//!
+//! [`Download`] plans how a file comes, [`UploadSlots`] who may take one from here, and
+//! [`PieceList`] proves every piece. Start reading at [`download`].
 
+pub mod download;
+pub mod event;
+pub mod exchange;
+mod gather;
+pub mod picker;
+mod sources;
+#[cfg(test)]
+mod swarm;
+pub mod upload;
 pub mod verify;
 
+pub use download::Download;
+pub use event::{Event, Lie, Loss, Next, PauseReason};
+pub use exchange::{Config, Failure, Input, Output, Parting, Standing};
+pub use picker::{Picker, ranges};
+pub use upload::{Answer, Change, UploadSlots};
 pub use verify::{ListBuilder, ListError, PieceList, PieceValue, piece_value};

@@ -1,0 +1,735 @@
+//! The plan of one download: whom to dial, what to ask of whom, whom to believe.
+//!
+//! Always true:
+//! - nothing is begun, and no byte of disk taken, before a list merges to the content id
+//!   and its last piece has been verified, which binds the size;
+//! - a list comes whole from one giver, a piece whole from one source, so blame is
+//!   certain; who lied is asked for nothing of this file for ten minutes;
+//! - a piece is asked of one source, in the endgame of two, never of more;
+//! - whatever is wanted later is a deadline: [`Download::next_deadline`];
+//! - after [`Output::Complete`], [`Output::Failed`] or [`Input::Cancel`] it says nothing.
+//!
+//! The plan sees no bytes: its driver dials, verifies and writes. The driver performs all
+//! outputs in order before the next input, and reports nothing more of a connection once
+//! it has reported it lost or was told to disconnect it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::ChaCha12Rng;
+
+use super::event::{Event, Lie, Loss, Next, PauseReason};
+use super::exchange::{Config, Failure, Input, Output, Parting, Standing};
+use super::gather::Gather;
+use super::picker::{Picker, ranges};
+use super::sources::{BUSY_WAIT, MAX_OPEN, Mode, Sources, State};
+use super::verify::{PieceList, PieceValue};
+use crate::base::{ContentId, Geometry, PieceIndex, PieceMap, ServentId, Time};
+use crate::message::{Refusal, Request};
+
+/// Sources dialled before the size is known: one gives the list, the others stand by.
+const OPEN_AT_FIRST: usize = 4;
+/// Givers asked for the list at the same time; their lists are 8 MiB each at most.
+const MAX_GIVERS: usize = 4;
+/// How long the givers may be silent before one more is asked.
+const HEDGE: Duration = Duration::from_secs(2);
+/// Pieces that a source without other work is asked for in the endgame, though another
+/// was asked already: what may be sent in vain.
+const ENDGAME_PIECES: usize = 2;
+/// With fewer hopeful sources than this the mesh is searched for more.
+const ENOUGH_SOURCES: usize = 4;
+/// Between two searches for sources at first; doubled while nothing good comes.
+const FIRST_SEARCH_WAIT: Duration = Duration::from_secs(30);
+/// Between two searches for sources at most.
+const MAX_SEARCH_WAIT: Duration = Duration::from_secs(600);
+
+/// The plan of one download.
+#[derive(Debug)]
+pub struct Download {
+    id: ContentId,
+    config: Config,
+    rng: ChaCha12Rng,
+    now: Time,
+    stage: Stage,
+    paused: bool,
+    sources: Sources,
+    /// Whether the user was told of a wait that has not ended.
+    waiting: bool,
+    searched: Option<Time>,
+    search_at: Time,
+    search_wait: Duration,
+    /// What happened last to a source, for the sentence of a failure.
+    trouble: Option<Event>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Not started.
+    Fresh,
+    /// Looking for a list and a proof of its size.
+    Seeking { trials: BTreeMap<ServentId, Trial>, heard: Time },
+    /// The driver opens the part file.
+    Beginning { list: Arc<PieceList> },
+    /// Pieces come.
+    Fetching { list: Arc<PieceList>, picker: Box<Picker> },
+    /// Complete, failed or cancelled.
+    Over,
+}
+
+/// What one giver is on trial with.
+#[derive(Debug)]
+enum Trial {
+    Gathering(Gather),
+    /// Its list merges; it was asked for the last piece.
+    Proving(Arc<PieceList>),
+}
+
+impl Download {
+    /// A plan for the file `id`. It does nothing before [`Input::Start`].
+    #[must_use]
+    pub fn new(id: ContentId, config: Config, rng: ChaCha12Rng) -> Self {
+        Self {
+            id,
+            config,
+            rng,
+            now: Time::ZERO,
+            stage: Stage::Fresh,
+            paused: false,
+            sources: Sources::default(),
+            waiting: false,
+            searched: None,
+            search_at: Time::ZERO,
+            search_wait: FIRST_SEARCH_WAIT,
+            trouble: None,
+        }
+    }
+
+    /// Takes one input at `now`; the caller acts on all of `out` before the next one.
+    ///
+    /// Cannot fail: inputs that no longer matter change nothing.
+    pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        self.now = self.now.max(now);
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
+        match input {
+            Input::Start { list } => self.on_start(list, out),
+            Input::SourceFound { source } => {
+                if source != self.config.me {
+                    self.sources.found(self.now, source);
+                }
+            }
+            Input::Connected { source } => {
+                self.sources.connected(self.now, source);
+            }
+            Input::Lost { source, why } => self.on_lost(source, why, out),
+            Input::Manifest { source, size, part, values } => {
+                self.on_manifest(source, size, part, &values, out);
+            }
+            Input::Begun { held } => self.on_begun(&held, out),
+            Input::PieceGood { source, piece } => self.on_piece_good(source, piece, out),
+            Input::PieceBad { source, piece } => self.on_piece_bad(source, piece, out),
+            Input::PieceUnwritten { source, piece } => {
+                self.reclaim(source, out);
+                self.strike(source, piece);
+                if let Stage::Fetching { picker, .. } = &mut self.stage {
+                    picker.release(source, piece);
+                }
+            }
+            Input::Progress { source, bytes } => {
+                self.reclaim(source, out);
+                if let Some(link) = self.sources.link(source) {
+                    link.progress(self.now, bytes);
+                }
+            }
+            Input::Queued { source, position } => self.on_queued(source, position, out),
+            Input::Refused { source, reason } => self.on_refused(source, reason, out),
+            Input::RoundTrip { source, rtt } => {
+                if let Some(link) = self.sources.link(source) {
+                    link.set_round_trip(rtt);
+                }
+            }
+            Input::Has { source, pieces } => {
+                if let Stage::Fetching { picker, .. } = &mut self.stage
+                    && self.sources.link(source).is_some()
+                {
+                    picker.learn(source, pieces);
+                }
+            }
+            Input::Pause(reason) => self.on_pause(reason, out),
+            Input::Resume => self.on_resume(out),
+            Input::Cancel => self.end(Parting::Cancelled, out),
+            Input::Wake => {}
+        }
+        self.review(out);
+    }
+
+    /// When to say [`Input::Wake`] unless another input comes before; later than the
+    /// last input.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        let heard = match &self.stage {
+            Stage::Fresh | Stage::Over => return None,
+            Stage::Seeking { heard, .. } => Some(*heard + HEDGE),
+            Stage::Beginning { .. } | Stage::Fetching { .. } => None,
+        };
+        if self.paused {
+            return None;
+        }
+        let links = self.sources.links().flat_map(|(_, link)| {
+            let aside = match link.mode {
+                Mode::Aside { until } => Some(until),
+                _ => None,
+            };
+            [aside, link.overdue_at(), link.deaf_at()]
+        });
+        let room = self.sources.open() < MAX_OPEN && self.sources.hopeful() < self.wanted();
+        let dial = self.sources.next_dial().filter(|_| room).map(|(_, at)| at);
+        let search = (self.sources.hopeful() < ENOUGH_SOURCES).then_some(self.search_at);
+        let give_up = self.searched.filter(|_| self.config.once).map(|at| at + FIRST_SEARCH_WAIT);
+        links.chain([heard, dial, search, give_up]).flatten().filter(|&at| at > self.now).min()
+    }
+
+    /// How the download stands.
+    #[must_use]
+    pub fn standing(&self, now: Time) -> Standing {
+        let (size, verified) = match &self.stage {
+            Stage::Beginning { list } => (Some(list.geometry().size()), 0),
+            Stage::Fetching { list, picker } => (Some(list.geometry().size()), picker.held_bytes()),
+            _ => (None, 0),
+        };
+        Standing {
+            size,
+            verified,
+            rate: self.sources.links().map(|(_, link)| link.rate(now)).sum(),
+            connected: self.sources.links().count(),
+            known: self.sources.known().len(),
+            waits: Some(self.next()).filter(|next| !matches!(next, Next::Others { .. })),
+        }
+    }
+
+    /// The pieces that are here, once the download has begun.
+    #[must_use]
+    pub fn held(&self) -> Option<&PieceMap> {
+        match &self.stage {
+            Stage::Fetching { picker, .. } => Some(picker.held()),
+            _ => None,
+        }
+    }
+
+    fn on_start(&mut self, list: Option<Arc<PieceList>>, out: &mut Vec<Output>) {
+        if !matches!(self.stage, Stage::Fresh) {
+            return;
+        }
+        let nothing = || {
+            let empty = PieceList::new(self.id, Geometry::of(0)?, Vec::new());
+            empty.ok().map(Arc::new)
+        };
+        self.stage = match list.filter(|list| list.id() == self.id).or_else(nothing) {
+            Some(list) => {
+                out.push(Output::Begin { list: list.clone() });
+                Stage::Beginning { list }
+            }
+            None => Stage::Seeking { trials: BTreeMap::new(), heard: self.now },
+        };
+        let alone = self.sources.known().is_empty();
+        self.search_at = if alone { self.now } else { self.now + FIRST_SEARCH_WAIT };
+    }
+
+    fn on_lost(&mut self, source: ServentId, why: Loss, out: &mut Vec<Output>) {
+        let only = self.sources.known().len() == 1;
+        let Some(known) = self.sources.source(source) else { return };
+        let told = match known.state {
+            State::Away { .. } => return,
+            State::Dialling => known.failures == 0,
+            State::Open(_) => true,
+        };
+        self.let_go(source);
+        self.sources.failed(self.now, source);
+        self.search_soon();
+        let event = Event::Lost { source, why, only, next: self.next() };
+        self.trouble = Some(event.clone());
+        if told {
+            self.tell(event, out);
+        }
+    }
+
+    fn on_manifest(
+        &mut self,
+        source: ServentId,
+        size: u64,
+        part: u32,
+        values: &[PieceValue],
+        out: &mut Vec<Output>,
+    ) {
+        let Stage::Seeking { trials, heard } = &mut self.stage else { return };
+        let Some(Trial::Gathering(gather)) = trials.get_mut(&source) else { return };
+        *heard = self.now;
+        let taken = gather.take(size, part, values);
+        let Some(link) = self.sources.link(source) else { return };
+        link.parts = link.parts.saturating_sub(1);
+        link.answered(self.now);
+        match taken {
+            Ok(None) => {}
+            Ok(Some(list)) => {
+                let geometry = list.geometry();
+                let Some(last) = geometry.last() else { return };
+                link.ask(self.now, vec![last], geometry.len(last));
+                trials.insert(source, Trial::Proving(list.clone()));
+                out.push(Output::Candidate { source, list });
+                out.push(Output::Request { source, pieces: ranges(&[last]) });
+            }
+            Err(lie) => self.blame(source, lie, out),
+        }
+    }
+
+    fn on_begun(&mut self, held: &PieceMap, out: &mut Vec<Output>) {
+        let Stage::Beginning { list } = &self.stage else { return };
+        let picker = Box::new(Picker::new(list.geometry(), held));
+        let complete = picker.remaining() == 0;
+        self.stage = Stage::Fetching { list: list.clone(), picker };
+        if complete {
+            self.complete(out);
+        }
+    }
+
+    fn on_piece_good(&mut self, source: ServentId, piece: PieceIndex, out: &mut Vec<Output>) {
+        self.reclaim(source, out);
+        self.strike(source, piece);
+        let now = self.now;
+        if let Some(link) = self.sources.link(source) {
+            link.answered(now);
+        }
+        match &mut self.stage {
+            Stage::Seeking { trials, .. } => {
+                let Some(Trial::Proving(list)) = trials.get(&source) else { return };
+                if list.geometry().last() == Some(piece) {
+                    let list = list.clone();
+                    self.note_good(source, out);
+                    self.bind(source, list, out);
+                }
+            }
+            Stage::Fetching { picker, .. } => {
+                let askers = picker.hold(piece);
+                let complete = picker.remaining() == 0;
+                for other in askers.into_iter().filter(|&other| other != source) {
+                    self.strike(other, piece);
+                    out.push(Output::CancelPieces { source: other, pieces: ranges(&[piece]) });
+                }
+                self.note_good(source, out);
+                if complete {
+                    self.complete(out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_piece_bad(&mut self, source: ServentId, piece: PieceIndex, out: &mut Vec<Output>) {
+        let lie = match &self.stage {
+            Stage::Seeking { trials, .. } => match trials.get(&source) {
+                Some(Trial::Proving(list)) if list.geometry().count() > 1 => {
+                    Lie::Size { size: list.geometry().size() }
+                }
+                _ => Lie::Piece(piece),
+            },
+            _ => Lie::Piece(piece),
+        };
+        self.blame(source, lie, out);
+    }
+
+    fn on_queued(&mut self, source: ServentId, position: u32, out: &mut Vec<Output>) {
+        let Some(link) = self.sources.link(source) else { return };
+        if !link.is_ready() || link.pieces() == 0 {
+            return;
+        }
+        // Its place in the queue is kept, but the pieces are free for whoever is faster.
+        let pieces = link.clear();
+        link.mode = Mode::Queued(pieces.clone());
+        self.release(source, &pieces);
+        self.tell(Event::Queued { source, position }, out);
+    }
+
+    fn on_refused(&mut self, source: ServentId, reason: Refusal, out: &mut Vec<Output>) {
+        if self.sources.link(source).is_none() {
+            return;
+        }
+        self.let_go(source);
+        if reason == Refusal::Busy {
+            self.sources.leave_alone(source, self.now + BUSY_WAIT);
+            if let Some(known) = self.sources.source(source) {
+                known.failed = true;
+            }
+        } else {
+            self.sources.bar(self.now, source, false);
+        }
+        out.push(Output::Disconnect { source, why: Parting::Refused });
+        self.search_soon();
+        let event = Event::Refused { source, reason, next: self.next() };
+        self.trouble = Some(event.clone());
+        self.tell(event, out);
+    }
+
+    fn on_pause(&mut self, reason: PauseReason, out: &mut Vec<Output>) {
+        self.paused = true;
+        self.disconnect_all(Parting::Paused, out);
+        out.push(Output::Event(Event::Paused(reason)));
+    }
+
+    fn on_resume(&mut self, out: &mut Vec<Output>) {
+        if !std::mem::take(&mut self.paused) {
+            return;
+        }
+        out.push(Output::Event(Event::Unpaused));
+        if let Stage::Beginning { list } = &self.stage {
+            out.push(Output::Begin { list: list.clone() });
+        }
+    }
+
+    /// The list's last piece is proven: the size is bound.
+    fn bind(&mut self, giver: ServentId, list: Arc<PieceList>, out: &mut Vec<Output>) {
+        out.push(Output::Begin { list: list.clone() });
+        let bound = Stage::Beginning { list: list.clone() };
+        let Stage::Seeking { trials, .. } = std::mem::replace(&mut self.stage, bound) else {
+            return;
+        };
+        for (other, trial) in trials.into_iter().filter(|(other, _)| *other != giver) {
+            if let Trial::Proving(claim) = trial
+                && claim.geometry() != list.geometry()
+            {
+                self.blame(other, Lie::Size { size: claim.geometry().size() }, out);
+            } else {
+                self.take_back(other, out);
+            }
+        }
+    }
+
+    /// Looks at what can be done now. Called after every input, so nothing waits for a
+    /// timer that does not have to.
+    fn review(&mut self, out: &mut Vec<Output>) {
+        if self.paused || matches!(self.stage, Stage::Fresh | Stage::Over) {
+            return;
+        }
+        self.sources.forgive(self.now);
+        self.chase(out);
+        self.seek(out);
+        self.fetch(out);
+        self.dial(out);
+        self.search(out);
+        self.give_up(out);
+    }
+
+    /// Takes the work from sources that are too slow, if somebody else is there.
+    fn chase(&mut self, out: &mut Vec<Output>) {
+        let now = self.now;
+        let late = self.sources.links().filter(|(_, link)| link.is_overdue(now));
+        let late: Vec<ServentId> = late.map(|(id, _)| id).collect();
+        let able = |(_, link): (_, &super::sources::Link)| link.is_ready() && !link.is_overdue(now);
+        if late.is_empty() {
+            return;
+        }
+        let others = self.sources.links().any(able);
+        for source in late {
+            if others {
+                self.put_aside(source, out);
+                self.tell(Event::Slow { source }, out);
+            } else if self.sources.link(source).and_then(|link| link.deaf_at()) <= Some(now) {
+                out.push(Output::Disconnect { source, why: Parting::Silent });
+                self.on_lost(source, Loss("nothing came for a minute".into()), out);
+            }
+        }
+    }
+
+    fn put_aside(&mut self, source: ServentId, out: &mut Vec<Output>) {
+        self.take_back(source, out);
+        let until = self.sources.put_aside(self.now, source);
+        if self.sources.open() >= MAX_OPEN && self.sources.dialable(self.now).is_some() {
+            self.let_go(source);
+            self.sources.leave_alone(source, until);
+            out.push(Output::Disconnect { source, why: Parting::Slow });
+        }
+    }
+
+    /// Asks one giver for the list, and one more whenever all are silent for a while.
+    fn seek(&mut self, out: &mut Vec<Output>) {
+        let now = self.now;
+        let Stage::Seeking { trials, heard } = &mut self.stage else { return };
+        let due = trials.is_empty() || now.since(*heard) >= HEDGE;
+        let free = self.sources.links().filter(|(id, link)| {
+            link.is_ready() && link.owes_nothing() && !trials.contains_key(id)
+        });
+        let free: Vec<ServentId> = free.map(|(id, _)| id).collect();
+        let mut idle = None;
+        if due && !free.is_empty() {
+            if trials.len() >= MAX_GIVERS {
+                let queued = |id: &&ServentId| {
+                    self.sources
+                        .links()
+                        .any(|(other, link)| other == **id && matches!(link.mode, Mode::Queued(_)))
+                };
+                idle = trials.keys().find(queued).copied();
+            }
+            if trials.len() < MAX_GIVERS || idle.is_some() {
+                let drawn = free.get(self.rng.random_range(0..free.len()));
+                if let Some(&giver) = drawn {
+                    trials.insert(giver, Trial::Gathering(Gather::new(self.id)));
+                    *heard = now;
+                }
+            }
+        }
+        for (&source, trial) in trials.iter_mut() {
+            let Trial::Gathering(gather) = trial else { continue };
+            let Some(link) = self.sources.link(source) else { continue };
+            while let Some(part) = gather.next_part() {
+                link.ask_part(now);
+                out.push(Output::Describe { source, part });
+            }
+        }
+        if let Some(idle) = idle {
+            self.put_aside(idle, out); // it keeps us waiting, and others can give the list
+        }
+    }
+
+    /// Asks every ready source that owes less than half of what it could.
+    fn fetch(&mut self, out: &mut Vec<Output>) {
+        let now = self.now;
+        let Stage::Fetching { list, picker } = &mut self.stage else { return };
+        let geometry = list.geometry();
+        let ready = self.sources.links().filter(|(_, link)| link.takes_requests());
+        let ready: Vec<ServentId> = ready.map(|(id, _)| id).collect();
+        for source in ready {
+            let Some(link) = self.sources.link(source) else { continue };
+            let (window, owed, owing) =
+                (link.window(now, geometry.piece_len()), link.owed(), link.pieces());
+            if owed >= window.div_ceil(2) {
+                continue;
+            }
+            let budget = window - owed;
+            let mut pieces = picker.pick(source, budget, Request::MAX_RANGES, &mut self.rng);
+            if pieces.is_empty() && owing < ENDGAME_PIECES {
+                let burdens: BTreeMap<ServentId, u64> =
+                    self.sources.links().map(|(id, link)| (id, link.burden(now))).collect();
+                let burden = |id| burdens.get(&id).copied().unwrap_or(u64::MAX);
+                pieces = picker.pick_again(source, ENDGAME_PIECES - owing, burden);
+            }
+            if pieces.is_empty() {
+                continue;
+            }
+            let bytes = pieces.iter().map(|&piece| geometry.len(piece)).sum();
+            out.push(Output::Request { source, pieces: ranges(&pieces) });
+            if let Some(link) = self.sources.link(source) {
+                link.ask(now, pieces, bytes);
+            }
+        }
+    }
+
+    fn dial(&mut self, out: &mut Vec<Output>) {
+        while self.sources.open() < MAX_OPEN && self.sources.hopeful() < self.wanted() {
+            let Some(source) = self.sources.dialable(self.now) else { return };
+            let Some(known) = self.sources.source(source) else { return };
+            known.state = State::Dialling;
+            out.push(Output::Connect { source });
+        }
+    }
+
+    fn search(&mut self, out: &mut Vec<Output>) {
+        if self.now < self.search_at || self.sources.hopeful() >= ENOUGH_SOURCES {
+            return;
+        }
+        out.push(Output::FindSources);
+        if self.sources.known().is_empty() && !self.waiting {
+            self.tell(Event::Waiting { next: Next::Search { wait: Duration::ZERO } }, out);
+        }
+        self.searched = Some(self.now);
+        self.search_at = self.now + self.search_wait;
+        self.search_wait = self.search_wait.saturating_mul(2).min(MAX_SEARCH_WAIT);
+    }
+
+    fn give_up(&mut self, out: &mut Vec<Output>) {
+        if !self.is_hopeless() {
+            return;
+        }
+        let why = self.trouble.take().map_or(Failure::NobodyHasIt, Failure::NoSourceLeft);
+        self.end(Parting::Cancelled, out);
+        out.push(Output::Failed(why));
+    }
+
+    /// Whether a download that shall not wait is at its end.
+    fn is_hopeless(&self) -> bool {
+        let known = self.sources.known();
+        if !self.config.once || matches!(self.stage, Stage::Beginning { .. }) {
+            return false;
+        }
+        if known.is_empty() && self.trouble.is_none() {
+            // Nobody was ever known: the first search may still find somebody.
+            return self.searched.is_some_and(|at| self.now.since(at) >= FIRST_SEARCH_WAIT);
+        }
+        known.values().all(|source| source.failed && matches!(source.state, State::Away { .. }))
+    }
+
+    /// What comes next, as the sources stand.
+    fn next(&self) -> Next {
+        let there = self.sources.known().values().filter(|source| match source.state {
+            State::Away { .. } => source.failures == 0 && !source.failed,
+            State::Dialling | State::Open(_) => true,
+        });
+        match there.count() {
+            0 if self.is_hopeless() => Next::Nothing,
+            0 => match self.sources.next_dial() {
+                Some((source, at)) => Next::Redial { source, wait: at.since(self.now) },
+                None => Next::Search { wait: self.search_at.since(self.now) },
+            },
+            left => Next::Others { left },
+        }
+    }
+
+    fn tell(&mut self, event: Event, out: &mut Vec<Output>) {
+        if let Event::Lost { next, .. }
+        | Event::Refused { next, .. }
+        | Event::Lied { next, .. }
+        | Event::Waiting { next } = &event
+        {
+            self.waiting |= !matches!(next, Next::Others { .. });
+        }
+        out.push(Output::Event(event));
+    }
+
+    fn note_good(&mut self, source: ServentId, out: &mut Vec<Output>) {
+        self.sources.good(source);
+        self.search_wait = FIRST_SEARCH_WAIT;
+        if std::mem::take(&mut self.waiting) {
+            out.push(Output::Event(Event::Resumed { source }));
+        }
+    }
+
+    fn blame(&mut self, source: ServentId, lie: Lie, out: &mut Vec<Output>) {
+        if self.sources.link(source).is_none() {
+            return;
+        }
+        self.let_go(source);
+        self.sources.bar(self.now, source, true);
+        out.push(Output::Disconnect { source, why: Parting::Lied });
+        self.search_soon();
+        let event = Event::Lied { source, lie, next: self.next() };
+        self.trouble = Some(event.clone());
+        self.tell(event, out);
+    }
+
+    /// When nobody is left, the mesh is searched soon, though not more often than ever.
+    fn search_soon(&mut self) {
+        if self.sources.hopeful() == 0 {
+            let soon = self.searched.map_or(self.now, |at| self.now.max(at + FIRST_SEARCH_WAIT));
+            self.search_at = self.search_at.min(soon);
+        }
+    }
+
+    /// `source` was silent about pieces that wait in its queue, and now sends: what is
+    /// still wanted counts as asked of it again, the rest is cancelled.
+    fn reclaim(&mut self, source: ServentId, out: &mut Vec<Output>) {
+        let now = self.now;
+        let Some(link) = self.sources.link(source) else { return };
+        let Mode::Queued(pieces) = &mut link.mode else { return };
+        let pieces = std::mem::take(pieces);
+        link.mode = Mode::Ready;
+        let (list, (wanted, late)) = match &mut self.stage {
+            Stage::Fetching { list, picker } => {
+                let claimed = pieces.into_iter().partition(|&piece| picker.claim(source, piece));
+                (list.clone(), claimed)
+            }
+            Stage::Seeking { trials, .. } => match trials.get(&source) {
+                Some(Trial::Proving(list)) => (list.clone(), (pieces, Vec::new())),
+                _ => return,
+            },
+            _ => return,
+        };
+        let wanted: Vec<PieceIndex> = wanted;
+        if !wanted.is_empty() {
+            let bytes = wanted.iter().map(|&piece| list.geometry().len(piece)).sum();
+            link.ask(now, wanted, bytes);
+        }
+        cancel(source, &late, out);
+    }
+
+    /// Strikes `piece` off what `source` owes.
+    fn strike(&mut self, source: ServentId, piece: PieceIndex) {
+        let geometry = match &self.stage {
+            Stage::Beginning { list } | Stage::Fetching { list, .. } => list.geometry(),
+            Stage::Seeking { trials, .. } => match trials.get(&source) {
+                Some(Trial::Proving(list)) => list.geometry(),
+                _ => return,
+            },
+            _ => return,
+        };
+        if let Some(link) = self.sources.link(source) {
+            link.strike(piece, geometry.len(piece));
+        }
+    }
+
+    fn release(&mut self, source: ServentId, pieces: &[PieceIndex]) {
+        if let Stage::Fetching { picker, .. } = &mut self.stage {
+            pieces.iter().for_each(|&piece| picker.release(source, piece));
+        }
+    }
+
+    /// Takes all work from `source`, which stays connected.
+    fn take_back(&mut self, source: ServentId, out: &mut Vec<Output>) {
+        if let Stage::Seeking { trials, .. } = &mut self.stage {
+            trials.remove(&source);
+        }
+        let Some(link) = self.sources.link(source) else { return };
+        let mut pieces = link.clear();
+        if let Mode::Queued(waiting) = &mut link.mode {
+            pieces.append(waiting);
+            link.mode = Mode::Ready;
+        }
+        self.release(source, &pieces);
+        cancel(source, &pieces, out);
+    }
+
+    /// Takes all work from `source`, whose connection is gone or about to be.
+    fn let_go(&mut self, source: ServentId) {
+        self.take_back(source, &mut Vec::new());
+        if let Stage::Fetching { picker, .. } = &mut self.stage {
+            picker.forget(source);
+        }
+    }
+
+    /// How many hopeful sources there should be.
+    fn wanted(&self) -> usize {
+        match &self.stage {
+            // One more than there are pieces, so that there is somebody for the endgame.
+            Stage::Fetching { picker, .. } => MAX_OPEN.min(picker.remaining() as usize + 1),
+            _ => OPEN_AT_FIRST,
+        }
+    }
+
+    fn disconnect_all(&mut self, why: Parting, out: &mut Vec<Output>) {
+        let there = self.sources.known().iter();
+        let there = there.filter(|(_, source)| !matches!(source.state, State::Away { .. }));
+        let there: Vec<ServentId> = there.map(|(id, _)| *id).collect();
+        for source in there {
+            self.let_go(source);
+            self.sources.leave_alone(source, self.now);
+            out.push(Output::Disconnect { source, why });
+        }
+    }
+
+    fn complete(&mut self, out: &mut Vec<Output>) {
+        self.end(Parting::Done, out);
+        out.push(Output::Complete);
+    }
+
+    fn end(&mut self, why: Parting, out: &mut Vec<Output>) {
+        self.disconnect_all(why, out);
+        self.stage = Stage::Over;
+    }
+}
+
+/// Says that `pieces` are not wanted, in as many messages as that takes.
+fn cancel(source: ServentId, pieces: &[PieceIndex], out: &mut Vec<Output>) {
+    for pieces in ranges(pieces).chunks(Request::MAX_RANGES) {
+        out.push(Output::CancelPieces { source, pieces: pieces.to_vec() });
+    }
+}
