@@ -308,7 +308,7 @@ impl Download {
                 if list.geometry().last() == Some(piece) {
                     let list = list.clone();
                     self.note_good(source, out);
-                    self.bind(source, list, out);
+                    self.bind(source, &list, out);
                 }
             }
             Stage::Fetching { picker, .. } => {
@@ -389,7 +389,7 @@ impl Download {
     }
 
     /// The list's last piece is proven: the size is bound.
-    fn bind(&mut self, giver: ServentId, list: Arc<PieceList>, out: &mut Vec<Output>) {
+    fn bind(&mut self, giver: ServentId, list: &Arc<PieceList>, out: &mut Vec<Output>) {
         out.push(Output::Begin { list: list.clone() });
         let bound = Stage::Beginning { list: list.clone() };
         let Stage::Seeking { trials, .. } = std::mem::replace(&mut self.stage, bound) else {
@@ -416,9 +416,12 @@ impl Download {
         self.chase(out);
         self.seek(out);
         self.fetch(out);
+        self.give_up(out); // before another search
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
         self.dial(out);
         self.search(out);
-        self.give_up(out);
     }
 
     /// Takes the work from sources that are too slow, if somebody else is there.
@@ -512,7 +515,15 @@ impl Download {
                 let burdens: BTreeMap<ServentId, u64> =
                     self.sources.links().map(|(id, link)| (id, link.burden(now))).collect();
                 let burden = |id| burdens.get(&id).copied().unwrap_or(u64::MAX);
-                pieces = picker.pick_again(source, ENDGAME_PIECES - owing, burden);
+                for (piece, relieved) in picker.pick_again(source, ENDGAME_PIECES - owing, burden) {
+                    if let Some(other) = relieved {
+                        if let Some(link) = self.sources.link(other) {
+                            link.strike(piece, geometry.len(piece));
+                        }
+                        cancel(other, &[piece], out);
+                    }
+                    pieces.push(piece);
+                }
             }
             if pieces.is_empty() {
                 continue;
@@ -733,3 +744,6 @@ fn cancel(source: ServentId, pieces: &[PieceIndex], out: &mut Vec<Output>) {
         out.push(Output::CancelPieces { source, pieces: pieces.to_vec() });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,11 @@ use crate::message::PieceRange;
 /// little that sources who start together differ after a moment.
 pub const RUN: u32 = 8;
 
+/// A source that will need longer than this for what it was asked, in microseconds, may
+/// lose a piece in the endgame even when two were asked for it: two slow sources must not
+/// keep a fast one from the last pieces.
+pub const HOPELESS: u64 = 2_000_000;
+
 /// Random draws for a source that has only a part, before its map is searched in order.
 const DRAWS: usize = 16;
 
@@ -117,35 +122,50 @@ impl Picker {
         picked
     }
 
-    /// Picks up to `most` pieces for `source` that one other source was asked for, when
-    /// none is missing; from now on they count as asked of both.
+    /// Picks up to `most` pieces for `source` that others were asked for, when none is
+    /// missing; from now on they count as asked of it too.
     ///
-    /// Taken first are those of the source with the largest `burden` (the time it will
-    /// need for what it was asked), and of these the ones that it will send last.
+    /// `burden` is the time that a source will need for what it was asked, in
+    /// microseconds. Taken first are pieces asked of one source only, from the most
+    /// burdened, and of these the ones that it will send last. A piece asked of two is
+    /// taken from the more burdened of them, if its burden is over [`HOPELESS`] and more
+    /// than twice that of `source`; it comes with the one who is relieved of it.
     pub fn pick_again(
         &mut self,
         source: ServentId,
         most: usize,
         burden: impl Fn(ServentId) -> u64,
-    ) -> Vec<PieceIndex> {
+    ) -> Vec<(PieceIndex, Option<ServentId>)> {
         if !self.shelves.is_empty() {
             return Vec::new();
         }
-        let mut open: Vec<(u64, u64, PieceIndex)> = self
+        let limit = HOPELESS.max(burden(source).saturating_mul(2));
+        let mut open: Vec<(bool, u64, u64, PieceIndex)> = self
             .asked
             .iter()
             .filter(|(piece, asked)| {
-                asked.second.is_none() && asked.first != source && self.has(source, **piece)
+                asked.first != source && asked.second != Some(source) && self.has(source, **piece)
             })
-            .map(|(&piece, asked)| (burden(asked.first), asked.turn, piece))
+            .filter_map(|(&piece, asked)| {
+                let heavy = asked.second.map_or(0, &burden).max(burden(asked.first));
+                let alone = asked.second.is_none();
+                (alone || heavy > limit).then_some((alone, heavy, asked.turn, piece))
+            })
             .collect();
         open.sort_unstable_by(|a, b| b.cmp(a));
         open.truncate(most);
-        let picked: Vec<PieceIndex> = open.into_iter().map(|(_, _, piece)| piece).collect();
-        for piece in &picked {
-            if let Some(asked) = self.asked.get_mut(piece) {
-                asked.second = Some(source);
-            }
+        let mut picked = Vec::new();
+        for (.., piece) in open {
+            let Some(asked) = self.asked.get_mut(&piece) else { continue };
+            let relieved = asked.second.map(|second| {
+                if burden(second) < burden(asked.first) {
+                    std::mem::replace(&mut asked.first, second)
+                } else {
+                    second
+                }
+            });
+            asked.second = Some(source);
+            picked.push((piece, relieved));
         }
         picked
     }
@@ -472,9 +492,23 @@ mod tests {
         assert!(picker.pick(C, 1, 8, &mut rng).is_empty());
         // The burdened source is relieved first, of what it would send last.
         let relief = picker.pick_again(C, 1, |source| u64::from(source == A));
-        assert_eq!(numbers(&relief), [1]);
+        assert_eq!(relief, [(picker.geometry.piece(1).unwrap(), None)]);
         assert_eq!(picker.pick_again(C, 9, |_| 0).len(), 3);
         assert_eq!(picker.pick_again(A, 9, |_| 0).len(), 0);
+        check(&picker);
+    }
+
+    #[test]
+    fn two_slow_sources_lose_a_piece_to_a_fast_one() {
+        let (mut picker, mut rng) = (picker(1), rng());
+        let piece = picker.pick(A, 1, 1, &mut rng)[0];
+        picker.pick_again(B, 1, |_| 0);
+        assert!(picker.pick_again(C, 1, |_| HOPELESS).is_empty());
+        let slow = |source| if source == C { HOPELESS } else { 2 * HOPELESS };
+        assert!(picker.pick_again(C, 1, slow).is_empty());
+        let slow = |source| if source == A { HOPELESS + 1 } else { 0 };
+        assert_eq!(picker.pick_again(C, 1, slow), [(piece, Some(A))]);
+        assert_eq!(picker.askers(piece).collect::<Vec<_>>(), [B, C]);
         check(&picker);
     }
 

@@ -1,0 +1,278 @@
+//! The rules of a download, one by one; what holds whatever happens is in `swarm`.
+
+use rand::SeedableRng;
+
+use super::*;
+use crate::base::piece::{MAX_FILE, MIN_PIECE};
+use crate::transfer::ListBuilder;
+
+const ME: ServentId = ServentId([0; 32]);
+const A: ServentId = ServentId([1; 32]);
+const B: ServentId = ServentId([2; 32]);
+
+fn list(count: u64) -> Arc<PieceList> {
+    let geometry = Geometry::of(count * MIN_PIECE).unwrap();
+    let mut builder = ListBuilder::new(geometry);
+    geometry.pieces().for_each(|_| builder.push(&[0; MIN_PIECE as usize]));
+    Arc::new(builder.finish().unwrap())
+}
+
+/// A download and its driver's part, played by hand.
+struct Play {
+    download: Download,
+    list: Arc<PieceList>,
+    now: Time,
+}
+
+impl Play {
+    fn new(count: u64, once: bool) -> Self {
+        let list = list(count);
+        let config = Config { me: ME, once };
+        let rng = ChaCha12Rng::seed_from_u64(3);
+        Self { download: Download::new(list.id(), config, rng), list, now: Time::ZERO }
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.download.handle(self.now, input, &mut out);
+        out
+    }
+
+    /// Goes to the next deadline and says what came of it, in seconds since the start.
+    fn wake(&mut self) -> (u64, Vec<Output>) {
+        self.now = self.download.next_deadline().expect("a deadline");
+        (self.now.as_micros() / 1_000_000, self.tell(Input::Wake))
+    }
+
+    /// A download that has begun with nothing held, A and B connected.
+    fn begun(count: u64) -> (Self, Vec<Output>) {
+        let mut play = Self::new(count, false);
+        play.tell(Input::SourceFound { source: A });
+        play.tell(Input::SourceFound { source: B });
+        let list = Some(play.list.clone());
+        let out = play.tell(Input::Start { list });
+        assert!(out.contains(&Output::Begin { list: play.list.clone() }));
+        play.tell(Input::Connected { source: A });
+        play.tell(Input::Connected { source: B });
+        let held = PieceMap::new(play.list.geometry().count());
+        let out = play.tell(Input::Begun { held });
+        (play, out)
+    }
+
+    fn piece(&self, number: u32) -> PieceIndex {
+        self.list.geometry().piece(number).unwrap()
+    }
+}
+
+/// The pieces that `source` is asked for.
+fn asked(out: &[Output], of: ServentId) -> Vec<u32> {
+    out.iter()
+        .filter_map(|output| match output {
+            Output::Request { source, pieces } if *source == of => Some(pieces),
+            _ => None,
+        })
+        .flatten()
+        .flat_map(|range| range.first..range.first + range.count)
+        .collect()
+}
+
+fn lost(source: ServentId) -> Input {
+    Input::Lost { source, why: Loss("connection reset".into()) }
+}
+
+fn first_event(out: &[Output]) -> Option<String> {
+    out.iter().find_map(|output| match output {
+        Output::Event(event) => Some(event.to_string()),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_last_piece_is_asked_first_and_nothing_is_begun_before_it_is_proven() {
+    let mut play = Play::new(5, false);
+    play.tell(Input::SourceFound { source: A });
+    let out = play.tell(Input::Start { list: None });
+    assert_eq!(out, [Output::Connect { source: A }]);
+    let out = play.tell(Input::Connected { source: A });
+    assert_eq!(out, [Output::Describe { source: A, part: 0 }]);
+    let (size, values) = (5 * MIN_PIECE, play.list.values().to_vec());
+    let out = play.tell(Input::Manifest { source: A, size, part: 0, values });
+    let list = play.list.clone();
+    let last = vec![crate::message::PieceRange { first: 4, count: 1 }];
+    let expected = [
+        Output::Candidate { source: A, list: list.clone() },
+        Output::Request { source: A, pieces: last },
+    ];
+    assert_eq!(out, expected);
+    let out = play.tell(Input::PieceGood { source: A, piece: play.piece(4) });
+    assert_eq!(out, [Output::Begin { list }]);
+}
+
+#[test]
+fn a_file_without_a_byte_is_begun_and_complete_at_once() {
+    let mut play = Play::new(0, false);
+    let out = play.tell(Input::Start { list: None });
+    assert_eq!(out[0], Output::Begin { list: play.list.clone() });
+    let out = play.tell(Input::Begun { held: PieceMap::new(0) });
+    assert_eq!(out, [Output::Complete]);
+    assert!(play.tell(Input::SourceFound { source: A }).is_empty());
+    assert_eq!(play.download.next_deadline(), None);
+}
+
+#[test]
+fn a_size_over_the_limit_is_a_lie() {
+    let mut play = Play::new(5, false);
+    play.tell(Input::SourceFound { source: A });
+    play.tell(Input::Start { list: None });
+    play.tell(Input::Connected { source: A });
+    let size = MAX_FILE + 1;
+    let out = play.tell(Input::Manifest { source: A, size, part: 0, values: Vec::new() });
+    assert_eq!(out[0], Output::Disconnect { source: A, why: Parting::Lied });
+    let text = first_event(&out).unwrap();
+    assert!(text.starts_with("source aeaqcaib names a size of 274877906945 bytes"), "{text}");
+    // Not even if a search brings it again; ten minutes later it may be.
+    assert!(play.tell(Input::SourceFound { source: A }).is_empty());
+    play.now = Time::ZERO + Duration::from_secs(600);
+    let out = play.tell(Input::SourceFound { source: A });
+    assert!(out.contains(&Output::Connect { source: A }));
+}
+
+#[test]
+fn a_lost_source_is_redialled_after_1_2_4_up_to_30_seconds_for_ever_if_it_is_the_last() {
+    let mut play = Play::new(5, false);
+    play.tell(Input::SourceFound { source: A });
+    play.tell(Input::Start { list: None });
+    let out = play.tell(lost(A));
+    let text = first_event(&out).unwrap();
+    assert_eq!(text, "lost its only source aeaqcaib (connection reset); redialling in 1 s");
+    let mut dials = Vec::new();
+    while dials.len() < 9 {
+        let (at, out) = play.wake();
+        if out.contains(&Output::Connect { source: A }) {
+            dials.push(at);
+            let out = play.tell(lost(A));
+            assert_eq!(first_event(&out), None, "told once");
+        }
+    }
+    assert_eq!(dials, [1, 3, 7, 15, 31, 61, 91, 121, 151]);
+}
+
+#[test]
+fn who_never_answers_four_times_is_forgotten_when_others_are_known() {
+    let (mut play, _) = Play::begun(100);
+    for failures in 1..=4 {
+        play.tell(lost(B));
+        let known = play.download.standing(play.now).known;
+        assert_eq!(known, if failures < 4 { 2 } else { 1 });
+        while failures < 4 {
+            let (_, out) = play.wake();
+            play.tell(Input::Progress { source: A, bytes: 1 });
+            if out.contains(&Output::Connect { source: B }) {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_mesh_is_searched_after_30_seconds_and_then_ever_more_rarely() {
+    let mut play = Play::new(5, false);
+    let out = play.tell(Input::Start { list: None });
+    assert_eq!(out[0], Output::FindSources);
+    let text = first_event(&out).unwrap();
+    assert_eq!(text, "nobody is known who has the file; searching");
+    let mut searches = Vec::new();
+    while searches.len() < 7 {
+        let (at, out) = play.wake();
+        if out == [Output::FindSources] {
+            searches.push(at);
+        }
+    }
+    assert_eq!(searches, [30, 90, 210, 450, 930, 1530, 2130]);
+}
+
+#[test]
+fn a_pause_leaves_nobody_connected_and_a_resumption_loses_nothing() {
+    let (mut play, out) = Play::begun(8);
+    let first = asked(&out, A)[0];
+    play.tell(Input::PieceGood { source: A, piece: play.piece(first) });
+    let out = play.tell(Input::Pause(PauseReason::Disk("no space left on /data".into())));
+    assert_eq!(out.len(), 3);
+    assert_eq!(first_event(&out).unwrap(), "paused: no space left on /data");
+    assert_eq!(play.download.next_deadline(), None);
+    let out = play.tell(Input::Resume);
+    assert!(out.contains(&Output::Connect { source: A }));
+    let out = play.tell(Input::Connected { source: A });
+    let out = [out, play.tell(Input::Connected { source: B })].concat();
+    assert!(!asked(&out, A).contains(&first) && !asked(&out, B).contains(&first));
+    assert_eq!(play.download.standing(play.now).verified, MIN_PIECE);
+}
+
+#[test]
+fn a_piece_that_cannot_be_written_is_asked_for_again() {
+    let (mut play, out) = Play::begun(1);
+    let giver = if asked(&out, A).is_empty() { B } else { A };
+    let out = play.tell(Input::PieceUnwritten { source: giver, piece: play.piece(0) });
+    assert_eq!([asked(&out, A), asked(&out, B)].concat(), [0]);
+}
+
+#[test]
+fn a_source_that_is_full_is_tried_again_after_30_seconds_and_one_without_the_file_is_not() {
+    let (mut play, _) = Play::begun(100);
+    let out = play.tell(Input::Refused { source: A, reason: Refusal::NotHere });
+    let text = first_event(&out).unwrap();
+    assert_eq!(text, "source aeaqcaib refused: it does not have the file; 1 source left");
+    play.tell(Input::Refused { source: B, reason: Refusal::Busy });
+    loop {
+        let (at, out) = play.wake();
+        assert!(!out.contains(&Output::Connect { source: A }));
+        if out.contains(&Output::Connect { source: B }) {
+            break assert_eq!(at, 30);
+        }
+    }
+    let out = play.tell(Input::SourceFound { source: A });
+    assert!(out.contains(&Output::Connect { source: A }), "it says anew that it has the file");
+}
+
+#[test]
+fn a_fast_source_over_a_long_way_is_asked_for_more() {
+    let (mut play, out) = Play::begun(1024);
+    assert_eq!(asked(&out, A).len(), 4);
+    play.tell(Input::RoundTrip { source: A, rtt: Duration::from_millis(100) });
+    let mut owed = asked(&out, A);
+    for _ in 0..100 {
+        play.now = play.now + Duration::from_millis(3);
+        let piece = play.piece(owed.remove(0));
+        let mut out = play.tell(Input::Progress { source: A, bytes: MIN_PIECE });
+        out.extend(play.tell(Input::PieceGood { source: A, piece }));
+        owed.extend(asked(&out, A));
+        assert!(owed.len() >= 2 && owed.len() as u64 * MIN_PIECE <= 16 << 20);
+    }
+    // 20 MiB a second, twice the 100 ms that a question takes, and 4 MiB to spare.
+    assert!(owed.len() as u64 * MIN_PIECE > 4 << 20, "{}", owed.len());
+}
+
+#[test]
+fn nobody_fetches_from_himself_and_sixteen_at_most_are_dialled() {
+    let mut play = Play::new(100, false);
+    play.tell(Input::SourceFound { source: ME });
+    (1..=64).for_each(|n| drop(play.tell(Input::SourceFound { source: ServentId([n; 32]) })));
+    play.tell(Input::SourceFound { source: ServentId([65; 32]) });
+    assert_eq!(play.download.standing(play.now).known, 64);
+    let list = Some(play.list.clone());
+    let mut out = play.tell(Input::Start { list });
+    out.extend(play.tell(Input::Begun { held: PieceMap::new(100) }));
+    let dials = out.iter().filter(|output| matches!(output, Output::Connect { .. }));
+    assert_eq!(dials.count(), 16);
+    assert!(!out.contains(&Output::Connect { source: ME }));
+}
+
+#[test]
+fn cancelling_ends_every_connection_and_is_the_last_word() {
+    let (mut play, _) = Play::begun(8);
+    let out = play.tell(Input::Cancel);
+    assert_eq!(out.len(), 2);
+    assert!(out.contains(&Output::Disconnect { source: A, why: Parting::Cancelled }));
+    assert!(play.tell(lost(A)).is_empty());
+    assert_eq!(play.download.next_deadline(), None);
+}
