@@ -13,28 +13,26 @@
 //! outputs in order before the next input, and reports nothing more of a connection once
 //! it has reported it lost or was told to disconnect it.
 
+mod patience;
+mod seek;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt;
 use rand::rngs::ChaCha12Rng;
 
 use super::event::{Event, Lie, Loss, Next, PauseReason};
 use super::exchange::{Config, Failure, Input, Output, Parting, Standing};
-use super::gather::Gather;
 use super::picker::{Picker, ranges};
 use super::sources::{BUSY_WAIT, MAX_OPEN, Mode, Sources, State};
-use super::verify::{PieceList, PieceValue};
+use super::verify::PieceList;
 use crate::base::{ContentId, Geometry, PieceIndex, PieceMap, ServentId, Time};
 use crate::message::{Refusal, Request};
+use seek::{HEDGE, Trial, Trials};
 
 /// Sources dialled before the size is known: one gives the list, the others stand by.
 const OPEN_AT_FIRST: usize = 4;
-/// Givers asked for the list at the same time; their lists are 8 MiB each at most.
-const MAX_GIVERS: usize = 4;
-/// How long the givers may be silent before one more is asked.
-const HEDGE: Duration = Duration::from_secs(2);
 /// Pieces that a source without other work is asked for in the endgame, though another
 /// was asked already: what may be sent in vain.
 const ENDGAME_PIECES: usize = 2;
@@ -69,21 +67,13 @@ enum Stage {
     /// Not started.
     Fresh,
     /// Looking for a list and a proof of its size.
-    Seeking { trials: BTreeMap<ServentId, Trial>, heard: Time },
+    Seeking { trials: Trials, heard: Time },
     /// The driver opens the part file.
     Beginning { list: Arc<PieceList> },
     /// Pieces come.
     Fetching { list: Arc<PieceList>, picker: Box<Picker> },
     /// Complete, failed or cancelled.
     Over,
-}
-
-/// What one giver is on trial with.
-#[derive(Debug)]
-enum Trial {
-    Gathering(Gather),
-    /// Its list merges; it was asked for the last piece.
-    Proving(Arc<PieceList>),
 }
 
 impl Download {
@@ -232,7 +222,7 @@ impl Download {
                 out.push(Output::Begin { list: list.clone() });
                 Stage::Beginning { list }
             }
-            None => Stage::Seeking { trials: BTreeMap::new(), heard: self.now },
+            None => Stage::Seeking { trials: Trials::new(), heard: self.now },
         };
         let alone = self.sources.known().is_empty();
         self.search_at = if alone { self.now } else { self.now + FIRST_SEARCH_WAIT };
@@ -253,35 +243,6 @@ impl Download {
         self.trouble = Some(event.clone());
         if told {
             self.tell(event, out);
-        }
-    }
-
-    fn on_manifest(
-        &mut self,
-        source: ServentId,
-        size: u64,
-        part: u32,
-        values: &[PieceValue],
-        out: &mut Vec<Output>,
-    ) {
-        let Stage::Seeking { trials, heard } = &mut self.stage else { return };
-        let Some(Trial::Gathering(gather)) = trials.get_mut(&source) else { return };
-        *heard = self.now;
-        let taken = gather.take(size, part, values);
-        let Some(link) = self.sources.link(source) else { return };
-        link.parts = link.parts.saturating_sub(1);
-        link.answered(self.now);
-        match taken {
-            Ok(None) => {}
-            Ok(Some(list)) => {
-                let geometry = list.geometry();
-                let Some(last) = geometry.last() else { return };
-                link.ask(self.now, vec![last], geometry.len(last));
-                trials.insert(source, Trial::Proving(list.clone()));
-                out.push(Output::Candidate { source, list });
-                out.push(Output::Request { source, pieces: ranges(&[last]) });
-            }
-            Err(lie) => self.blame(source, lie, out),
         }
     }
 
@@ -340,18 +301,6 @@ impl Download {
         self.blame(source, lie, out);
     }
 
-    fn on_queued(&mut self, source: ServentId, position: u32, out: &mut Vec<Output>) {
-        let Some(link) = self.sources.link(source) else { return };
-        if !link.is_ready() || link.pieces() == 0 {
-            return;
-        }
-        // Its place in the queue is kept, but the pieces are free for whoever is faster.
-        let pieces = link.clear();
-        link.mode = Mode::Queued(pieces.clone());
-        self.release(source, &pieces);
-        self.tell(Event::Queued { source, position }, out);
-    }
-
     fn on_refused(&mut self, source: ServentId, reason: Refusal, out: &mut Vec<Output>) {
         if self.sources.link(source).is_none() {
             return;
@@ -388,24 +337,6 @@ impl Download {
         }
     }
 
-    /// The list's last piece is proven: the size is bound.
-    fn bind(&mut self, giver: ServentId, list: &Arc<PieceList>, out: &mut Vec<Output>) {
-        out.push(Output::Begin { list: list.clone() });
-        let bound = Stage::Beginning { list: list.clone() };
-        let Stage::Seeking { trials, .. } = std::mem::replace(&mut self.stage, bound) else {
-            return;
-        };
-        for (other, trial) in trials.into_iter().filter(|(other, _)| *other != giver) {
-            if let Trial::Proving(claim) = trial
-                && claim.geometry() != list.geometry()
-            {
-                self.blame(other, Lie::Size { size: claim.geometry().size() }, out);
-            } else {
-                self.take_back(other, out);
-            }
-        }
-    }
-
     /// Looks at what can be done now. Called after every input, so nothing waits for a
     /// timer that does not have to.
     fn review(&mut self, out: &mut Vec<Output>) {
@@ -422,77 +353,6 @@ impl Download {
         }
         self.dial(out);
         self.search(out);
-    }
-
-    /// Takes the work from sources that are too slow, if somebody else is there.
-    fn chase(&mut self, out: &mut Vec<Output>) {
-        let now = self.now;
-        let late = self.sources.links().filter(|(_, link)| link.is_overdue(now));
-        let late: Vec<ServentId> = late.map(|(id, _)| id).collect();
-        let able = |(_, link): (_, &super::sources::Link)| link.is_ready() && !link.is_overdue(now);
-        if late.is_empty() {
-            return;
-        }
-        let others = self.sources.links().any(able);
-        for source in late {
-            if others {
-                self.put_aside(source, out);
-                self.tell(Event::Slow { source }, out);
-            } else if self.sources.link(source).and_then(|link| link.deaf_at()) <= Some(now) {
-                out.push(Output::Disconnect { source, why: Parting::Silent });
-                self.on_lost(source, Loss("nothing came for a minute".into()), out);
-            }
-        }
-    }
-
-    fn put_aside(&mut self, source: ServentId, out: &mut Vec<Output>) {
-        self.take_back(source, out);
-        let until = self.sources.put_aside(self.now, source);
-        if self.sources.open() >= MAX_OPEN && self.sources.dialable(self.now).is_some() {
-            self.let_go(source);
-            self.sources.leave_alone(source, until);
-            out.push(Output::Disconnect { source, why: Parting::Slow });
-        }
-    }
-
-    /// Asks one giver for the list, and one more whenever all are silent for a while.
-    fn seek(&mut self, out: &mut Vec<Output>) {
-        let now = self.now;
-        let Stage::Seeking { trials, heard } = &mut self.stage else { return };
-        let due = trials.is_empty() || now.since(*heard) >= HEDGE;
-        let free = self.sources.links().filter(|(id, link)| {
-            link.is_ready() && link.owes_nothing() && !trials.contains_key(id)
-        });
-        let free: Vec<ServentId> = free.map(|(id, _)| id).collect();
-        let mut idle = None;
-        if due && !free.is_empty() {
-            if trials.len() >= MAX_GIVERS {
-                let queued = |id: &&ServentId| {
-                    self.sources
-                        .links()
-                        .any(|(other, link)| other == **id && matches!(link.mode, Mode::Queued(_)))
-                };
-                idle = trials.keys().find(queued).copied();
-            }
-            if trials.len() < MAX_GIVERS || idle.is_some() {
-                let drawn = free.get(self.rng.random_range(0..free.len()));
-                if let Some(&giver) = drawn {
-                    trials.insert(giver, Trial::Gathering(Gather::new(self.id)));
-                    *heard = now;
-                }
-            }
-        }
-        for (&source, trial) in trials.iter_mut() {
-            let Trial::Gathering(gather) = trial else { continue };
-            let Some(link) = self.sources.link(source) else { continue };
-            while let Some(part) = gather.next_part() {
-                link.ask_part(now);
-                out.push(Output::Describe { source, part });
-            }
-        }
-        if let Some(idle) = idle {
-            self.put_aside(idle, out); // it keeps us waiting, and others can give the list
-        }
     }
 
     /// Asks every ready source that owes less than half of what it could.
@@ -634,33 +494,6 @@ impl Download {
             let soon = self.searched.map_or(self.now, |at| self.now.max(at + FIRST_SEARCH_WAIT));
             self.search_at = self.search_at.min(soon);
         }
-    }
-
-    /// `source` was silent about pieces that wait in its queue, and now sends: what is
-    /// still wanted counts as asked of it again, the rest is cancelled.
-    fn reclaim(&mut self, source: ServentId, out: &mut Vec<Output>) {
-        let now = self.now;
-        let Some(link) = self.sources.link(source) else { return };
-        let Mode::Queued(pieces) = &mut link.mode else { return };
-        let pieces = std::mem::take(pieces);
-        link.mode = Mode::Ready;
-        let (list, (wanted, late)) = match &mut self.stage {
-            Stage::Fetching { list, picker } => {
-                let claimed = pieces.into_iter().partition(|&piece| picker.claim(source, piece));
-                (list.clone(), claimed)
-            }
-            Stage::Seeking { trials, .. } => match trials.get(&source) {
-                Some(Trial::Proving(list)) => (list.clone(), (pieces, Vec::new())),
-                _ => return,
-            },
-            _ => return,
-        };
-        let wanted: Vec<PieceIndex> = wanted;
-        if !wanted.is_empty() {
-            let bytes = wanted.iter().map(|&piece| list.geometry().len(piece)).sum();
-            link.ask(now, wanted, bytes);
-        }
-        cancel(source, &late, out);
     }
 
     /// Strikes `piece` off what `source` owes.

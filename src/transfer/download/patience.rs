@@ -1,0 +1,84 @@
+//! How long a download waits for sources that keep it waiting: slow, silent, queueing.
+//!
+//! Always true: work is taken from a slow source only if somebody else can do it, and
+//! pieces that wait in a queue are free for others until the queue is over.
+
+use super::{Download, Stage, cancel};
+use crate::base::{PieceIndex, ServentId};
+use crate::transfer::event::{Event, Loss};
+use crate::transfer::exchange::{Output, Parting};
+use crate::transfer::sources::{Link, MAX_OPEN, Mode};
+
+use super::seek::Trial;
+
+impl Download {
+    /// Takes the work from sources that are too slow, if somebody else is there.
+    pub(super) fn chase(&mut self, out: &mut Vec<Output>) {
+        let now = self.now;
+        let late = self.sources.links().filter(|(_, link)| link.is_overdue(now));
+        let late: Vec<ServentId> = late.map(|(id, _)| id).collect();
+        let able = |(_, link): (_, &Link)| link.is_ready() && !link.is_overdue(now);
+        if late.is_empty() {
+            return;
+        }
+        let others = self.sources.links().any(able);
+        for source in late {
+            if others {
+                self.put_aside(source, out);
+                self.tell(Event::Slow { source }, out);
+            } else if self.sources.link(source).and_then(|link| link.deaf_at()) <= Some(now) {
+                out.push(Output::Disconnect { source, why: Parting::Silent });
+                self.on_lost(source, Loss("nothing came for a minute".into()), out);
+            }
+        }
+    }
+
+    pub(super) fn put_aside(&mut self, source: ServentId, out: &mut Vec<Output>) {
+        self.take_back(source, out);
+        let until = self.sources.put_aside(self.now, source);
+        if self.sources.open() >= MAX_OPEN && self.sources.dialable(self.now).is_some() {
+            self.let_go(source);
+            self.sources.leave_alone(source, until);
+            out.push(Output::Disconnect { source, why: Parting::Slow });
+        }
+    }
+
+    pub(super) fn on_queued(&mut self, source: ServentId, position: u32, out: &mut Vec<Output>) {
+        let Some(link) = self.sources.link(source) else { return };
+        if !link.is_ready() || link.pieces() == 0 {
+            return;
+        }
+        // Its place in the queue is kept, but the pieces are free for whoever is faster.
+        let pieces = link.clear();
+        link.mode = Mode::Queued(pieces.clone());
+        self.release(source, &pieces);
+        self.tell(Event::Queued { source, position }, out);
+    }
+
+    /// `source` was silent about pieces that wait in its queue, and now sends: what is
+    /// still wanted counts as asked of it again, the rest is cancelled.
+    pub(super) fn reclaim(&mut self, source: ServentId, out: &mut Vec<Output>) {
+        let now = self.now;
+        let Some(link) = self.sources.link(source) else { return };
+        let Mode::Queued(pieces) = &mut link.mode else { return };
+        let pieces = std::mem::take(pieces);
+        link.mode = Mode::Ready;
+        let (list, (wanted, late)) = match &mut self.stage {
+            Stage::Fetching { list, picker } => {
+                let claimed = pieces.into_iter().partition(|&piece| picker.claim(source, piece));
+                (list.clone(), claimed)
+            }
+            Stage::Seeking { trials, .. } => match trials.get(&source) {
+                Some(Trial::Proving(list)) => (list.clone(), (pieces, Vec::new())),
+                _ => return,
+            },
+            _ => return,
+        };
+        let wanted: Vec<PieceIndex> = wanted;
+        if !wanted.is_empty() {
+            let bytes = wanted.iter().map(|&piece| list.geometry().len(piece)).sum();
+            link.ask(now, wanted, bytes);
+        }
+        cancel(source, &late, out);
+    }
+}

@@ -1,0 +1,124 @@
+//! The first stage of a download: a list, and a proof of the size that goes with it.
+//!
+//! Always true: a giver is on trial with its own list only; the last piece is asked of
+//! whoever gave the list, so if it does not fit there, that giver lied.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::{Download, Stage};
+use crate::base::ServentId;
+use crate::transfer::event::Lie;
+use crate::transfer::exchange::Output;
+use crate::transfer::gather::Gather;
+use crate::transfer::picker::ranges;
+use crate::transfer::sources::Mode;
+use crate::transfer::verify::{PieceList, PieceValue};
+
+/// Givers asked for the list at the same time; their lists are 8 MiB each at most.
+const MAX_GIVERS: usize = 4;
+/// How long the givers may be silent before one more is asked.
+pub(super) const HEDGE: Duration = Duration::from_secs(2);
+
+/// What one giver is on trial with.
+#[derive(Debug)]
+pub(super) enum Trial {
+    Gathering(Gather),
+    /// Its list merges; it was asked for the last piece.
+    Proving(Arc<PieceList>),
+}
+
+/// All trials, by giver.
+pub(super) type Trials = BTreeMap<ServentId, Trial>;
+
+impl Download {
+    pub(super) fn on_manifest(
+        &mut self,
+        source: ServentId,
+        size: u64,
+        part: u32,
+        values: &[PieceValue],
+        out: &mut Vec<Output>,
+    ) {
+        let Stage::Seeking { trials, heard } = &mut self.stage else { return };
+        let Some(Trial::Gathering(gather)) = trials.get_mut(&source) else { return };
+        *heard = self.now;
+        let taken = gather.take(size, part, values);
+        let Some(link) = self.sources.link(source) else { return };
+        link.parts = link.parts.saturating_sub(1);
+        link.answered(self.now);
+        match taken {
+            Ok(None) => {}
+            Ok(Some(list)) => {
+                let geometry = list.geometry();
+                let Some(last) = geometry.last() else { return };
+                link.ask(self.now, vec![last], geometry.len(last));
+                trials.insert(source, Trial::Proving(list.clone()));
+                out.push(Output::Candidate { source, list });
+                out.push(Output::Request { source, pieces: ranges(&[last]) });
+            }
+            Err(lie) => self.blame(source, lie, out),
+        }
+    }
+
+    /// Asks one giver for the list, and one more whenever all are silent for a while.
+    pub(super) fn seek(&mut self, out: &mut Vec<Output>) {
+        let now = self.now;
+        let Stage::Seeking { trials, heard } = &mut self.stage else { return };
+        let due = trials.is_empty() || now.since(*heard) >= HEDGE;
+        let free = self.sources.links().filter(|(id, link)| {
+            link.is_ready() && link.owes_nothing() && !trials.contains_key(id)
+        });
+        let free: Vec<ServentId> = free.map(|(id, _)| id).collect();
+        let mut idle = None;
+        if due && !free.is_empty() {
+            if trials.len() >= MAX_GIVERS {
+                let queued = |id: &&ServentId| {
+                    self.sources
+                        .links()
+                        .any(|(other, link)| other == **id && matches!(link.mode, Mode::Queued(_)))
+                };
+                idle = trials.keys().find(queued).copied();
+            }
+            if trials.len() < MAX_GIVERS || idle.is_some() {
+                let drawn = free.get(self.rng.random_range(0..free.len()));
+                if let Some(&giver) = drawn {
+                    trials.insert(giver, Trial::Gathering(Gather::new(self.id)));
+                    *heard = now;
+                }
+            }
+        }
+        for (&source, trial) in trials.iter_mut() {
+            let Trial::Gathering(gather) = trial else { continue };
+            let Some(link) = self.sources.link(source) else { continue };
+            while let Some(part) = gather.next_part() {
+                link.ask_part(now);
+                out.push(Output::Describe { source, part });
+            }
+        }
+        if let Some(idle) = idle {
+            self.put_aside(idle, out); // it keeps us waiting, and others can give the list
+        }
+    }
+
+    /// The list's last piece is proven: the size is bound.
+    pub(super) fn bind(&mut self, giver: ServentId, list: &Arc<PieceList>, out: &mut Vec<Output>) {
+        out.push(Output::Begin { list: list.clone() });
+        let bound = Stage::Beginning { list: list.clone() };
+        let Stage::Seeking { trials, .. } = std::mem::replace(&mut self.stage, bound) else {
+            return;
+        };
+        for (other, trial) in trials.into_iter().filter(|(other, _)| *other != giver) {
+            if let Trial::Proving(claim) = trial
+                && claim.geometry() != list.geometry()
+            {
+                self.blame(other, Lie::Size { size: claim.geometry().size() }, out);
+            } else {
+                self.take_back(other, out);
+            }
+        }
+    }
+}
