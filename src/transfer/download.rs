@@ -175,9 +175,9 @@ impl Download {
             };
             [aside, link.overdue_at(), link.deaf_at()]
         });
-        let room = self.sources.open() < MAX_OPEN && self.sources.hopeful() < self.wanted();
+        let room = self.sources.open() < MAX_OPEN && self.sources.hopeful(self.now) < self.wanted();
         let dial = self.sources.next_dial().filter(|_| room).map(|(_, at)| at);
-        let search = (self.sources.hopeful() < ENOUGH_SOURCES).then_some(self.search_at);
+        let search = (self.sources.hopeful(self.now) < ENOUGH_SOURCES).then_some(self.search_at);
         let give_up = self.searched.filter(|_| self.config.once).map(|at| at + FIRST_SEARCH_WAIT);
         links.chain([heard, dial, search, give_up]).flatten().filter(|&at| at > self.now).min()
     }
@@ -397,7 +397,7 @@ impl Download {
     }
 
     fn dial(&mut self, out: &mut Vec<Output>) {
-        while self.sources.open() < MAX_OPEN && self.sources.hopeful() < self.wanted() {
+        while self.sources.open() < MAX_OPEN && self.sources.hopeful(self.now) < self.wanted() {
             let Some(source) = self.sources.dialable(self.now) else { return };
             let Some(known) = self.sources.source(source) else { return };
             known.state = State::Dialling;
@@ -406,7 +406,7 @@ impl Download {
     }
 
     fn search(&mut self, out: &mut Vec<Output>) {
-        if self.now < self.search_at || self.sources.hopeful() >= ENOUGH_SOURCES {
+        if self.now < self.search_at || self.sources.hopeful(self.now) >= ENOUGH_SOURCES {
             return;
         }
         out.push(Output::FindSources);
@@ -490,7 +490,7 @@ impl Download {
 
     /// When nobody is left, the mesh is searched soon, though not more often than ever.
     fn search_soon(&mut self) {
-        if self.sources.hopeful() == 0 {
+        if self.sources.hopeful(self.now) == 0 {
             let soon = self.searched.map_or(self.now, |at| self.now.max(at + FIRST_SEARCH_WAIT));
             self.search_at = self.search_at.min(soon);
         }

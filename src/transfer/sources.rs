@@ -247,6 +247,10 @@ impl Link {
         self.overdue_at().map(|_| self.heard + DEAF)
     }
 
+    pub(super) fn is_deaf(&self, now: Time) -> bool {
+        self.deaf_at().is_some_and(|at| at <= now)
+    }
+
     pub(super) fn is_overdue(&self, now: Time) -> bool {
         self.overdue_at().is_some_and(|at| at <= now)
     }
@@ -397,12 +401,12 @@ impl Sources {
         self.known.values().filter(|source| !matches!(source.state, State::Away { .. })).count()
     }
 
-    /// How many are dialling, or open and ready.
-    pub(super) fn hopeful(&self) -> usize {
+    /// How many are dialling, or open, ready and not overdue.
+    pub(super) fn hopeful(&self, now: Time) -> usize {
         let hopeful = |source: &&Source| match &source.state {
             State::Away { .. } => false,
             State::Dialling => true,
-            State::Open(link) => link.is_ready(),
+            State::Open(link) => link.is_ready() && !link.is_overdue(now),
         };
         self.known.values().filter(hopeful).count()
     }

@@ -26,7 +26,7 @@ impl Download {
             if others {
                 self.put_aside(source, out);
                 self.tell(Event::Slow { source }, out);
-            } else if self.sources.link(source).and_then(|link| link.deaf_at()) <= Some(now) {
+            } else if self.sources.link(source).is_some_and(|link| link.is_deaf(now)) {
                 out.push(Output::Disconnect { source, why: Parting::Silent });
                 self.on_lost(source, Loss("nothing came for a minute".into()), out);
             }
