@@ -185,4 +185,6 @@ impl<F: Family> Encoder<F> for Codec<F> {
 }
 
 #[cfg(test)]
+mod any;
+#[cfg(test)]
 mod tests;
