@@ -1,0 +1,8 @@
+//! What the integration tests share.
+//!
+//! Each test binary compiles all of it and uses a part, hence the
+//! allowances.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod fake_peer;
+pub mod frames;
