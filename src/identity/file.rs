@@ -2,8 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 /// Longest file that is read as a key, in bytes; ours are far below 100.
 const MAX_KEY_FILE: u64 = 4096;
@@ -64,7 +68,9 @@ pub enum KeyFileError {
 /// The text in the file at `path`; none when there is no file.
 pub(super) fn read(path: &Path) -> Result<Option<String>, KeyFileError> {
     let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
-    let file = match File::open(path) {
+    // Whatever is there, even a pipe, is opened without waiting for anybody.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
@@ -89,38 +95,80 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, KeyFileError> {
 
 /// Makes the file at `path` with `text` in it: all of it on disk, or no file at all.
 ///
-/// It is written under a temporary name beside it and then linked to its own, which
-/// fails where something is there already.
+/// It has no name until it is whole, and then gets its own, unless something else has it.
 pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
-        _ => KeyFileError::Write { path: path.to_owned(), source },
-    };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let done = write_new(&temporary, text).and_then(|()| std::fs::hard_link(&temporary, path));
-    // Ours in any case: the process id keeps others off this name, and what an earlier
-    // process of this id left here is a key that nobody uses.
-    let removed = std::fs::remove_file(&temporary);
-    done.and(removed).and_then(|()| sync_folder(path)).map_err(failed)
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// Makes the new name in the folder of `path` last.
-fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    File::open(folder)?.sync_all()
+    let done = match create_whole(folder, path, text) {
+        // Not every file system has files without a name, and not every system a /proc.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+            create_in_place(path, text)
+        }
+        done => done.map_err(io::Error::from),
+    };
+    let done = done.and_then(|()| File::open(folder)?.sync_all());
+    done.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
+        _ => KeyFileError::Write { path: path.to_owned(), source },
+    })
+}
+
+fn create_whole(folder: &Path, path: &Path, text: &str) -> Result<(), Errno> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?);
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, nameless, CWD, path, AtFlags::SYMLINK_FOLLOW)
+}
+
+/// The second best: a crash at the wrong moment leaves a damaged file, which is noticed.
+fn create_in_place(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        std::fs::remove_file(path)?;
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_way_a_file_is_made_once_and_for_its_owner_alone() {
+        type Create = fn(&Path, &str) -> io::Result<()>;
+        let whole: Create = |path, text| Ok(create_whole(path.parent().unwrap(), path, text)?);
+        for make in [whole, create_in_place] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("key");
+            make(&path, "one").unwrap();
+            let error = make(&path, "two").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(read(&path).unwrap().unwrap(), "one");
+            assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_key_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(matches!(read(&path), Err(KeyFileError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_link_to_nowhere_is_not_followed_when_a_key_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();
+        assert!(matches!(create(&path, "one"), Err(KeyFileError::Exists { .. })));
+        assert!(!folder.path().join("elsewhere").exists());
+    }
 }

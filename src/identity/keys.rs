@@ -190,14 +190,4 @@ mod tests {
         assert!(matches!(error, KeyFileError::Write { .. }), "{error}");
         assert!(error.to_string().contains("gone/identity.key"), "{error}");
     }
-
-    #[test]
-    fn what_an_interrupted_start_left_behind_is_no_hindrance() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("identity.key");
-        let left = folder.path().join(format!("identity.key.{}.new", std::process::id()));
-        std::fs::write(&left, "half a k").unwrap();
-        Identity::load_or_create(&path).unwrap();
-        assert_eq!(names(folder.path()), ["identity.key"]);
-    }
 }
