@@ -134,6 +134,22 @@ fn a_frame_without_a_body_is_refused_whatever_its_kind() {
 }
 
 #[test]
+fn a_body_that_ends_within_its_raw_beginning_or_right_after_it_is_refused() {
+    for (kind, raw) in [(Kind::Query, 18), (Kind::QueryHit, 51), (Kind::Data, 40)] {
+        for len in 1..=raw {
+            let bytes = frame(kind.number(), 0, &vec![1; len]);
+            let error = match kind {
+                Kind::Data => refused::<TransferMessage>(bytes),
+                _ => refused::<LinkMessage>(bytes),
+            };
+            assert!(
+                matches!(error, DecodeError::Short { kind: k, len: l } if k == kind && l == len)
+            );
+        }
+    }
+}
+
+#[test]
 fn integers_out_of_range_and_cut_short_are_refused() {
     let mut wide = vec![1; 16];
     wide.extend([0xfd, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]); // asked, a u32, as a u64
