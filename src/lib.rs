@@ -6,5 +6,6 @@ pub mod message;
 pub mod overlay;
 pub mod servent;
 pub mod sim;
+pub mod store;
 pub mod transfer;
 pub mod wire;

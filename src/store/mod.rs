@@ -1,0 +1,28 @@
+//! The disk: files that are shared, parts of files that are coming, and small state.
+//!
+//! Always true here: nothing that a stranger sent chooses a path; nothing that exists
+//! is overwritten, but this servent's own state; what is reported as written to stay
+//! has been flushed. All calls block: the driver runs them away from its loop.
+//!
+//! Everything goes through [`Disk`], so that the driver can also run on a
+//! [`MemoryDisk`]. That trait is the one thing here that the room `share` imports;
+//! `store` knows nothing of `share`. What a piece must hold is the business of
+//! `transfer::verify`; when to write, resume or place is the driver's.
+
+pub mod disk;
+pub mod error;
+pub mod hosts_file;
+pub mod memory_disk;
+pub mod name;
+pub mod part;
+pub mod real_disk;
+pub mod state;
+
+pub use disk::{Disk, Entry, FolderHandle, Kind, PartHandle, ReadHandle, Stamp};
+pub use error::StoreError;
+pub use hosts_file::{CachedContact, LoadedHosts, load_hosts, save_hosts};
+pub use memory_disk::MemoryDisk;
+pub use name::safe_name;
+pub use part::{PARTS_FOLDER, PartFile};
+pub use real_disk::RealDisk;
+pub use state::{Loaded, StateDir};
