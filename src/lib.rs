@@ -5,6 +5,7 @@ pub mod identity;
 pub mod message;
 pub mod overlay;
 pub mod servent;
+pub mod share;
 pub mod sim;
 pub mod store;
 pub mod transfer;

@@ -9,6 +9,9 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The folder for part files, inside a folder for downloads: never shared.
+pub const PARTS_FOLDER: &str = ".part2part";
+
 /// What identifies one state of one file: when any of it differs, so may the content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Stamp {

@@ -28,6 +28,7 @@ struct Tree {
     names: BTreeMap<PathBuf, Node>,
     files: BTreeMap<u64, FileData>,
     locks: BTreeSet<PathBuf>,
+    forbidden: BTreeSet<PathBuf>,
     clock_ns: i128,
     free: u64,
     next_ino: u64,
@@ -55,6 +56,7 @@ impl Default for Tree {
             names: BTreeMap::from([(PathBuf::from("/"), Node::Folder)]),
             files: BTreeMap::new(),
             locks: BTreeSet::new(),
+            forbidden: BTreeSet::new(),
             clock_ns: 1_000_000_000,
             free: 1 << 50,
             next_ino: 1,
@@ -107,6 +109,11 @@ impl MemoryDisk {
         tree.names.insert(path.as_ref().to_path_buf(), node);
     }
 
+    /// Lets nobody open or list what is at `path` any more.
+    pub fn forbid(&self, path: impl AsRef<Path>) {
+        self.tree().forbidden.insert(path.as_ref().to_path_buf());
+    }
+
     /// Everything that is in a file, or nothing when there is no such file.
     #[must_use]
     pub fn contents(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
@@ -129,7 +136,7 @@ impl MemoryDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<MemoryFile> {
-        match self.tree().node(path)? {
+        match self.tree().allowed(path)? {
             Node::File(ino) => Ok(MemoryFile { disk: self.clone(), ino }),
             _ => Err(NotRegular.into()),
         }
@@ -139,6 +146,14 @@ impl MemoryDisk {
 impl Tree {
     fn node(&self, path: &Path) -> io::Result<Node> {
         self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// The node at `path`, for reading what is in it.
+    fn allowed(&self, path: &Path) -> io::Result<Node> {
+        match self.forbidden.contains(path) {
+            true => Err(Errno::ACCESS.into()),
+            false => self.node(path),
+        }
     }
 
     fn file(&mut self, ino: u64) -> io::Result<&mut FileData> {
@@ -347,7 +362,7 @@ impl Disk for MemoryDisk {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
         let tree = self.tree();
-        if tree.node(folder)? != Node::Folder {
+        if tree.allowed(folder)? != Node::Folder {
             return Err(Errno::NOTDIR.into());
         }
         let entry = |(path, node): (&Path, Node)| {

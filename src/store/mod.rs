@@ -5,8 +5,8 @@
 //! has been flushed. All calls block: the driver runs them away from its loop.
 //!
 //! Everything goes through [`Disk`], so that the driver can also run on a
-//! [`MemoryDisk`]. That trait is the one thing here that the room `share` imports;
-//! `store` knows nothing of `share`. What a piece must hold is the business of
+//! [`MemoryDisk`]. The trait's own page, [`disk`], is the one thing here that the room
+//! `share` imports; `store` knows nothing of `share`. What a piece must hold is the business of
 //! `transfer::verify`; when to write, resume or place is the driver's.
 
 pub mod disk;
@@ -18,11 +18,11 @@ pub mod part;
 pub mod real_disk;
 pub mod state;
 
-pub use disk::{Disk, Entry, FolderHandle, Kind, PartHandle, ReadHandle, Stamp};
+pub use disk::{Disk, Entry, FolderHandle, Kind, PARTS_FOLDER, PartHandle, ReadHandle, Stamp};
 pub use error::StoreError;
 pub use hosts_file::{CachedContact, LoadedHosts, load_hosts, save_hosts};
 pub use memory_disk::MemoryDisk;
 pub use name::safe_name;
-pub use part::{PARTS_FOLDER, PartFile};
+pub use part::PartFile;
 pub use real_disk::RealDisk;
 pub use state::{Loaded, StateDir};

@@ -14,14 +14,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::disk::{Disk, Kind, PartHandle, read_full};
+use super::disk::{Disk, Kind, PARTS_FOLDER, PartHandle, read_full};
 use super::error::StoreError;
 use super::name::{numbered, safe_name};
 use crate::base::{ContentId, Geometry, PieceIndex, PieceMap};
 use crate::transfer::PieceList;
-
-/// The folder for part files, inside the folder for downloads.
-pub const PARTS_FOLDER: &str = ".part2part";
 
 /// Bytes that a download leaves free: a machine without any space misbehaves.
 pub const RESERVE: u64 = 64 << 20;
@@ -466,7 +463,7 @@ mod tests {
             let slice = |n: usize| &bytes[n * MIN_PIECE as usize..][..MIN_PIECE as usize];
             disk.create_folder(dir.path(), 0o700).unwrap();
             let part = open(&disk, dir.path(), &list).unwrap();
-            assert_eq!(recovered(&part, &list), []);
+            assert_eq!(recovered(&part, &list), [0u32; 0]);
             part.write_piece(piece(1), slice(1)).unwrap();
             part.write_piece(piece(3), &bytes[3 * MIN_PIECE as usize..]).unwrap();
             part.write_piece(piece(2), slice(0)).unwrap();
@@ -527,7 +524,7 @@ mod tests {
         let mut into = vec![1];
         assert!(part.read_piece(foreign, &mut into).is_err());
         assert!(into.is_empty());
-        assert_eq!(recovered(&part, &list), []);
+        assert_eq!(recovered(&part, &list), [0u32; 0]);
     }
 
     #[test]

@@ -1,0 +1,310 @@
+//! Reading what is published, and only that.
+//!
+//! Always true: bytes that leave here are the content they were asked for as: the stamp
+//! of the file is compared before and after each read, and a piece is hashed before it
+//! is first given under that stamp. A file that differs is withdrawn with a notice.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::Errno;
+
+use super::error::{OpenError, ReadError};
+use super::library::{Library, Published};
+use crate::base::{ContentId, PieceIndex};
+use crate::store::disk::{NotRegular, ReadHandle, read_full};
+use crate::transfer::PieceList;
+
+/// A published content, open for reading.
+pub struct SharedReader {
+    library: Library,
+    copy: Arc<Published>,
+    file: Box<dyn ReadHandle>,
+    gone: Arc<AtomicBool>,
+}
+
+/// What became of one attempt to read.
+enum Failure {
+    /// It is not the file that was published.
+    Changed,
+    /// The system says no, which may pass.
+    System(io::Error),
+}
+
+impl Library {
+    /// Opens a content: the first of its copies that is still what was published.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the copies that were changed are then no longer published.
+    pub fn open(&self, id: ContentId) -> Result<SharedReader, OpenError> {
+        let (copies, gone) = match self.shelf().copies(id) {
+            Some((copies, gone)) => (copies.to_vec(), Arc::clone(gone)),
+            None => return Err(OpenError::NotHere),
+        };
+        let mut result = Err(OpenError::NotHere);
+        for copy in copies {
+            match self.open_copy(&copy) {
+                Ok(file) => return Ok(SharedReader { library: self.clone(), copy, file, gone }),
+                Err(Failure::Changed) => {
+                    self.withdraw_changed(&copy);
+                    result = Err(OpenError::Changed { path: copy.path.clone() });
+                }
+                Err(Failure::System(source)) => {
+                    result = Err(OpenError::Unreadable { path: copy.path.clone(), source });
+                }
+            }
+        }
+        result
+    }
+
+    fn open_copy(&self, copy: &Published) -> Result<Box<dyn ReadHandle>, Failure> {
+        let file = self.disk().open_shared(&copy.path).map_err(|error| {
+            let elsewhere = matches!(Errno::from_io_error(&error), Some(Errno::NOTDIR));
+            let replaced = error.kind() == io::ErrorKind::NotFound || NotRegular::is(&error);
+            if replaced || elsewhere { Failure::Changed } else { Failure::System(error) }
+        })?;
+        check_stamp(&*file, copy)?;
+        Ok(file)
+    }
+}
+
+impl SharedReader {
+    /// The piece values of the content.
+    #[must_use]
+    pub fn list(&self) -> &Arc<PieceList> {
+        &self.copy.list
+    }
+
+    /// Whether the content is no longer published. Costs next to nothing.
+    #[must_use]
+    pub fn withdrawn(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Reads all of `piece` into `into`, whose contents it replaces. Goes on with another
+    /// copy of the content where this one was changed or unpublished.
+    ///
+    /// # Errors
+    /// [`ReadError`]; then `into` is empty.
+    pub fn read_piece(&mut self, piece: PieceIndex, into: &mut Vec<u8>) -> Result<(), ReadError> {
+        into.clear();
+        if self.list().geometry().piece(piece.get()).is_none() {
+            return Err(ReadError::NoSuchPiece { number: piece.get() });
+        }
+        // Each round either ends or leaves a copy behind that is not published any more.
+        loop {
+            if self.copy.is_withdrawn() {
+                *self = self.library.open(self.list().id())?;
+            }
+            match self.read_here(piece, into) {
+                Ok(()) => return Ok(()),
+                Err(Failure::System(source)) => {
+                    into.clear();
+                    return Err(ReadError::Unreadable { path: self.copy.path.clone(), source });
+                }
+                Err(Failure::Changed) => {
+                    into.clear();
+                    self.library.withdraw_changed(&self.copy);
+                    match self.library.open(self.list().id()) {
+                        Ok(other) => *self = other,
+                        Err(OpenError::NotHere) => {
+                            return Err(ReadError::Changed { path: self.copy.path.clone() });
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_here(&self, piece: PieceIndex, into: &mut Vec<u8>) -> Result<(), Failure> {
+        let geometry = self.copy.list.geometry();
+        check_stamp(&*self.file, &self.copy)?;
+        into.resize(usize::try_from(geometry.len(piece)).unwrap_or(0), 0);
+        let read = read_full(&*self.file, into, geometry.offset(piece)).map_err(Failure::System)?;
+        let checked = self.copy.is_checked(piece);
+        if read < into.len() || !(checked || self.copy.list.proves(piece, into)) {
+            return Err(Failure::Changed);
+        }
+        check_stamp(&*self.file, &self.copy)?;
+        if !checked {
+            self.copy.set_checked(piece);
+        }
+        Ok(())
+    }
+}
+
+fn check_stamp(file: &dyn ReadHandle, copy: &Published) -> Result<(), Failure> {
+    match file.stamp() {
+        Ok(stamp) if stamp == copy.stamp => Ok(()),
+        Ok(_) => Err(Failure::Changed),
+        Err(error) => Err(Failure::System(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::library::UnpublishTarget;
+    use super::super::publish::tests::{library, publish};
+    use super::*;
+    use crate::base::Geometry;
+    use crate::base::piece::MIN_PIECE;
+    use crate::store::disk::{Disk, Kind};
+    use crate::store::{MemoryDisk, RealDisk};
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn content() -> Vec<u8> {
+        let mut bytes = vec![0; 2 * MIN_PIECE as usize + 9];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    fn id_of(bytes: &[u8]) -> ContentId {
+        ContentId(*blake3::hash(bytes).as_bytes())
+    }
+
+    fn read(reader: &mut SharedReader, number: u32) -> Result<Vec<u8>, ReadError> {
+        let piece = reader.list().geometry().piece(number).unwrap();
+        let mut into = vec![1, 2, 3];
+        let result = reader.read_piece(piece, &mut into);
+        assert!(result.is_ok() || into.is_empty(), "bytes came with an error");
+        result.map(|()| into)
+    }
+
+    fn shared(bytes: &[u8]) -> (MemoryDisk, Library, SharedReader) {
+        let (disk, library) = library();
+        disk.put("/share/a", bytes);
+        publish(&library, "/share/a").unwrap();
+        let reader = library.open(id_of(bytes)).unwrap();
+        (disk, library, reader)
+    }
+
+    #[test]
+    fn every_piece_is_read_as_it_was_published() {
+        let bytes = content();
+        let (_, _, mut reader) = shared(&bytes);
+        let all: Vec<u8> = (0..3).flat_map(|number| read(&mut reader, number).unwrap()).collect();
+        assert_eq!(all, bytes);
+        let foreign = Geometry::of(9 * MIN_PIECE).unwrap().piece(3).unwrap();
+        let refused = reader.read_piece(foreign, &mut Vec::new());
+        assert!(matches!(refused, Err(ReadError::NoSuchPiece { number: 3 })));
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_gives_no_wrong_byte() {
+        type Change = fn(&MemoryDisk, &[u8]);
+        let changes: [(&str, Change); 6] = [
+            ("truncated", |disk, bytes| disk.put("/share/a", &bytes[..9])),
+            ("appended", |disk, bytes| disk.put("/share/a", &[bytes, b"x"].concat())),
+            ("rewritten", |disk, bytes| disk.put("/share/a", &vec![7; bytes.len()])),
+            ("deleted", |disk, _| disk.remove_file(Path::new("/share/a")).unwrap()),
+            ("replaced", |disk, bytes| {
+                disk.put("/share/new", bytes);
+                disk.rename(Path::new("/share/new"), Path::new("/share/a")).unwrap();
+            }),
+            ("swapped for a link", |disk, _| {
+                disk.remove_file(Path::new("/share/a")).unwrap();
+                disk.put_odd("/share/a", Kind::Symlink);
+            }),
+        ];
+        for (what, change) in changes {
+            let bytes = content();
+            let (disk, library, mut reader) = shared(&bytes);
+            read(&mut reader, 0).unwrap();
+            change(&disk, &bytes);
+            let error = read(&mut reader, 1).unwrap_err();
+            assert!(matches!(error, ReadError::Changed { .. }), "{what}: {error}");
+            assert!(reader.withdrawn(), "{what}");
+            assert!(!library.is_published(id_of(&bytes)), "{what}");
+            let notices = library.take_notices();
+            assert_eq!(notices.len(), 1, "{what}");
+            assert!(notices[0].to_string().starts_with("/share/a "), "{what}");
+            assert!(library.take_notices().is_empty());
+            let again = library.open(id_of(&bytes)).err().unwrap();
+            assert!(matches!(again, OpenError::NotHere), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changed_before_it_is_opened_is_withdrawn() {
+        let bytes = content();
+        let (disk, library, reader) = shared(&bytes);
+        drop(reader);
+        disk.put_odd("/share/a", Kind::Special);
+        let error = library.open(id_of(&bytes)).err().unwrap();
+        assert!(matches!(error, OpenError::Changed { .. }), "{error}");
+        assert_eq!(library.take_notices().len(), 1);
+    }
+
+    #[test]
+    fn a_change_that_the_stamp_does_not_show_is_found_by_hashing() {
+        // Published within the clock's grain of the change: the stamp is not trusted.
+        let bytes = content();
+        let (_, library, _) = shared(&bytes);
+        let file = library.shelf().files().next().map(Arc::clone).unwrap();
+        let other = MemoryDisk::new();
+        other.put("/share/a", &vec![7; bytes.len()]);
+        let stamp = other.open_shared(Path::new("/share/a")).unwrap().stamp().unwrap();
+        let second = Library::new(Arc::new(other), &Default::default());
+        let count = file.list.geometry().count();
+        let checked = crate::base::PieceMap::new(count);
+        let list = PieceList::clone(&file.list);
+        let wrong = Published::new(file.path.clone(), file.name.clone(), stamp, list, checked);
+        second.insert(wrong);
+        let mut reader = second.open(id_of(&bytes)).unwrap();
+        assert!(matches!(read(&mut reader, 0), Err(ReadError::Changed { .. })));
+    }
+
+    #[test]
+    fn publishing_counts_as_hashing_only_once_the_stamp_has_settled() {
+        let (disk, library) = library();
+        disk.put("/share/old", b"old");
+        disk.advance(Duration::from_secs(3));
+        disk.put("/share/new", b"new");
+        publish(&library, "/share").unwrap();
+        let first = Geometry::of(3).unwrap().piece(0).unwrap();
+        let checked = |path: &str| library.shelf().file(Path::new(path)).unwrap().is_checked(first);
+        assert!(checked("/share/old") && !checked("/share/new"));
+        let mut reader = library.open(id_of(b"new")).unwrap();
+        read(&mut reader, 0).unwrap();
+        assert!(checked("/share/new"));
+    }
+
+    #[test]
+    fn an_unpublished_content_is_noticed_and_another_copy_goes_on() {
+        let bytes = content();
+        let (disk, library, mut reader) = shared(&bytes);
+        disk.put("/share/b", &bytes);
+        publish(&library, "/share").unwrap();
+        library.unpublish(&UnpublishTarget::of("/share/a")).unwrap();
+        assert!(!reader.withdrawn());
+        assert!(read(&mut reader, 1).is_ok());
+        disk.put("/share/c", &bytes);
+        publish(&library, "/share/c").unwrap();
+        disk.remove_file(Path::new("/share/b")).unwrap();
+        assert!(read(&mut reader, 1).is_ok());
+        library.unpublish(&UnpublishTarget::of("/share/c")).unwrap();
+        assert!(reader.withdrawn());
+        assert!(matches!(read(&mut reader, 1), Err(ReadError::Withdrawn)));
+    }
+
+    #[test]
+    fn a_real_file_swapped_for_a_link_is_never_served() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let secret = dir.path().join("secret");
+        fs::write(&path, content()).unwrap();
+        fs::write(&secret, content()).unwrap();
+        let library = Library::new(Arc::new(RealDisk), &Default::default());
+        publish(&library, path.to_str().unwrap()).unwrap();
+        let mut reader = library.open(id_of(&content())).unwrap();
+        assert_eq!(read(&mut reader, 0).unwrap(), content()[..MIN_PIECE as usize]);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&secret, &path).unwrap();
+        assert!(matches!(read(&mut reader, 0), Err(ReadError::Changed { .. })));
+        assert!(!library.is_published(id_of(&content())));
+    }
+}
