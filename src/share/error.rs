@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::publish::LeftOut;
+use super::left_out::LeftOut;
 use crate::base::escape::Escaped;
 
 /// Why nothing was published, or not all of it.

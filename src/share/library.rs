@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{PublishError, UnpublishError, shown};
 use super::fold::FoldedName;
-use super::publish::LeftOut;
+use super::left_out::LeftOut;
 use crate::base::{ContentId, FileName, PieceIndex, PieceMap};
 use crate::store::disk::{Disk, NotRegular, PARTS_FOLDER, Stamp};
 use crate::transfer::PieceList;
@@ -56,7 +56,7 @@ pub(super) struct Published {
     /// The state of the file that was hashed.
     pub(super) stamp: Stamp,
     pub(super) list: Arc<PieceList>,
-    /// The pieces that were hashed under this stamp since it settled.
+    /// The pieces that were hashed under this stamp once it had settled.
     checked: Mutex<PieceMap>,
     withdrawn: AtomicBool,
 }
@@ -141,7 +141,8 @@ pub struct UnpublishReport {
 }
 
 impl Library {
-    /// An empty library on `disk`.
+    /// An empty library on `disk`. What is protected must be there already: links in its
+    /// paths are resolved now.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, protected: &Protected) -> Self {
         // What is compared must be resolved; what is not there yet is taken as it stands.
@@ -242,15 +243,11 @@ impl Library {
         let refuse = |why| Err(PublishError::Refused { path: path.to_path_buf(), why });
         let path = self.resolve(path)?;
         let Some(name) = own_name(&path) else { return refuse(LeftOut::Name) };
-        let (file, stamp) = match self.disk().open_shared(&path).and_then(|file| {
-            let stamp = file.stamp()?;
-            Ok((file, stamp))
-        }) {
-            Ok(opened) => opened,
+        let stamp = match self.disk().open_shared(&path).and_then(|file| file.stamp()) {
+            Ok(stamp) => stamp,
             Err(error) if NotRegular::is(&error) => return refuse(LeftOut::Special),
             Err(source) => return Err(PublishError::Unreadable { path, source }),
         };
-        drop(file);
         if self.is_protected(&path) || self.key_files().contains(&(stamp.dev, stamp.ino)) {
             return refuse(LeftOut::Protected);
         }

@@ -181,7 +181,7 @@ mod tests {
         let query = Query::parse(&vec![part; 11].join(" ")).unwrap();
         let start = Instant::now();
         assert_eq!(library.matches(&query, 64), Matches::default());
-        // 100,000 names in 50 ms would be 10 ms here; the rest is for slow machines.
-        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+        // Far above what it takes, far below what backtracking would; benches measure.
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

@@ -12,6 +12,7 @@
 pub mod error;
 pub mod file_type;
 pub mod fold;
+pub mod left_out;
 pub mod library;
 pub mod matcher;
 pub mod publish;
@@ -20,10 +21,11 @@ pub mod query;
 
 pub use error::{OpenError, PublishError, ReadError, UnpublishError};
 pub use file_type::FileType;
+pub use left_out::{LeftOut, LeftOutExample, LeftOutReport};
 pub use library::{
     Library, Notice, Protected, SharedFile, Totals, UnpublishReport, UnpublishTarget,
 };
 pub use matcher::Matches;
-pub use publish::{LeftOut, LeftOutExample, LeftOutReport, PublishProgress, PublishReport};
+pub use publish::{PublishProgress, PublishReport};
 pub use published::SharedReader;
 pub use query::{Query, QueryError, QueryProblem};

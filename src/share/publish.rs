@@ -5,8 +5,7 @@
 //! never be shared is not, whichever way it is named. What was published and is no
 //! longer there, or no longer may be, is withdrawn when its folder is published again.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,21 +13,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::error::PublishError;
+use super::left_out::{LeftOut, LeftOutReport};
 use super::library::{Library, Published, own_name};
 use crate::base::piece::MAX_PIECE;
 use crate::base::{Geometry, PieceMap};
-use crate::store::disk::{Kind, NotRegular, ReadHandle, Stamp, read_full};
+use crate::store::disk::{Kind, NotRegular, ReadHandle, read_full};
 use crate::transfer::{ListBuilder, PieceList};
 
 /// Bytes read at a time while hashing: a whole number of pieces of any file.
 const READ: u64 = MAX_PIECE;
-
-/// How old a stamp must be before it tells every later change, in nanoseconds: clocks
-/// of file systems tick as slowly as once in two seconds.
-const SETTLED_NS: i128 = 2_000_000_000;
-
-/// Most files that are named as left out; the others are only counted.
-pub const MAX_EXAMPLES: usize = 8;
 
 /// How far publishing has come.
 #[derive(Clone, Copy, Debug)]
@@ -55,80 +48,6 @@ pub struct PublishReport {
     pub withdrawn: u64,
     /// What was left out.
     pub left_out: LeftOutReport,
-}
-
-/// What was left out, and why.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct LeftOutReport {
-    /// How many files and folders, by reason.
-    pub counts: BTreeMap<LeftOut, u64>,
-    /// The first [`MAX_EXAMPLES`] of them that are not just hidden.
-    pub examples: Vec<LeftOutExample>,
-}
-
-/// One thing that was left out.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct LeftOutExample {
-    /// Its path, as far as it is text; unescaped.
-    pub path: String,
-    /// Why.
-    pub why: LeftOut,
-}
-
-/// Why something is not published.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LeftOut {
-    /// Its name begins with a dot.
-    Hidden,
-    /// A symbolic link.
-    Symlink,
-    /// A named pipe, a socket or a device.
-    Special,
-    /// It cannot be read.
-    Unreadable,
-    /// Over 256 GiB.
-    TooLarge,
-    /// Its name is not UTF-8 text, or too long to be told.
-    Name,
-    /// It was changed while it was read.
-    Changed,
-    /// It is the servent's own.
-    Protected,
-    /// The library is full.
-    TooMany,
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Hidden => "it is hidden",
-            Self::Symlink => "it is a symbolic link",
-            Self::Special => "it is a named pipe, a socket or a device",
-            Self::Unreadable => "it cannot be read",
-            Self::TooLarge => "it is over 256 GiB",
-            Self::Name => "its name is not UTF-8 text or over 255 bytes",
-            Self::Changed => "it was changed meanwhile",
-            Self::Protected => "it belongs to part2part itself",
-            Self::TooMany => "the library is full",
-        })
-    }
-}
-
-impl LeftOutReport {
-    /// How many files and folders were left out.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.counts.values().sum()
-    }
-
-    fn add(&mut self, path: &Path, why: LeftOut) {
-        *self.counts.entry(why).or_default() += 1;
-        if why != LeftOut::Hidden && self.examples.len() < MAX_EXAMPLES {
-            let path = path.to_string_lossy().into_owned();
-            self.examples.push(LeftOutExample { path, why });
-        }
-    }
 }
 
 impl Library {
@@ -320,7 +239,7 @@ impl Run<'_> {
             }
             // A stamp younger than the clock's grain may hide a change made meanwhile:
             // then each piece is hashed once more before it is sent.
-            let checked = match has_settled(&stamp, began_ns) {
+            let checked = match stamp.has_settled(began_ns) {
                 true => PieceMap::full(geometry.count()),
                 false => PieceMap::new(geometry.count()),
             };
@@ -384,10 +303,6 @@ impl Run<'_> {
     }
 }
 
-fn has_settled(stamp: &Stamp, now_ns: i128) -> bool {
-    now_ns.saturating_sub(stamp.mtime_ns.max(stamp.ctime_ns)) > SETTLED_NS
-}
-
 fn unreadable(path: &Path, source: io::Error) -> PublishError {
     let path = path.to_path_buf();
     match source.kind() {
@@ -398,11 +313,13 @@ fn unreadable(path: &Path, source: io::Error) -> PublishError {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::left_out::MAX_EXAMPLES;
     use super::super::library::{Protected, Totals};
     use super::*;
     use crate::base::ContentId;
     use crate::base::piece::MAX_FILE;
     use crate::store::{Disk, MemoryDisk, RealDisk};
+    use std::collections::BTreeMap;
     use std::ffi::OsStr;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;

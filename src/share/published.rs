@@ -2,7 +2,7 @@
 //!
 //! Always true: bytes that leave here are the content they were asked for as: the stamp
 //! of the file is compared before and after each read, and a piece is hashed before it
-//! is first given under that stamp. A file that differs is withdrawn with a notice.
+//! is given, until it was once under a stamp that had settled. A file that differs is withdrawn with a notice.
 
 use std::io;
 use std::sync::Arc;
@@ -120,6 +120,7 @@ impl SharedReader {
 
     fn read_here(&self, piece: PieceIndex, into: &mut Vec<u8>) -> Result<(), Failure> {
         let geometry = self.copy.list.geometry();
+        let now_ns = self.library.disk().now_ns();
         check_stamp(&*self.file, &self.copy)?;
         into.resize(usize::try_from(geometry.len(piece)).unwrap_or(0), 0);
         let read = read_full(&*self.file, into, geometry.offset(piece)).map_err(Failure::System)?;
@@ -128,7 +129,7 @@ impl SharedReader {
             return Err(Failure::Changed);
         }
         check_stamp(&*self.file, &self.copy)?;
-        if !checked {
+        if !checked && self.copy.stamp.has_settled(now_ns) {
             self.copy.set_checked(piece);
         }
         Ok(())
@@ -270,6 +271,9 @@ mod tests {
         assert!(checked("/share/old") && !checked("/share/new"));
         let mut reader = library.open(id_of(b"new")).unwrap();
         read(&mut reader, 0).unwrap();
+        assert!(!checked("/share/new"));
+        disk.advance(Duration::from_secs(3));
+        read(&mut reader, 0).unwrap();
         assert!(checked("/share/new"));
     }
 
@@ -304,7 +308,12 @@ mod tests {
         assert_eq!(read(&mut reader, 0).unwrap(), content()[..MIN_PIECE as usize]);
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&secret, &path).unwrap();
-        assert!(matches!(read(&mut reader, 0), Err(ReadError::Changed { .. })));
+        // Whoever had it open may still get the file that was published, nothing else.
+        match read(&mut reader, 0) {
+            Ok(bytes) => assert_eq!(bytes, content()[..MIN_PIECE as usize]),
+            Err(error) => assert!(matches!(error, ReadError::Changed { .. }), "{error}"),
+        }
+        assert!(library.open(id_of(&content())).is_err());
         assert!(!library.is_published(id_of(&content())));
     }
 }

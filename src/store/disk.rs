@@ -27,6 +27,18 @@ pub struct Stamp {
     pub ctime_ns: i128,
 }
 
+impl Stamp {
+    /// How old a stamp must be before it tells every later change, in nanoseconds:
+    /// clocks of file systems tick as slowly as once in two seconds.
+    pub const SETTLED_NS: i128 = 2_000_000_000;
+
+    /// Whether a change made at `now_ns` or later would show in the stamp.
+    #[must_use]
+    pub fn has_settled(&self, now_ns: i128) -> bool {
+        now_ns.saturating_sub(self.mtime_ns.max(self.ctime_ns)) > Self::SETTLED_NS
+    }
+}
+
 /// What a name in a folder stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -212,7 +224,8 @@ pub trait Disk: Send + Sync {
     /// What the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Tries to lock the file at `path`, creating it; having it, writes `text` into it.
+    /// Tries to lock the file at `path`, creating it; having it, writes `text` into it, if
+    /// there is room.
     ///
     /// The lock ends with the process, however that ends.
     ///

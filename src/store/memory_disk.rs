@@ -455,6 +455,9 @@ impl Disk for MemoryDisk {
         let mut tree = self.tree();
         let node = tree.node(from)?;
         tree.check_parent(to)?;
+        if tree.children(from).next().is_some() {
+            return Err(Errno::OPNOTSUPP.into()); // nobody renames a full folder
+        }
         tree.forget(to);
         tree.names.remove(from);
         tree.names.insert(to.to_path_buf(), node);
