@@ -160,6 +160,9 @@ impl Run<'_> {
     fn folder(&mut self, root: &Path) -> Result<(), PublishError> {
         let mut waiting = vec![root.to_path_buf()];
         while let Some(folder) = waiting.pop() {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(self.stopped());
+            }
             let mut entries = match self.library.disk().list(&folder) {
                 Ok(entries) => entries,
                 Err(source) if folder == root => return Err(unreadable(root, source)),
@@ -294,9 +297,12 @@ impl Run<'_> {
 
     /// Withdraws what was published at or in `root` and is not any more.
     fn withdraw_lost(&mut self, root: &Path) {
+        // Looked for under the shared lock: searches go on meanwhile.
+        let mut lost = self.library.shelf().paths_in(root);
+        lost.retain(|path| !self.kept.contains(path));
         let mut shelf = self.library.shelf_mut();
-        for path in shelf.paths_in(root) {
-            if !self.kept.contains(&path) && shelf.remove(&path).is_some() {
+        for path in lost {
+            if shelf.remove(&path).is_some() {
                 self.report.withdrawn += 1;
             }
         }
