@@ -1,9 +1,9 @@
 //! The library: what this servent shares, and what of it matches a query.
 //!
 //! Always true: nothing is shared that was not published; no byte leaves here that is
-//! not the content it was published as; what must never be shared (the servent's own
-//! state, keys, parts of downloads) cannot be published by any path. The library lives
-//! in memory; keeping it over a restart is left to a later index.
+//! not the content it was published as; the servent's own state, its key files and the
+//! parts of downloads are refused, confirmed or not. The library lives in memory;
+//! keeping it over a restart is left to a later index.
 //!
 //! The one thing imported from the room `store` is the page [`crate::store::disk`], so
 //! that the library runs on any disk; `store` knows nothing of this room. Calls that
