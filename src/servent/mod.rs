@@ -1,6 +1,45 @@
 //! The driver: one servent on tokio.
+//!
+//! Tasks own, channels carry. The **server task** (`listen`, `server`) takes connections
+//! in and gives them to the engine or to the uploads; the **client task** is whatever the
+//! user asked for: a join (`dial`), a search (`searching`), a download (`fetch`, with one
+//! `source` for each connection). Between them stands the `driver`, the one task that
+//! owns the [`crate::overlay::Overlay`]; it never waits for a peer. Matching the queries
+//! of others has a thread of its own.
+//!
+//! What dials, listens and writes is handed in ([`network::Network`],
+//! [`crate::store::Disk`]): the same driver runs on sockets and disks and, in tests, in
+//! memory under a paused clock.
 
+mod admission;
+mod clock;
+mod dial;
+mod downloads;
+mod driver;
+mod fetch;
+mod frames;
+mod greeting;
+mod ground;
+mod handle;
+mod hosts;
+mod link;
+mod listen;
+mod matching;
+pub mod memory;
+pub mod network;
+mod offload;
+mod outbox;
 pub mod report;
-pub mod settings;
+mod searching;
+mod serve;
+mod server;
+mod settings;
+mod source;
 
+pub use dial::DialError;
+pub use downloads::DownloadError;
+pub use greeting::GreetingError;
+pub use handle::{JoinError, Servent, StartError};
+pub use listen::DEFAULT_PORT;
+pub use searching::SearchError;
 pub use settings::{JoinTarget, Settings};

@@ -1,9 +1,9 @@
 //! What a servent tells its user: plain data, ready to be shown or sent as JSON.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::base::{ContentId, ServentId};
 
@@ -212,6 +212,7 @@ pub enum DownloadState {
     /// Verified and in place.
     Done {
         /// Where it lies.
+        #[serde(serialize_with = "as_text")]
         path: PathBuf,
     },
     /// Over without the file.
@@ -298,4 +299,68 @@ pub struct StatusReport {
     pub up_secs: u64,
     /// Connections that broke the protocol since the start, and tasks that panicked.
     pub incidents: u64,
+}
+
+/// How far a `publish` has come.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublishProgress {
+    /// Files hashed so far.
+    pub files: usize,
+    /// Bytes hashed so far.
+    pub bytes: u64,
+    /// The file in hand; unescaped.
+    pub current: String,
+}
+
+/// How a `publish` went.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublishReport {
+    /// Files now shared under the path.
+    pub files: usize,
+    /// How many bytes they are.
+    pub bytes: u64,
+    /// How many of them were shared already, as they are.
+    pub unchanged: usize,
+    /// How many files and folders were left out.
+    pub left_out: usize,
+    /// Some of those, with the reason.
+    pub examples: Vec<LeftOut>,
+}
+
+/// Something that `publish` passed over.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Where it lies; unescaped.
+    pub path: String,
+    /// Why it is not shared.
+    pub why: String,
+}
+
+/// How an `unpublish` went.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UnpublishReport {
+    /// Files no longer shared.
+    pub files: usize,
+    /// How many bytes they are.
+    pub bytes: u64,
+}
+
+/// A file that this servent shares.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SharedReport {
+    /// What others see.
+    pub name: String,
+    /// Where it lies.
+    #[serde(serialize_with = "as_text")]
+    pub path: PathBuf,
+    /// What it holds.
+    pub id: ContentId,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A path as text: JSON has no other kind, and a name that is no UTF-8 must not
+/// cost the whole reply.
+fn as_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&path.display())
 }

@@ -3,6 +3,11 @@
 //! Always true: nothing is decoded without a limit on the memory that it may claim
 //! (without one, nine hostile bytes abort the process), and nothing is left over.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one place that configures bincode, always with a limit"
+)]
+
 use bincode::enc::write::Writer;
 use bincode::{Decode, Encode};
 use bytes::{Bytes, BytesMut};

@@ -1,0 +1,215 @@
+//! The opening of a connection: TLS, the proof of the network, and the hellos.
+//!
+//! What is said in which order is described in `wire`. Always true: before the other
+//! side has proven the network key it learns nothing but our public key, and every
+//! failure looks alike to it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use super::frames::{FrameError, FrameReader, write_frame};
+use super::ground::Ground;
+use super::network::Stream;
+use crate::base::{Contact, ServentId};
+use crate::identity::{PROOF_LEN, PeerError, Proof, Tls, WrongId, exporter, peer_id, wrong_id};
+use crate::message::{Greeting, Hello, Purpose, Redirect, VERSION, Welcome};
+use crate::overlay::{Peer, dialable};
+
+/// From accept to hello, TLS included; and for a dialler, from connect to welcome.
+pub(super) const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The secured stream under every conversation.
+pub(super) type Secured = TlsStream<Box<dyn Stream>>;
+
+/// Why a connection came to nothing before anything was said.
+#[derive(Debug, thiserror::Error)]
+pub enum GreetingError {
+    /// Nobody answered in time.
+    #[error("no answer within {} s", HELLO_TIMEOUT.as_secs())]
+    TimedOut,
+    /// It is no servent that answers, or one that speaks no TLS 1.3 with raw keys.
+    #[error("what answers there is not a part2part servent ({0})")]
+    NotAServent(io::Error),
+    /// Somebody else is there.
+    #[error(transparent)]
+    WrongId(#[from] WrongId),
+    /// The other side shows no servent's key.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The proofs differ, or the other side closed on ours.
+    #[error("it belongs to another network: the network keys differ")]
+    WrongNetwork,
+    /// The other side is this servent.
+    #[error("that is this servent itself")]
+    Oneself,
+    /// The other side speaks another version.
+    #[error("it speaks version {0} of the protocol, this servent speaks {VERSION}")]
+    Version(u16),
+    /// It said something else than a greeting.
+    #[error(transparent)]
+    Frame(#[from] FrameErrorText),
+    /// It closed before it had greeted.
+    #[error("it closed the connection without a greeting")]
+    Closed,
+}
+
+/// What was wrong with a frame of the greeting, as a sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct FrameErrorText(String);
+
+impl From<FrameError> for GreetingError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Io(_) => Self::Closed,
+            other => Self::Frame(FrameErrorText(other.to_string())),
+        }
+    }
+}
+
+/// A connection whose hellos have been said.
+pub(super) struct Greeted {
+    pub(super) stream: Secured,
+    /// What came behind the greeting already.
+    pub(super) ahead: BytesMut,
+    pub(super) peer: Peer,
+    pub(super) hello: Hello,
+}
+
+/// How an acceptor took a dial.
+pub(super) enum Reception {
+    Welcomed(Welcome),
+    Redirected(Redirect),
+}
+
+/// Greets as the dialler; `expected` refuses anybody else.
+pub(super) async fn dial(
+    ground: &Ground,
+    stream: Box<dyn Stream>,
+    to: SocketAddr,
+    expected: Option<ServentId>,
+    purpose: Purpose,
+) -> Result<(Greeted, Reception), GreetingError> {
+    let greeting = async {
+        let connector = TlsConnector::from(ground.tls.client(expected));
+        let secured = connector.connect(Tls::server_name(), stream).await.map_err(tls_error)?;
+        let id = peer_id(secured.get_ref().1)?;
+        if id == ground.id {
+            return Err(GreetingError::Oneself);
+        }
+        let exported = exporter(secured.get_ref().1)
+            .map_err(|error| GreetingError::NotAServent(io::Error::other(error)))?;
+        let mut reader = FrameReader::<Secured, Greeting>::new(secured.into());
+
+        let proof = ground.network_key.dialler_proof(&exported);
+        send(&mut reader, proof.as_bytes()).await.map_err(|_| GreetingError::WrongNetwork)?;
+        // Whoever closes here has refused our proof: it says nothing, by design.
+        let theirs = read_proof(&mut reader).await.map_err(|_| GreetingError::WrongNetwork)?;
+        if theirs != ground.network_key.acceptor_proof(&exported) {
+            return Err(GreetingError::WrongNetwork);
+        }
+        let hello = Greeting::Hello(ground.hello(purpose));
+        write_frame(reader.io_mut(), &hello).await.map_err(|_| GreetingError::Closed)?;
+        let hello = read_hello(&mut reader).await?;
+        let reception = match reader.next().await? {
+            Some(Greeting::Welcome(welcome)) => Reception::Welcomed(welcome),
+            Some(Greeting::Redirect(redirect)) => Reception::Redirected(redirect),
+            Some(Greeting::Hello(_)) | None => return Err(GreetingError::Closed),
+        };
+        // It answers there, so that address is the best we have.
+        let contact = contact_of(id, &hello, to, to.port());
+        Ok((greeted(reader, contact, to, hello), reception))
+    };
+    timeout(HELLO_TIMEOUT, greeting).await.map_err(|_| GreetingError::TimedOut)?
+}
+
+/// Greets as the acceptor, up to the hellos; the welcome is for others to say.
+pub(super) async fn accept(
+    ground: &Ground,
+    stream: Box<dyn Stream>,
+    from: SocketAddr,
+) -> Result<Greeted, GreetingError> {
+    let greeting = async {
+        let acceptor = TlsAcceptor::from(ground.tls.server());
+        let secured = acceptor.accept(stream).await.map_err(tls_error)?;
+        let id = peer_id(secured.get_ref().1)?;
+        let exported = exporter(secured.get_ref().1)
+            .map_err(|error| GreetingError::NotAServent(io::Error::other(error)))?;
+        let mut reader = FrameReader::<Secured, Greeting>::new(secured.into());
+
+        let theirs = read_proof(&mut reader).await.map_err(|_| GreetingError::Closed)?;
+        if theirs != ground.network_key.dialler_proof(&exported) {
+            return Err(GreetingError::WrongNetwork);
+        }
+        let proof = ground.network_key.acceptor_proof(&exported);
+        let hello = Greeting::Hello(ground.hello(Purpose::Probe));
+        let mut first = BytesMut::from(proof.as_bytes().as_slice());
+        super::frames::encode(&hello, &mut first).map_err(|_| GreetingError::Closed)?;
+        send(&mut reader, &first).await.map_err(|_| GreetingError::Closed)?;
+        let hello = read_hello(&mut reader).await?;
+        if id == ground.id {
+            return Err(GreetingError::Oneself);
+        }
+        let contact = contact_of(id, &hello, from, hello.listen_port);
+        Ok(greeted(reader, contact, from, hello))
+    };
+    timeout(HELLO_TIMEOUT, greeting).await.map_err(|_| GreetingError::TimedOut)?
+}
+
+/// Ends a greeting as the acceptor.
+pub(super) async fn answer(stream: &mut Secured, greeting: &Greeting) -> io::Result<()> {
+    timeout(HELLO_TIMEOUT, write_frame(stream, greeting)).await?
+}
+
+fn greeted(
+    reader: FrameReader<Secured, Greeting>,
+    contact: Contact,
+    seen: SocketAddr,
+    hello: Hello,
+) -> Greeted {
+    let (stream, ahead) = reader.into_parts();
+    let peer = Peer { contact, name: hello.name.clone(), seen };
+    Greeted { stream, ahead, peer, hello }
+}
+
+/// Where the other side can be dialled: where we see it, then what it claims.
+fn contact_of(id: ServentId, hello: &Hello, seen: SocketAddr, port: u16) -> Contact {
+    if hello.listen_port == 0 {
+        return Contact::new(id, []);
+    }
+    let first = SocketAddr::new(seen.ip(), port);
+    let claims = hello.addresses.iter().copied().filter(|&claim| dialable(claim, seen.ip()));
+    Contact::new(id, std::iter::once(first).chain(claims))
+}
+
+async fn read_hello(reader: &mut FrameReader<Secured, Greeting>) -> Result<Hello, GreetingError> {
+    match reader.next().await? {
+        Some(Greeting::Hello(hello)) if hello.version == VERSION => Ok(hello),
+        Some(Greeting::Hello(hello)) => Err(GreetingError::Version(hello.version)),
+        Some(Greeting::Welcome(_) | Greeting::Redirect(_)) | None => Err(GreetingError::Closed),
+    }
+}
+
+async fn read_proof(reader: &mut FrameReader<Secured, Greeting>) -> io::Result<Proof> {
+    let mut bytes = [0; PROOF_LEN];
+    reader.read_exact(&mut bytes).await?;
+    Ok(Proof::from_bytes(bytes))
+}
+
+async fn send(reader: &mut FrameReader<Secured, Greeting>, bytes: &[u8]) -> io::Result<()> {
+    reader.io_mut().write_all(bytes).await?;
+    reader.io_mut().flush().await
+}
+
+fn tls_error(error: io::Error) -> GreetingError {
+    match wrong_id(&error) {
+        Some(wrong) => GreetingError::WrongId(wrong),
+        None => GreetingError::NotAServent(error),
+    }
+}

@@ -1,0 +1,71 @@
+//! Queries of others against our library, on a thread of their own.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::ground::Ground;
+use crate::base::Guid;
+use crate::message::{Hit, HitBody};
+use crate::overlay::{Answer, Input};
+use crate::share::{Library, Query};
+use crate::wire::{decode_query_body, encode_hit_body};
+
+/// Queries that wait to be matched; what comes above is told to its asker as lost.
+const QUEUE: usize = 256;
+
+/// A query to be matched.
+pub(super) struct Job {
+    pub(super) guid: Guid,
+    pub(super) body: Bytes,
+}
+
+/// Starts the thread. It ends when the sender is dropped.
+pub(super) fn start(
+    ground: Arc<Ground>,
+    library: Library,
+    driver: mpsc::Sender<Input>,
+) -> std::io::Result<SyncSender<Job>> {
+    let (send, jobs) = sync_channel(QUEUE);
+    let work = move || run(&ground, &library, &driver, &jobs);
+    std::thread::Builder::new().name("matching".to_owned()).spawn(work)?;
+    Ok(send)
+}
+
+fn run(ground: &Ground, library: &Library, driver: &mpsc::Sender<Input>, jobs: &Receiver<Job>) {
+    while let Ok(Job { guid, body }) = jobs.recv() {
+        let answers = answer(ground, library, &body).into_iter().collect();
+        if driver.blocking_send(Input::Matched { guid, answers }).is_err() {
+            return;
+        }
+    }
+}
+
+/// The frame that answers a query, if anything matches. What we do not understand we do
+/// not answer: a later version may have asked it.
+fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Option<Answer> {
+    let query = Query::parse(&decode_query_body(body).ok()?.text).ok()?;
+    let found = library.matches(&query, HitBody::MAX_HITS);
+    let hits: Vec<Hit> = found
+        .files
+        .into_iter()
+        .map(|file| Hit {
+            id: file.id,
+            size: file.size,
+            name: file.name.as_str().to_owned(),
+            ext: Vec::new(),
+        })
+        .collect();
+    let count = u8::try_from(hits.len()).ok().filter(|&count| count > 0)?;
+    let body = HitBody {
+        addresses: ground.addresses(),
+        name: ground.settings.name.clone(),
+        unreachable: false,
+        hits,
+        more: found.more,
+        ext: Vec::new(),
+    };
+    Some(Answer { count, body: encode_hit_body(&body).ok()? })
+}

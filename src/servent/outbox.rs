@@ -1,0 +1,195 @@
+//! What waits to be sent to one neighbour.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::BytesMut;
+use tokio::sync::Notify;
+
+use super::frames::encode;
+use crate::base::{Guid, Hops};
+use crate::message::LinkMessage;
+
+/// Bytes that may wait for one neighbour. Beyond, something is thrown out.
+pub(super) const WRITE_QUEUE: usize = 256 * 1024;
+
+/// A bounded queue of messages to one neighbour; in order, but for what is shed.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: Mutex<Queue>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<LinkMessage>,
+    bytes: usize,
+    closing: bool,
+}
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// It waits its turn; these copies of queries were thrown out for it.
+    Queued(Vec<Guid>),
+    /// There is no room, and nothing that may be thrown out: the neighbour is too slow.
+    Full,
+}
+
+/// The order of shedding: what is lost first when a neighbour cannot keep up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    OthersQuery,
+    OthersHit,
+    Contacts,
+    Own,
+    /// Never shed: without it a search would not end, or the link not live.
+    Vital,
+}
+
+fn worth(message: &LinkMessage) -> Worth {
+    match message {
+        LinkMessage::Query(query) if query.hops == Hops(0) => Worth::Own,
+        LinkMessage::Query(_) => Worth::OthersQuery,
+        LinkMessage::QueryHit(hit) if hit.hops == Hops(0) => Worth::Own,
+        LinkMessage::QueryHit(_) => Worth::OthersHit,
+        LinkMessage::ForwardJoin(_) | LinkMessage::Shuffle(_) | LinkMessage::ShuffleReply(_) => {
+            Worth::Contacts
+        }
+        LinkMessage::Ping(_)
+        | LinkMessage::Pong(_)
+        | LinkMessage::Bye(_)
+        | LinkMessage::QueryDone(_) => Worth::Vital,
+    }
+}
+
+/// About how many bytes a message is on the wire; never less than half of it.
+fn weight(message: &LinkMessage) -> usize {
+    /// An id and two addresses, as most contacts are.
+    const CONTACT: usize = 80;
+    match message {
+        LinkMessage::Query(query) => 24 + query.body.len(),
+        LinkMessage::QueryHit(hit) => 57 + hit.body.len(),
+        LinkMessage::Bye(bye) => 16 + CONTACT * bye.contacts.len(),
+        LinkMessage::Shuffle(shuffle) => 16 + CONTACT * shuffle.contacts.len(),
+        LinkMessage::ShuffleReply(reply) => 16 + CONTACT * reply.contacts.len(),
+        LinkMessage::ForwardJoin(_) => 16 + CONTACT,
+        LinkMessage::Ping(_) | LinkMessage::Pong(_) | LinkMessage::QueryDone(_) => 40,
+    }
+}
+
+impl Outbox {
+    /// Adds a message, throwing out what is worth less if there is no room.
+    pub(super) fn push(&self, message: LinkMessage) -> Pushed {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.closing {
+            return Pushed::Queued(Vec::new());
+        }
+        queue.bytes += weight(&message);
+        queue.messages.push_back(message);
+        let mut shed = Vec::new();
+        while queue.bytes > WRITE_QUEUE {
+            let least = queue.messages.iter().enumerate().min_by_key(|(_, m)| worth(m));
+            let Some((at, _)) = least.filter(|(_, m)| worth(m) < Worth::Vital) else {
+                return Pushed::Full;
+            };
+            if let Some(gone) = queue.messages.remove(at) {
+                queue.bytes = queue.bytes.saturating_sub(weight(&gone));
+                if let LinkMessage::Query(query) = gone {
+                    shed.push(query.guid);
+                }
+            }
+        }
+        drop(queue);
+        self.wake.notify_one();
+        Pushed::Queued(shed)
+    }
+
+    /// Nothing more is taken; what waits is still sent.
+    pub(super) fn close(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).closing = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for messages and moves all their frames to `bytes`; false at the end.
+    pub(super) async fn take(&self, bytes: &mut BytesMut) -> bool {
+        loop {
+            let closing = {
+                let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                for message in std::mem::take(&mut queue.messages) {
+                    // What does not fit its frame is our own fault, and nobody's loss.
+                    let encoded = encode(&message, bytes);
+                    debug_assert!(encoded.is_ok(), "{encoded:?}");
+                }
+                queue.bytes = 0;
+                queue.closing
+            };
+            if !bytes.is_empty() {
+                return true;
+            }
+            if closing {
+                return false;
+            }
+            self.wake.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::base::Ttl;
+    use crate::message::{Ping, Query, QueryDone};
+
+    fn query(n: u8, hops: u8) -> LinkMessage {
+        let body = Bytes::from(vec![0; 400]);
+        LinkMessage::Query(Query { guid: Guid([n; 16]), ttl: Ttl(3), hops: Hops(hops), body })
+    }
+
+    fn done() -> LinkMessage {
+        LinkMessage::QueryDone(QueryDone { guid: Guid([0; 16]), asked: 1, lost: 0, ext: vec![] })
+    }
+
+    #[test]
+    fn a_full_queue_sheds_the_oldest_query_of_others_and_says_so() {
+        let outbox = Outbox::default();
+        assert_eq!(outbox.push(query(1, 0)), Pushed::Queued(vec![]));
+        assert_eq!(outbox.push(query(2, 1)), Pushed::Queued(vec![]));
+        let mut shed = Vec::new();
+        while shed.is_empty() {
+            match outbox.push(query(3, 1)) {
+                Pushed::Queued(gone) => shed = gone,
+                Pushed::Full => panic!("there was something to shed"),
+            }
+        }
+        assert_eq!(shed, [Guid([2; 16])], "neither the own one nor a later one");
+    }
+
+    #[test]
+    fn a_queue_full_of_dones_is_full() {
+        let outbox = Outbox::default();
+        let pushed = (0..WRITE_QUEUE).map(|_| outbox.push(done()));
+        let queued = pushed.take_while(|pushed| *pushed != Pushed::Full).count();
+        assert!(queued > 1000 && queued < WRITE_QUEUE / 20);
+    }
+
+    #[tokio::test]
+    async fn messages_leave_together_and_in_order() {
+        let outbox = Outbox::default();
+        let ping = LinkMessage::Ping(Ping { nonce: 7, ext: vec![] });
+        outbox.push(query(1, 0));
+        outbox.push(ping.clone());
+        outbox.close();
+        outbox.push(done());
+        let mut expected = BytesMut::new();
+        encode(&query(1, 0), &mut expected).unwrap();
+        encode(&ping, &mut expected).unwrap();
+        let mut bytes = BytesMut::new();
+        assert!(outbox.take(&mut bytes).await);
+        assert_eq!(bytes, expected, "and nothing after the close");
+        bytes.clear();
+        assert!(!outbox.take(&mut bytes).await);
+    }
+}

@@ -1,0 +1,265 @@
+//! A search of ours: from words to numbered results.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::driver::{Command, UPDATES, Update};
+use super::ground::Ground;
+use super::report::{
+    HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
+};
+use crate::base::{Contact, ContentId, FileName, Geometry, Guid, MAX_TTL, ServentId};
+use crate::message::{Hit, HitBody, QueryBody, QueryHit};
+use crate::overlay::{Input, dialable};
+use crate::share::{Query, QueryError};
+use crate::wire::{decode_hit_body, encode_query_body};
+
+/// Events of one search that its user may be behind with; then it waits for them.
+const EVENTS: usize = 256;
+/// Radii of a search in rings: most of what is wanted is near.
+const RINGS: [u8; 3] = [2, 4, MAX_TTL];
+
+/// Why a search did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The query makes no sense.
+    #[error("{0}")]
+    Query(#[from] QueryError),
+    /// A TTL that nobody may ask for.
+    #[error("a search goes 1 to {MAX_TTL} hops far, not {0}")]
+    Ttl(u8),
+    /// The query cannot be sent.
+    #[error("the query cannot be sent: {0}")]
+    Encode(#[from] crate::wire::EncodeError),
+    /// The operating system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+    /// The servent is stopping.
+    #[error("the servent is stopping")]
+    Stopping,
+}
+
+/// The results of the latest search, by number.
+#[derive(Debug, Default)]
+pub(super) struct Results {
+    by_id: BTreeMap<ContentId, usize>,
+    found: Vec<Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    id: ContentId,
+    sizes: BTreeMap<u64, usize>,
+    names: BTreeMap<String, usize>,
+    sources: BTreeMap<ServentId, SourceReport>,
+}
+
+/// The results, shared between a search and the commands that use them. A new search
+/// brings new results; a search that still runs then goes on filling its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedResults(Arc<Mutex<Results>>);
+
+impl SharedResults {
+    pub(super) fn reports(&self) -> Vec<ResultReport> {
+        let results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        results.found.iter().zip(1..).map(|(found, number)| found.report(number)).collect()
+    }
+
+    pub(super) fn report(&self, number: usize) -> Option<ResultReport> {
+        let results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = results.found.get(number.checked_sub(1)?)?;
+        Some(found.report(number))
+    }
+
+    pub(super) fn report_of(&self, id: ContentId) -> Option<ResultReport> {
+        let number = {
+            let results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *results.by_id.get(&id)?
+        };
+        self.report(number)
+    }
+
+    fn add(&self, hit: &Hit, source: &SourceReport) -> (usize, bool) {
+        let mut results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (number, first) = match results.by_id.get(&hit.id) {
+            Some(&number) => (number, false),
+            None => {
+                results.found.push(Found::new(hit.id));
+                let number = results.found.len();
+                results.by_id.insert(hit.id, number);
+                (number, true)
+            }
+        };
+        if let Some(found) = results.found.get_mut(number - 1) {
+            *found.sizes.entry(hit.size).or_default() += 1;
+            *found.names.entry(hit.name.clone()).or_default() += 1;
+            found.sources.entry(source.id).or_insert_with(|| source.clone());
+        }
+        (number, first)
+    }
+
+    fn files(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).found.len()
+    }
+}
+
+impl Found {
+    fn new(id: ContentId) -> Self {
+        Self { id, sizes: BTreeMap::new(), names: BTreeMap::new(), sources: BTreeMap::new() }
+    }
+
+    fn report(&self, number: usize) -> ResultReport {
+        let size = self.sizes.iter().max_by_key(|&(_, count)| count).map_or(0, |(&size, _)| size);
+        let mut names: Vec<(&String, &usize)> = self.names.iter().collect();
+        names.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        let mut sources: Vec<SourceReport> = self.sources.values().cloned().collect();
+        sources.sort_by_key(|source| source.hops);
+        ResultReport {
+            number,
+            id: self.id,
+            size,
+            names: names.into_iter().map(|(name, _)| name.clone()).collect(),
+            sources,
+        }
+    }
+}
+
+/// Checks a request and starts its search; hits and the end come by the receiver, and
+/// dropping it ends the search.
+pub(super) async fn start(
+    ground: &Arc<Ground>,
+    driver: &mpsc::Sender<Command>,
+    request: &SearchRequest,
+    results: SharedResults,
+) -> Result<mpsc::Receiver<SearchEvent>, SearchError> {
+    Query::parse(&request.text)?;
+    let rings = match request.reach {
+        Reach::Rings => RINGS.to_vec(),
+        Reach::All => vec![MAX_TTL],
+        Reach::Ttl(ttl) if (1..=MAX_TTL).contains(&ttl) => vec![ttl],
+        Reach::Ttl(ttl) => return Err(SearchError::Ttl(ttl)),
+    };
+    let body = QueryBody { text: request.text.clone(), ext: Vec::new() };
+    let body = encode_query_body(&body)?;
+    let guid = Guid(random().ok_or(SearchError::Random)?);
+    let (updates, inbox) = mpsc::channel(UPDATES);
+    let command = Command::Search { guid, body, rings, updates };
+    driver.send(command).await.map_err(|_| SearchError::Stopping)?;
+    let (events, outbox) = mpsc::channel(EVENTS);
+    let run = Run {
+        ground: Arc::clone(ground),
+        driver: driver.clone(),
+        guid,
+        enough: request.enough,
+        results,
+        began: Instant::now(),
+    };
+    ground.spawn(run.run(inbox, events));
+    Ok(outbox)
+}
+
+/// Random bytes from the operating system.
+pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
+    use rand::TryRng;
+    let mut bytes = [0; N];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+struct Run {
+    ground: Arc<Ground>,
+    driver: mpsc::Sender<Command>,
+    guid: Guid,
+    enough: usize,
+    results: SharedResults,
+    began: Instant,
+}
+
+impl Run {
+    async fn run(self, mut inbox: mpsc::Receiver<Update>, events: mpsc::Sender<SearchEvent>) {
+        loop {
+            let update = tokio::select! {
+                biased;
+                () = self.ground.stop.cancelled() => return,
+                () = events.closed() => break,
+                update = inbox.recv() => update,
+            };
+            match update {
+                Some(Update::Hit(hit)) => {
+                    for report in self.take(&hit) {
+                        let _ = events.send(SearchEvent::Hit(report)).await;
+                    }
+                    if self.results.files() >= self.enough {
+                        self.tell(Input::Enough { guid: self.guid }).await;
+                    }
+                }
+                Some(Update::Ring(end)) if end.last => {
+                    let files = self.results.files();
+                    let end = SearchEnd {
+                        asked: end.asked,
+                        lost: end.lost,
+                        radius: end.radius,
+                        by_timer: end.by_timer,
+                        enough: files >= self.enough,
+                        files,
+                        took_micros: u64::try_from(self.began.elapsed().as_micros())
+                            .unwrap_or(u64::MAX),
+                    };
+                    let _ = events.send(SearchEvent::End(end)).await;
+                    return;
+                }
+                Some(Update::Ring(_)) => {}
+                None => return,
+            }
+        }
+        self.tell(Input::Abandon { guid: self.guid }).await;
+    }
+
+    async fn tell(&self, input: Input) {
+        let _ = self.driver.send(Command::Tell(input)).await;
+    }
+
+    /// Turns a frame of hits into results. What is no file of ours to be is dropped.
+    fn take(&self, hit: &QueryHit) -> Vec<HitReport> {
+        let Ok(HitBody { addresses, name, hits, .. }) = decode_hit_body(&hit.body) else {
+            return Vec::new();
+        };
+        if hit.responder == self.ground.id {
+            return Vec::new();
+        }
+        // A hit is a stranger's word, and it crossed others: only what may be dialled on
+        // such a word is. Our own network is as far as the hit may have come from.
+        let own = self.ground.addresses();
+        let giver = own.first().map(std::net::SocketAddr::ip);
+        let usable = addresses.into_iter().filter(|&a| giver.is_none_or(|from| dialable(a, from)));
+        let contact = Contact::new(hit.responder, usable);
+        let hops = u16::from(hit.hops.0) + 1;
+        let source = SourceReport {
+            id: hit.responder,
+            name,
+            addresses: contact.addresses,
+            hops: Some(hops),
+        };
+        let mut reports = Vec::new();
+        for file in hits.iter().take(HitBody::MAX_HITS) {
+            if Geometry::of(file.size).is_none() || FileName::new(file.name.clone()).is_err() {
+                continue;
+            }
+            let (number, first) = self.results.add(file, &source);
+            reports.push(HitReport {
+                number,
+                first,
+                id: file.id,
+                size: file.size,
+                name: file.name.clone(),
+                servent: source.id,
+                servent_name: source.name.clone(),
+                hops,
+            });
+        }
+        reports
+    }
+}

@@ -1,0 +1,507 @@
+//! Sending pieces: one task for each transfer connection that came in.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{sleep_until, timeout};
+
+use super::frames::{FrameReader, encode};
+use super::greeting::Secured;
+use super::ground::Ground;
+use super::listen::Arrival;
+use super::offload::offload;
+use crate::base::{ContentId, PieceIndex};
+use crate::message::{
+    Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, TransferMessage,
+};
+use crate::share::{Library, OpenError, ReadError, SharedReader};
+use crate::transfer::{Answer, Change, UploadSlots};
+
+/// Ranges that one peer may have waiting: more is no honest wish.
+const MAX_WAITING: usize = 256;
+/// Messages of the peer that are read ahead of the work.
+const READ_AHEAD: usize = 16;
+/// A connection over which nothing is asked for this long is closed.
+const IDLE: Duration = Duration::from_secs(90);
+/// How soon a waiting peer learns that its file was withdrawn.
+const WATCH: Duration = Duration::from_millis(500);
+/// A closing connection says farewell within this time.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Frames of a capped upload are no longer than a tenth of a second's worth, but not
+/// shorter than this.
+const MIN_FRAME: u64 = 16 * 1024;
+
+/// The upload slots of this servent, shared by its connections.
+pub(super) struct Uploads {
+    table: Mutex<Table>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    slots: UploadSlots<u64, IpAddr>,
+    told: std::collections::BTreeMap<u64, watch::Sender<Place>>,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// It has asked for nothing.
+    Idle,
+    Queued(u32),
+    Slot,
+    /// It took nothing for too long.
+    Stopped,
+}
+
+impl Uploads {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { table: Mutex::default(), changed: Notify::new() })
+    }
+
+    /// How many connections hold a slot.
+    pub(super) fn active(&self) -> usize {
+        self.lock().slots.holders().count()
+    }
+
+    /// Takes slots from those who do not read; runs until the servent stops.
+    pub(super) async fn keep(self: Arc<Self>, ground: Arc<Ground>) {
+        loop {
+            let due = self.lock().slots.next_deadline().map(|at| ground.clock.instant(at));
+            let wake = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = ground.stop.cancelled() => return,
+                () = self.changed.notified() => continue,
+                () = wake => {}
+            }
+            let now = ground.clock.now();
+            self.change(|slots, out| slots.wake(now, out));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the slots, and tells everybody whose place that changed.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut UploadSlots<u64, IpAddr>, &mut Vec<Change<u64>>) -> T,
+    ) -> T {
+        let mut table = self.lock();
+        let mut changes = Vec::new();
+        let result = change(&mut table.slots, &mut changes);
+        for change in changes {
+            let (peer, place) = match change {
+                Change::Granted(peer) => (peer, Place::Slot),
+                Change::Queued(peer, position) => (peer, Place::Queued(position)),
+                Change::Stopped(peer) => (peer, Place::Stopped),
+            };
+            if let Some(told) = table.told.get(&peer) {
+                told.send_replace(place);
+            }
+        }
+        drop(table);
+        self.changed.notify_one();
+        result
+    }
+
+    fn enter(self: &Arc<Self>, group: Option<IpAddr>) -> (Ticket, watch::Receiver<Place>) {
+        let mut table = self.lock();
+        table.next += 1;
+        let number = table.next;
+        let (told, place) = watch::channel(Place::Idle);
+        table.told.insert(number, told);
+        drop(table);
+        (Ticket { uploads: Arc::clone(self), number, group }, place)
+    }
+}
+
+/// A connection's entry among the uploads; gone when dropped.
+struct Ticket {
+    uploads: Arc<Uploads>,
+    number: u64,
+    group: Option<IpAddr>,
+}
+
+impl Ticket {
+    /// Asks for a slot; false when slots and queue are full.
+    fn ask(&self, ground: &Ground) -> bool {
+        let now = ground.clock.now();
+        let answer = self.uploads.change(|slots, out| slots.ask(self.number, self.group, now, out));
+        let place = match answer {
+            Answer::Granted => Place::Slot,
+            Answer::Queued(position) => Place::Queued(position),
+            Answer::Busy => return false,
+        };
+        if let Some(told) = self.uploads.lock().told.get(&self.number) {
+            told.send_if_modified(|known| std::mem::replace(known, place) != place);
+        }
+        true
+    }
+
+    fn served(&self, ground: &Ground, bytes: u64) {
+        let now = ground.clock.now();
+        self.uploads.change(|slots, out| slots.served(self.number, bytes, now, out));
+    }
+
+    fn idle(&self, ground: &Ground) {
+        let now = ground.clock.now();
+        self.uploads.change(|slots, out| slots.idle(self.number, now, out));
+        if let Some(told) = self.uploads.lock().told.get(&self.number) {
+            told.send_replace(Place::Idle);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.uploads.lock().told.remove(&self.number);
+        // The time only matters to those who hold a slot, and this one goes.
+        self.uploads.change(|slots, out| slots.gone(self.number, crate::base::Time::ZERO, out));
+    }
+}
+
+/// Why a connection ends; none of it is news for the user.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Frame(#[from] super::frames::FrameError),
+    #[error("it took nothing for too long")]
+    Unread,
+    #[error("it asks for more than is sensible")]
+    Greedy,
+    #[error("it sent what only a giver sends")]
+    Backwards,
+}
+
+/// Serves one connection until either side ends it.
+pub(super) async fn run(
+    ground: Arc<Ground>,
+    library: Library,
+    uploads: Arc<Uploads>,
+    arrival: Arrival,
+) {
+    let Arrival { greeted, pass } = arrival;
+    let from = greeted.peer.seen.ip();
+    let (read, write) = tokio::io::split(greeted.stream);
+    let (send, messages) = mpsc::channel(READ_AHEAD);
+    let (ticket, place) = uploads.enter((!from.is_loopback() || !is_plain(from)).then_some(from));
+    let mut giver = Giver {
+        ground: Arc::clone(&ground),
+        library,
+        ticket,
+        place,
+        write,
+        wanted: VecDeque::new(),
+        open: None,
+        told: Place::Idle,
+        piece: Vec::new(),
+    };
+    let reader = FrameReader::resume(read, greeted.ahead);
+    let result = tokio::select! {
+        () = ground.stop.cancelled() => Ok(()),
+        result = receive(reader, send) => result,
+        result = giver.serve(messages) => result,
+    };
+    if let Err(error) = result {
+        if !matches!(error, ServeError::Io(_)) {
+            ground.note_incident();
+        }
+        tracing::debug!(%from, %error, "transfer ended");
+    }
+    let _ = timeout(FAREWELL, giver.write.shutdown()).await;
+    drop(pass);
+}
+
+/// Exactly the two loopback addresses, which no rule for groups binds.
+fn is_plain(ip: IpAddr) -> bool {
+    ip == std::net::Ipv4Addr::LOCALHOST || ip == std::net::Ipv6Addr::LOCALHOST
+}
+
+async fn receive(
+    mut reader: FrameReader<ReadHalf<Secured>, TransferMessage>,
+    messages: mpsc::Sender<TransferMessage>,
+) -> Result<(), ServeError> {
+    while let Some(message) = reader.next().await? {
+        if messages.send(message).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The giving end of one connection.
+struct Giver {
+    ground: Arc<Ground>,
+    library: Library,
+    ticket: Ticket,
+    place: watch::Receiver<Place>,
+    write: WriteHalf<Secured>,
+    /// What was asked for and is not sent yet, in order.
+    wanted: VecDeque<(ContentId, PieceRange)>,
+    open: Option<SharedReader>,
+    told: Place,
+    piece: Vec<u8>,
+}
+
+impl Giver {
+    async fn serve(
+        &mut self,
+        mut inbox: mpsc::Receiver<TransferMessage>,
+    ) -> Result<(), ServeError> {
+        loop {
+            // What the peer says comes first: it may no longer want what is next.
+            while let Ok(message) = inbox.try_recv() {
+                self.on_message(message).await?;
+            }
+            let place = *self.place.borrow_and_update();
+            self.tell_place(place).await?;
+            if place == Place::Stopped {
+                return Err(ServeError::Unread);
+            }
+            if place == Place::Slot && !self.wanted.is_empty() {
+                self.send_next_piece().await?;
+                continue;
+            }
+            let waiting = if self.wanted.is_empty() { IDLE } else { WATCH };
+            tokio::select! {
+                message = inbox.recv() => match message {
+                    Some(message) => self.on_message(message).await?,
+                    None => return Ok(()),
+                },
+                changed = self.place.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                }
+                () = tokio::time::sleep(waiting) => {
+                    if self.wanted.is_empty() {
+                        return Ok(());
+                    }
+                    self.drop_withdrawn().await?;
+                }
+            }
+        }
+    }
+
+    async fn on_message(&mut self, message: TransferMessage) -> Result<(), ServeError> {
+        match message {
+            TransferMessage::Describe(Describe { id, part, .. }) => self.describe(id, part).await,
+            TransferMessage::Request(request) => self.on_request(request).await,
+            TransferMessage::Cancel(cancel) => {
+                if cancel.pieces.is_empty() {
+                    self.wanted.retain(|(id, _)| *id != cancel.id);
+                } else {
+                    for gone in cancel.pieces {
+                        self.cancel(cancel.id, gone);
+                    }
+                }
+                self.rest_if_idle();
+                Ok(())
+            }
+            TransferMessage::Manifest(_)
+            | TransferMessage::Data(_)
+            | TransferMessage::Queued(_)
+            | TransferMessage::Refused(_) => Err(ServeError::Backwards),
+        }
+    }
+
+    async fn describe(&mut self, id: ContentId, part: u32) -> Result<(), ServeError> {
+        let Some(list) = self.library.list(id) else {
+            return self.refuse(id, Refusal::NotHere).await;
+        };
+        let first = (part as usize).saturating_mul(Manifest::PART);
+        let values = list.values().get(first..).unwrap_or_default();
+        if part > 0 && values.is_empty() {
+            return self.refuse(id, Refusal::BadRequest).await;
+        }
+        let values = values.iter().take(Manifest::PART).copied().collect();
+        let size = list.geometry().size();
+        let manifest = Manifest { id, size, part, values, ext: Vec::new() };
+        self.send(&TransferMessage::Manifest(manifest)).await
+    }
+
+    async fn on_request(&mut self, request: Request) -> Result<(), ServeError> {
+        let Request { id, pieces, .. } = request;
+        let Some(list) = self.library.list(id) else {
+            return self.refuse(id, Refusal::NotHere).await;
+        };
+        let count = list.geometry().count();
+        let within = |range: &PieceRange| {
+            range.count > 0 && range.first.checked_add(range.count).is_some_and(|end| end <= count)
+        };
+        if !pieces.iter().all(within) {
+            return self.refuse(id, Refusal::BadRequest).await;
+        }
+        if self.wanted.len() + pieces.len() > MAX_WAITING {
+            return Err(ServeError::Greedy);
+        }
+        self.wanted.extend(pieces.into_iter().map(|range| (id, range)));
+        if !self.ticket.ask(&self.ground) {
+            self.wanted.clear();
+            return self.refuse(id, Refusal::Busy).await;
+        }
+        Ok(())
+    }
+
+    /// Takes pieces out of what waits.
+    fn cancel(&mut self, id: ContentId, gone: PieceRange) {
+        let end = gone.first.saturating_add(gone.count);
+        let mut left = VecDeque::with_capacity(self.wanted.len());
+        for (other, range) in self.wanted.drain(..) {
+            let range_end = range.first.saturating_add(range.count);
+            if other != id || end <= range.first || gone.first >= range_end {
+                left.push_back((other, range));
+                continue;
+            }
+            for (from, to) in [(range.first, gone.first), (end, range_end)] {
+                if from < to {
+                    left.push_back((other, PieceRange { first: from, count: to - from }));
+                }
+            }
+        }
+        self.wanted = left;
+    }
+
+    fn rest_if_idle(&mut self) {
+        if self.wanted.is_empty() {
+            self.ticket.idle(&self.ground);
+        }
+    }
+
+    async fn tell_place(&mut self, place: Place) -> Result<(), ServeError> {
+        if let (Place::Queued(position), Some(&(id, _))) = (place, self.wanted.front())
+            && place != self.told
+        {
+            let queued = Queued { id, position, ext: Vec::new() };
+            self.send(&TransferMessage::Queued(queued)).await?;
+        }
+        self.told = place;
+        Ok(())
+    }
+
+    /// A peer that waits for what is gone learns it now, not when its turn comes.
+    async fn drop_withdrawn(&mut self) -> Result<(), ServeError> {
+        let gone: Vec<ContentId> = self
+            .wanted
+            .iter()
+            .map(|(id, _)| *id)
+            .filter(|&id| !self.library.is_published(id))
+            .collect();
+        for id in gone {
+            if self.wanted.iter().any(|(other, _)| *other == id) {
+                self.refuse(id, Refusal::Withdrawn).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_next_piece(&mut self) -> Result<(), ServeError> {
+        let Some((id, range)) = self.wanted.pop_front() else { return Ok(()) };
+        if range.count > 1 {
+            let rest = PieceRange { first: range.first + 1, count: range.count - 1 };
+            self.wanted.push_front((id, rest));
+        }
+        if self.open.as_ref().is_none_or(|open| open.list().id() != id || open.withdrawn()) {
+            let running = self.open.as_ref().is_some_and(|open| open.list().id() == id);
+            self.open = None;
+            match offload(|| self.library.open(id)) {
+                Ok(open) => self.open = Some(open),
+                Err(OpenError::NotHere) if running => {
+                    return self.refuse(id, Refusal::Withdrawn).await;
+                }
+                Err(error) => return self.refuse(id, refusal(&error.into())).await,
+            }
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(piece) = open.list().geometry().piece(range.first) else {
+            return self.refuse(id, Refusal::BadRequest).await;
+        };
+        let bytes = &mut self.piece;
+        if let Err(error) = offload(|| open.read_piece(piece, bytes)) {
+            return self.refuse(id, refusal(&error)).await;
+        }
+        self.send_piece(id, piece).await?;
+        self.rest_if_idle();
+        Ok(())
+    }
+
+    async fn send_piece(&mut self, id: ContentId, piece: PieceIndex) -> Result<(), ServeError> {
+        let bytes = Bytes::from(std::mem::take(&mut self.piece));
+        let longest = match self.ground.settings.max_upload {
+            Some(rate) => usize::try_from((rate / 10).max(MIN_FRAME)).unwrap_or(usize::MAX),
+            None => Data::MAX_LEN,
+        };
+        let mut offset = 0;
+        while offset < bytes.len() {
+            if self.open.as_ref().is_some_and(SharedReader::withdrawn) {
+                return self.refuse(id, Refusal::Withdrawn).await;
+            }
+            let end = bytes.len().min(offset + longest.min(Data::MAX_LEN));
+            let part = bytes.slice(offset..end);
+            let sent = part.len() as u64;
+            self.ground.await_upload(sent).await;
+            let data = Data {
+                id,
+                piece: piece.get(),
+                offset: u32::try_from(offset).unwrap_or(u32::MAX),
+                bytes: part,
+            };
+            self.send(&TransferMessage::Data(data)).await?;
+            self.ground.sent.fetch_add(sent, Ordering::Relaxed);
+            self.ticket.served(&self.ground, sent);
+            offset = end;
+        }
+        // The buffer is ours again, if nobody kept a slice of it.
+        self.piece = bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from);
+        Ok(())
+    }
+
+    async fn refuse(&mut self, id: ContentId, reason: Refusal) -> Result<(), ServeError> {
+        self.wanted.retain(|(other, _)| *other != id);
+        self.rest_if_idle();
+        let refused = Refused { id, reason, ext: Vec::new() };
+        self.send(&TransferMessage::Refused(refused)).await
+    }
+
+    /// Writes a message; ends when the peer takes nothing for too long.
+    async fn send(&mut self, message: &TransferMessage) -> Result<(), ServeError> {
+        let mut bytes = BytesMut::new();
+        encode(message, &mut bytes)?;
+        let mut place = self.place.clone();
+        let writing = async {
+            self.write.write_all(&bytes).await?;
+            self.write.flush().await
+        };
+        tokio::select! {
+            written = writing => Ok(written?),
+            _ = place.wait_for(|place| *place == Place::Stopped) => Err(ServeError::Unread),
+        }
+    }
+}
+
+fn refusal(error: &ReadError) -> Refusal {
+    match error {
+        // Never published or just withdrawn: who asks anew learns no difference.
+        ReadError::Withdrawn => Refusal::NotHere,
+        ReadError::Changed { .. } => Refusal::Changed,
+        ReadError::Unreadable { .. } => Refusal::Unreadable,
+        ReadError::NoSuchPiece { .. } => Refusal::BadRequest,
+    }
+}

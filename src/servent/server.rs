@@ -1,0 +1,49 @@
+//! The server task: takes connections in, and hands each to who it is for.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::driver::Command;
+use super::greeting::answer;
+use super::ground::Ground;
+use super::listen::{self, Arrival};
+use super::network::Listener;
+use super::serve::{self, Uploads};
+use crate::message::{Greeting, Purpose, Welcome};
+use crate::share::Library;
+
+/// Runs until the servent stops.
+pub(super) async fn run(
+    ground: Arc<Ground>,
+    listener: Box<dyn Listener>,
+    library: Library,
+    uploads: Arc<Uploads>,
+    driver: mpsc::Sender<Command>,
+) {
+    let take = {
+        let ground = Arc::clone(&ground);
+        move |arrival: Arrival| {
+            let (ground, driver) = (Arc::clone(&ground), driver.clone());
+            let (library, uploads) = (library.clone(), Arc::clone(&uploads));
+            Arc::clone(&ground).spawn(async move {
+                if matches!(arrival.greeted.hello.purpose, Purpose::Transfer { .. }) {
+                    give(ground, library, uploads, arrival).await;
+                } else {
+                    // A servent that is stopping takes nobody in.
+                    let _ = driver.send(Command::Arrived(arrival)).await;
+                }
+            });
+        }
+    };
+    listen::run(ground, listener, take).await;
+}
+
+async fn give(ground: Arc<Ground>, library: Library, uploads: Arc<Uploads>, mut arrival: Arrival) {
+    let your_address = arrival.greeted.peer.seen;
+    let welcome = Welcome { your_address, contacts: Vec::new(), ext: Vec::new() };
+    let greeting = Greeting::Welcome(welcome);
+    if answer(&mut arrival.greeted.stream, &greeting).await.is_ok() {
+        serve::run(ground, library, uploads, arrival).await;
+    }
+}

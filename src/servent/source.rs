@@ -1,0 +1,345 @@
+//! Taking pieces from one source: dial, ask, verify, write.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::dial;
+use super::frames::{FrameError, FrameReader, encode};
+use super::greeting::{Greeted, Reception, Secured};
+use super::ground::Ground;
+use super::offload::offload;
+use crate::base::{ContentId, PieceIndex, ServentId};
+use crate::message::{
+    Cancel, Data, Describe, Manifest, PieceRange, Purpose, Queued, Refused, Request,
+    TransferMessage,
+};
+use crate::store::{PartFile, StoreError};
+use crate::transfer::{PieceList, PieceValue};
+
+/// A closing connection says farewell within this time.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Frames of pieces nobody asked for that are forgiven.
+const UNASKED: u32 = 1;
+
+/// Where verified pieces go, once the size is bound; one for all sources.
+#[derive(Default)]
+pub(super) struct Shelf(OnceLock<(Arc<PieceList>, Arc<PartFile>)>);
+
+impl Shelf {
+    pub(super) fn fill(&self, list: Arc<PieceList>, part: Arc<PartFile>) {
+        let _ = self.0.set((list, part)); // once begun, a download keeps its part
+    }
+
+    pub(super) fn part(&self) -> Option<&Arc<PartFile>> {
+        self.0.get().map(|(_, part)| part)
+    }
+}
+
+/// What the plan wants of a source.
+pub(super) enum Ask {
+    Describe(u32),
+    Request(Vec<PieceRange>),
+    Cancel(Vec<PieceRange>),
+    /// Verify against this list, whose size is not bound yet.
+    Candidate(Arc<PieceList>),
+}
+
+/// What happened at a source.
+pub(super) enum Report {
+    Connected {
+        round_trip: Duration,
+    },
+    Lost(String),
+    Manifest {
+        size: u64,
+        part: u32,
+        values: Vec<PieceValue>,
+    },
+    Progress(u64),
+    /// Verified, and written.
+    Good(PieceIndex),
+    /// Verified, and nowhere to write it yet.
+    Proven(PieceIndex, Vec<u8>),
+    Bad(PieceIndex),
+    Unwritten(PieceIndex, StoreError),
+    Queued(u32),
+    Refused(crate::message::Refusal),
+}
+
+/// One connection to one source, and how it tells of itself.
+pub(super) struct Source {
+    pub(super) ground: Arc<Ground>,
+    pub(super) file: ContentId,
+    pub(super) id: ServentId,
+    /// Numbers the connections of a download: what an old one says is no longer heard.
+    pub(super) number: u64,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) reports: mpsc::Sender<(ServentId, u64, Report)>,
+}
+
+/// Why a connection to a source ended, as a phrase.
+enum End {
+    /// The download no longer wants it.
+    Unwanted,
+    Lost(String),
+}
+
+impl From<FrameError> for End {
+    fn from(error: FrameError) -> Self {
+        Self::Lost(match error {
+            FrameError::Io(error) => error.to_string(),
+            other => other.to_string(),
+        })
+    }
+}
+
+impl From<std::io::Error> for End {
+    fn from(error: std::io::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl Source {
+    /// Runs until either side ends it; `asks` closed means that it is not wanted.
+    pub(super) async fn run(self, addresses: Vec<SocketAddr>, mut asks: mpsc::Receiver<Ask>) {
+        if let Err(End::Lost(why)) = self.converse(addresses, &mut asks).await {
+            self.report(Report::Lost(why)).await;
+        }
+    }
+
+    async fn report(&self, report: Report) {
+        let _ = self.reports.send((self.id, self.number, report)).await;
+    }
+
+    async fn converse(
+        &self,
+        addresses: Vec<SocketAddr>,
+        asks: &mut mpsc::Receiver<Ask>,
+    ) -> Result<(), End> {
+        let began = Instant::now();
+        let purpose = Purpose::Transfer { token: None };
+        let dial = dial::dial(&self.ground, &addresses, Some(self.id), purpose);
+        let (greeted, reception) = tokio::select! {
+            dialled = dial => dialled.map_err(|error| End::Lost(error.to_string()))?,
+            // Nothing is asked before the connection stands: this is the end of asking.
+            _ = asks.recv() => return Err(End::Unwanted),
+        };
+        if let Reception::Redirected(_) = reception {
+            return Err(End::Lost("it has no room for another connection".to_owned()));
+        }
+        // A dial takes several round trips; a quarter is a fair first guess.
+        let round_trip = began.elapsed() / 4;
+        self.report(Report::Connected { round_trip }).await;
+        let Greeted { stream, ahead, .. } = greeted;
+        let mut wire = Wire {
+            reader: FrameReader::resume(stream, ahead),
+            asked: BTreeSet::new(),
+            cancelled: BTreeSet::new(),
+            candidate: None,
+            coming: None,
+            unasked: 0,
+        };
+        let ended = self.exchange(&mut wire, asks).await;
+        let _ = timeout(FAREWELL, wire.reader.io_mut().shutdown()).await;
+        ended
+    }
+
+    async fn exchange(&self, wire: &mut Wire, asks: &mut mpsc::Receiver<Ask>) -> Result<(), End> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.ground.stop.cancelled() => return Err(End::Unwanted),
+                ask = asks.recv() => match ask {
+                    Some(ask) => wire.ask(self.file, ask).await?,
+                    None => return Err(End::Unwanted),
+                },
+                message = wire.reader.next() => match message? {
+                    Some(message) => self.on_message(wire, message).await?,
+                    None => return Err(End::Lost("it closed the connection".to_owned())),
+                },
+            }
+        }
+    }
+
+    async fn on_message(&self, wire: &mut Wire, message: TransferMessage) -> Result<(), End> {
+        let other = |id| id != self.file;
+        match message {
+            TransferMessage::Data(data) if !other(data.id) => self.on_data(wire, data).await,
+            TransferMessage::Manifest(Manifest { id, size, part, values, .. }) if !other(id) => {
+                self.report(Report::Manifest { size, part, values }).await;
+                Ok(())
+            }
+            TransferMessage::Queued(Queued { id, position, .. }) if !other(id) => {
+                self.report(Report::Queued(position)).await;
+                Ok(())
+            }
+            TransferMessage::Refused(Refused { id, reason, .. }) if !other(id) => {
+                self.report(Report::Refused(reason)).await;
+                Ok(())
+            }
+            _ => Err(End::Lost("it sent what nobody asked for".to_owned())),
+        }
+    }
+
+    async fn on_data(&self, wire: &mut Wire, data: Data) -> Result<(), End> {
+        let Data { piece: number, offset, bytes, .. } = data;
+        let length = bytes.len() as u64;
+        self.report(Report::Progress(length)).await;
+        self.ground.await_download(length).await;
+        let whole = match wire.assemble(number, offset, &bytes, self.shelf.0.get().map(|s| &s.0)) {
+            Assembly::Unasked => {
+                wire.unasked += 1;
+                if wire.unasked > UNASKED {
+                    return Err(End::Lost("it sent what nobody asked for".to_owned()));
+                }
+                return Ok(());
+            }
+            Assembly::Wrong => {
+                return Err(End::Lost("it sent pieces in another way than asked".to_owned()));
+            }
+            Assembly::Passing => return Ok(()),
+            Assembly::Whole(list, piece, whole) => (list, piece, whole),
+        };
+        let (list, piece, whole) = whole;
+        let report = match self.shelf.0.get() {
+            Some((list, part)) => match offload(|| verify_and_write(list, part, piece, &whole)) {
+                Verdict::Good => Report::Good(piece),
+                Verdict::Bad => Report::Bad(piece),
+                Verdict::Unwritten(error) => Report::Unwritten(piece, error),
+            },
+            None if offload(|| list.proves(piece, &whole)) => Report::Proven(piece, whole),
+            None => Report::Bad(piece),
+        };
+        if matches!(report, Report::Good(_) | Report::Proven(..)) {
+            self.ground.received.fetch_add(list.geometry().len(piece), Ordering::Relaxed);
+        }
+        self.report(report).await;
+        Ok(())
+    }
+}
+
+enum Verdict {
+    Good,
+    Bad,
+    Unwritten(StoreError),
+}
+
+fn verify_and_write(list: &PieceList, part: &PartFile, piece: PieceIndex, bytes: &[u8]) -> Verdict {
+    if !list.proves(piece, bytes) {
+        return Verdict::Bad;
+    }
+    match part.write_piece(piece, bytes) {
+        Ok(()) => Verdict::Good,
+        Err(error) => Verdict::Unwritten(error),
+    }
+}
+
+/// The connection and what is under way on it.
+struct Wire {
+    reader: FrameReader<Secured, TransferMessage>,
+    asked: BTreeSet<u32>,
+    /// Cancelled, but their data may be on its way.
+    cancelled: BTreeSet<u32>,
+    candidate: Option<Arc<PieceList>>,
+    /// The piece that is coming in.
+    coming: Option<(u32, Vec<u8>)>,
+    unasked: u32,
+}
+
+enum Assembly {
+    Whole(Arc<PieceList>, PieceIndex, Vec<u8>),
+    /// More of it is to come, or it was cancelled.
+    Passing,
+    Unasked,
+    Wrong,
+}
+
+impl Wire {
+    async fn ask(&mut self, file: ContentId, ask: Ask) -> Result<(), End> {
+        let message = match ask {
+            Ask::Candidate(list) => {
+                self.candidate = Some(list);
+                return Ok(());
+            }
+            Ask::Describe(part) => {
+                TransferMessage::Describe(Describe { id: file, part, ext: Vec::new() })
+            }
+            Ask::Request(pieces) => {
+                for number in pieces.iter().flat_map(numbers) {
+                    self.asked.insert(number);
+                    self.cancelled.remove(&number);
+                }
+                TransferMessage::Request(Request { id: file, pieces, ext: Vec::new() })
+            }
+            Ask::Cancel(pieces) => {
+                for number in pieces.iter().flat_map(numbers) {
+                    if self.asked.remove(&number) {
+                        self.cancelled.insert(number);
+                    }
+                }
+                TransferMessage::Cancel(Cancel { id: file, pieces, ext: Vec::new() })
+            }
+        };
+        let mut bytes = BytesMut::new();
+        encode(&message, &mut bytes)?;
+        self.reader.io_mut().write_all(&bytes).await?;
+        Ok(self.reader.io_mut().flush().await?)
+    }
+
+    /// Adds bytes to the piece that is coming; they must continue it exactly.
+    fn assemble(
+        &mut self,
+        number: u32,
+        offset: u32,
+        bytes: &[u8],
+        list: Option<&Arc<PieceList>>,
+    ) -> Assembly {
+        let list = list.or(self.candidate.as_ref()).map(Arc::clone);
+        let wanted = self.asked.contains(&number);
+        if !wanted && !self.cancelled.contains(&number) {
+            return Assembly::Unasked;
+        }
+        let Some((list, piece)) = list.and_then(|list| {
+            let piece = list.geometry().piece(number)?;
+            Some((list, piece))
+        }) else {
+            return Assembly::Unasked;
+        };
+        let length = list.geometry().len(piece);
+        if offset == 0 {
+            let room = usize::try_from(length).unwrap_or(0);
+            // Keeps the buffer of a piece that was cancelled half-way.
+            let mut buffer = self.coming.take().map(|(_, buffer)| buffer).unwrap_or_default();
+            buffer.clear();
+            buffer.reserve_exact(room);
+            self.coming = Some((number, buffer));
+        }
+        let Some((coming, buffer)) = &mut self.coming else { return Assembly::Wrong };
+        let end = u64::from(offset) + bytes.len() as u64;
+        if *coming != number || buffer.len() != offset as usize || end > length {
+            return Assembly::Wrong;
+        }
+        buffer.extend_from_slice(bytes);
+        if end < length {
+            return Assembly::Passing;
+        }
+        self.cancelled.remove(&number);
+        self.asked.remove(&number);
+        match self.coming.take() {
+            Some((_, whole)) if wanted => Assembly::Whole(list, piece, whole),
+            _ => Assembly::Passing,
+        }
+    }
+}
+
+fn numbers(range: &PieceRange) -> std::ops::Range<u32> {
+    range.first..range.first.saturating_add(range.count)
+}

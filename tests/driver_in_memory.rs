@@ -1,0 +1,119 @@
+//! The whole driver without a socket or a disk, under a paused clock.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use part2part::servent::memory::MemoryNetwork;
+use part2part::servent::report::{
+    DownloadRequest, DownloadState, DownloadTarget, Reach, SearchEnd, SearchEvent, SearchRequest,
+};
+use part2part::servent::{JoinTarget, Servent, Settings};
+use part2part::store::MemoryDisk;
+
+struct Mesh {
+    network: MemoryNetwork,
+    disks: Vec<MemoryDisk>,
+    servents: Vec<Servent>,
+}
+
+fn settings(number: u8) -> Settings {
+    Settings {
+        state: "/state".into(),
+        downloads: "/downloads".into(),
+        home: None,
+        listen: Some(SocketAddr::new(address(number), 7272)),
+        announce: None,
+        name: format!("s{number}"),
+        network_key: None,
+        manual: true,
+        max_upload: None,
+        max_download: None,
+        share_downloads: true,
+        ephemeral: true,
+    }
+}
+
+fn address(number: u8) -> IpAddr {
+    IpAddr::from([198, 18, 0, number])
+}
+
+impl Mesh {
+    /// Servents in a line, each with a file of its own.
+    async fn line(count: u8) -> Self {
+        let mut mesh =
+            Self { network: MemoryNetwork::new(), disks: Vec::new(), servents: Vec::new() };
+        for number in 1..=count {
+            let disk = MemoryDisk::new();
+            disk.put(format!("/files/song {number}.txt"), &vec![number; 300_000]);
+            let network = Arc::new(mesh.network.at(address(number)));
+            let disks = Arc::new(disk.clone());
+            let seed = Some([number; 32]);
+            let servent = Servent::start_on(settings(number), network, disks, seed).await.unwrap();
+            let (progress, _) = tokio::sync::mpsc::channel(1);
+            servent.publish("/files".into(), false, progress).await.unwrap();
+            if number > 1 {
+                let host = address(number - 1).to_string();
+                let target = JoinTarget { id: None, host, port: 7272 };
+                servent.join(Some(target)).await.unwrap();
+            }
+            mesh.disks.push(disk);
+            mesh.servents.push(servent);
+        }
+        mesh
+    }
+}
+
+async fn search(servent: &Servent, text: &str, reach: Reach) -> (Vec<u16>, SearchEnd) {
+    let request = SearchRequest { text: text.to_owned(), reach, enough: 50 };
+    let mut events = servent.search(request).await.unwrap();
+    let mut hops = Vec::new();
+    loop {
+        match events.recv().await.unwrap() {
+            SearchEvent::Hit(hit) => hops.push(hit.hops),
+            SearchEvent::End(end) => return (hops, end),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_is_found_at_the_far_end_of_a_line_and_downloaded() {
+    let mesh = Mesh::line(5).await;
+    let (hops, end) = search(&mesh.servents[0], "song", Reach::Rings).await;
+    assert_eq!(hops.len(), 4);
+    assert_eq!((end.asked, end.lost, end.by_timer), (4, 0, false), "{end:?}");
+
+    let (hops, end) = search(&mesh.servents[0], "song 5", Reach::All).await;
+    assert_eq!((hops, end.asked), (vec![4], 4));
+    let target = DownloadTarget::Result(1);
+    let request = DownloadRequest { target, to: None, once: false };
+    let begun = mesh.servents[0].download(request).await.unwrap();
+    let ended = mesh.servents[0].download_ended(begun.number).await.unwrap();
+    let DownloadState::Done { path } = ended.state else { panic!("{ended:?}") };
+    assert_eq!(mesh.disks[0].contents(path).unwrap(), vec![5; 300_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ttl_bounds_whom_a_search_asks() {
+    let mesh = Mesh::line(6).await;
+    for ttl in 1..=5 {
+        let (_, end) = search(&mesh.servents[0], "song", Reach::Ttl(ttl)).await;
+        assert_eq!(end.asked, u64::from(ttl));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_is_forgotten() {
+    let mesh = Mesh::line(3).await;
+    assert_eq!(mesh.servents[2].leave().await, 1);
+    let left = async {
+        while mesh.servents[1].peers().await.len() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), left).await.unwrap();
+    let (_, end) = search(&mesh.servents[0], "song", Reach::All).await;
+    assert_eq!(end.asked, 1);
+}
