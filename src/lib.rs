@@ -1,6 +1,8 @@
 //! part2part: a serverless file-sharing servent.
 
 pub mod base;
+pub mod command;
+pub mod control;
 pub mod identity;
 pub mod message;
 pub mod overlay;

@@ -1,0 +1,209 @@
+//! Numbers, names and columns as people read them.
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::base::ServentId;
+use crate::base::escape::Escaped;
+
+/// Most columns that one name takes, however wide the terminal.
+pub const MAX_NAME: usize = 80;
+/// Fewest columns that a name is cut to: a narrower table breaks its lines instead.
+const MIN_NAME: usize = 12;
+
+/// `bytes` for reading at a glance: three digits and a unit of thousands, as the query
+/// language counts them (`1.23 MB` is 1,230,000 bytes).
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut scale = 1000u64;
+    let mut units = UNITS.iter().copied();
+    let mut unit = units.next().unwrap_or_default();
+    // 999,950 would round to 1000 kB: it is 1 MB.
+    while u128::from(bytes) * 10_000 >= u128::from(scale) * 9_995_000 {
+        let (Some(next), Some(larger)) = (units.next(), scale.checked_mul(1000)) else { break };
+        (unit, scale) = (next, larger);
+    }
+    let hundredths = (u128::from(bytes) * 100 + u128::from(scale) / 2) / u128::from(scale);
+    match hundredths {
+        0..1000 => format!("{}.{:02} {unit}", hundredths / 100, hundredths % 100),
+        1000..10_000 => format!("{}.{} {unit}", hundredths / 100, hundredths % 100 / 10),
+        _ => format!("{} {unit}", hundredths / 100),
+    }
+}
+
+/// `number` with a comma every three digits.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `number` of `noun`, in the plural unless there is one: `1 file`, `1,204 files`.
+#[must_use]
+pub fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
+}
+
+/// `seconds` at a glance: `12s`, `3m 20s`, `5h 03m`, `2d 4h`.
+#[must_use]
+pub fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m {:02}s", seconds % 60),
+        3600..86_400 => format!("{hours}h {:02}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+/// A servent for people: `name~shortid`, or the short id alone.
+#[must_use]
+pub fn servent(name: &str, id: &ServentId) -> String {
+    if name.is_empty() { id.short() } else { format!("{}~{}", cut(name, 24), id.short()) }
+}
+
+/// `text` escaped, and cut to `width` columns with `…` at the end when it is wider.
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
+    let shown = Escaped(text).to_string();
+    if shown.width() <= width {
+        return shown;
+    }
+    let mut kept = String::new();
+    for c in shown.chars() {
+        kept.push(c);
+        if kept.width() >= width {
+            kept.pop();
+            break;
+        }
+    }
+    kept.push('…');
+    kept
+}
+
+/// One column of a [`table`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Column {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+    /// A name, which is cut where the line would not fit; one a table.
+    Name,
+}
+
+/// `rows` in columns two spaces apart, every line ended.
+///
+/// Cells must be escaped already, but for those of [`Column::Name`]. A line is at most
+/// `width` columns wide if that can be had by cutting names to no less than twelve.
+#[must_use]
+pub fn table(columns: &[Column], rows: &[Vec<String>], width: Option<usize>) -> String {
+    let mut widths = vec![0; columns.len()];
+    for row in rows {
+        for ((cell, column), widest) in row.iter().zip(columns).zip(&mut widths) {
+            let shown = match column {
+                Column::Name => cut(cell, MAX_NAME).width(),
+                _ => cell.width(),
+            };
+            *widest = shown.max(*widest);
+        }
+    }
+    let total = widths.iter().sum::<usize>() + 2 * columns.len().saturating_sub(1);
+    let excess = width.map_or(0, |width| total.saturating_sub(width));
+    for (column, widest) in columns.iter().zip(&mut widths) {
+        if *column == Column::Name && excess > 0 {
+            *widest = widest.saturating_sub(excess).max((*widest).min(MIN_NAME));
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for ((cell, column), &width) in row.iter().zip(columns).zip(&widths) {
+            let cell = if *column == Column::Name { cut(cell, width) } else { cell.clone() };
+            let space = " ".repeat(width.saturating_sub(cell.width()));
+            match column {
+                Column::Right => line.extend([space.as_str(), &cell, "  "]),
+                _ => line.extend([cell.as_str(), &space, "  "]),
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_three_digits_and_round_into_the_next_unit() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.00 kB"),
+            (1_234_567, "1.23 MB"),
+            (12_345_678, "12.3 MB"),
+            (123_456_789, "123 MB"),
+            (999_499, "999 kB"),
+            (999_999, "1.00 MB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn numbers_are_grouped_and_nouns_counted() {
+        assert_eq!(grouped(1), "1");
+        assert_eq!(grouped(123), "123");
+        assert_eq!(grouped(1234), "1,234");
+        assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
+        assert_eq!(count(1, "file"), "1 file");
+        assert_eq!(count(0, "file"), "0 files");
+        assert_eq!(count(1204, "file"), "1,204 files");
+        assert_eq!(
+            [span(59), span(60), span(3600), span(86_400)],
+            ["59s", "1m 00s", "1h 00m", "1d 0h"]
+        );
+    }
+
+    #[test]
+    fn a_wide_name_is_cut_by_columns_and_never_within_a_character() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdefg", 6), "abcde…");
+        assert_eq!(cut("日本語テキスト", 6), "日本…");
+        assert!(cut("日本語テキスト", 7).width() <= 7);
+        assert_eq!(cut("\x1b[2J", 40), "\\u{1b}[2J");
+    }
+
+    #[test]
+    fn a_table_is_aligned_by_what_the_eye_sees_and_fits_its_line() {
+        let rows = |name: &str| {
+            vec![
+                vec!["1".to_owned(), name.to_owned(), "x".to_owned()],
+                vec!["10".to_owned(), "日本".to_owned(), "y".to_owned()],
+            ]
+        };
+        let columns = [Column::Right, Column::Name, Column::Left];
+        assert_eq!(table(&columns, &rows("abcd"), Some(80)), " 1  abcd  x\n10  日本  y\n");
+        let long = table(&columns, &rows(&"n".repeat(200)), Some(40));
+        assert!(long.lines().all(|line| line.width() <= 40), "{long}");
+        assert!(long.contains('…'));
+        let free = table(&columns, &rows(&"n".repeat(200)), None);
+        assert!(free.lines().all(|line| line.width() <= MAX_NAME + 7), "{free}");
+        let narrow = table(&columns, &rows(&"n".repeat(200)), Some(5));
+        assert!(narrow.contains("nnnnnnnnnnn…"));
+    }
+}
