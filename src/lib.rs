@@ -1,7 +1,10 @@
 //! part2part: a serverless file-sharing servent.
 
+pub mod args;
 pub mod base;
+pub mod chores;
 pub mod command;
+pub mod config;
 pub mod control;
 pub mod identity;
 pub mod message;

@@ -34,6 +34,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Commands that are running then are interrupted, and their clients told; the `quit`
 /// that may have asked for the stop gets its answer.
 pub async fn serve<C: Console>(listener: Listener, console: Arc<C>, stop: CancellationToken) {
+    serve_within(REQUEST_TIMEOUT, listener, console, stop).await;
+}
+
+/// [`serve`], with `patience` for a request.
+pub(super) async fn serve_within<C: Console>(
+    patience: Duration,
+    listener: Listener,
+    console: Arc<C>,
+    stop: CancellationToken,
+) {
     let room = Arc::new(Semaphore::new(MAX_CLIENTS));
     let clients = TaskTracker::new();
     loop {
@@ -58,7 +68,7 @@ pub async fn serve<C: Console>(listener: Listener, console: Arc<C>, stop: Cancel
             Ok(place) => {
                 let (console, stop) = (console.clone(), stop.clone());
                 clients.spawn(async move {
-                    attend(stream, &*console, &stop).await;
+                    attend(stream, patience, &*console, &stop).await;
                     drop(place);
                 });
             }
@@ -85,13 +95,18 @@ fn turn_away(stream: &UnixStream) {
     let _ = stream.try_write(format!("{}\n{}\n", json(&refusal), json(&end)).as_bytes());
 }
 
-async fn attend<C: Console>(stream: UnixStream, console: &C, stop: &CancellationToken) {
+async fn attend<C: Console>(
+    stream: UnixStream,
+    patience: Duration,
+    console: &C,
+    stop: &CancellationToken,
+) {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let asked = tokio::select! {
         biased;
         () = stop.cancelled() => return,
-        asked = timeout(REQUEST_TIMEOUT, request(&mut reader)) => asked,
+        asked = timeout(patience, request(&mut reader)) => asked,
     };
     let refusal = match asked {
         Ok(Ok(order)) => return obey(order, reader, &mut writer, console, stop).await,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,6 +11,7 @@ use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::server::serve_within;
 use super::*;
 use crate::command::{Console, Exit, Order, Reply};
 use crate::servent::report::News;
@@ -82,9 +84,14 @@ struct Room {
 
 impl Room {
     fn open() -> Self {
+        Self::with_patience(REQUEST_TIMEOUT)
+    }
+
+    fn with_patience(patience: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let console = Arc::new(Echo::default());
-        let serving = tokio::spawn(serve(
+        let serving = tokio::spawn(serve_within(
+            patience,
             Listener::bind(folder.path()).unwrap(),
             console.clone(),
             console.quitting(),
@@ -245,9 +252,9 @@ async fn a_request_up_to_the_limit_is_read_and_a_longer_one_is_not() {
     assert_eq!(room.ask("fine").await.1, [notice("fine")]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn half_a_request_is_given_up_after_its_time() {
-    let room = Room::open();
+    let room = Room::with_patience(Duration::from_millis(20));
     let mut half = room.connect().await;
     half.write_all(b"{\"line\":\"sta").await.unwrap();
     let mut answer = String::new();

@@ -1,0 +1,177 @@
+//! The program's command line: definitions, nothing else. What a value means is decided
+//! in [`crate::config`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand};
+
+/// A serverless file-sharing servent: join, search, publish and download with no server
+/// anywhere.
+///
+/// Without a subcommand it starts a servent and a prompt; lines from a pipe are obeyed in
+/// order. Flags can also be set as PART2PART_* in the environment.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "part2part", version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// What to do; none: a servent and a prompt.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+    /// The servent of the prompt.
+    #[command(flatten)]
+    pub servent: ServentArgs,
+}
+
+/// What the program can do besides the prompt.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Task {
+    /// Run a servent without a prompt, in the foreground
+    ///
+    /// It prints `listening on ADDR as ID` when it is ready, logs to the standard error
+    /// (RUST_LOG sets how much), and stops politely on SIGTERM, SIGINT and SIGHUP.
+    Daemon(ServentArgs),
+    /// Have a running servent obey one command
+    ///
+    /// The exit code is 0 when it did, 1 when it failed, 2 for bad usage, 3 when no servent
+    /// runs, 4 when nothing was found, 5 when time ran out, 130 when interrupted.
+    Ctl(CtlArgs),
+    /// Print the content ids of files, as b3sum does
+    Hash {
+        /// Files; `-` is the standard input
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Make the key of a private mesh
+    NetworkKey {
+        /// What to do with it.
+        #[command(subcommand)]
+        task: NetworkKeyTask,
+    },
+}
+
+/// What can be done with a network key.
+#[derive(Subcommand, Clone, Debug)]
+pub enum NetworkKeyTask {
+    /// Write a fresh key into a new file, which every member of the mesh then needs
+    New {
+        /// The file; it must not be there yet
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Which servent's state is meant.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StateArgs {
+    /// Keep keys, shares and the control socket in this folder
+    /// [default: $XDG_STATE_HOME/part2part]
+    #[arg(long, value_name = "DIR", env = "PART2PART_STATE")]
+    pub state: Option<PathBuf>,
+    /// Use the subfolder NAME of the state folder: a second servent of the same user
+    #[arg(long, value_name = "NAME", env = "PART2PART_PROFILE")]
+    pub profile: Option<String>,
+}
+
+/// How a servent is started.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServentArgs {
+    /// Join through this servent: HOST:PORT or ID@HOST:PORT; may be repeated
+    #[arg(long, value_name = "ADDR", env = "PART2PART_JOIN", value_delimiter = ',')]
+    pub join: Vec<String>,
+    /// Publish this file or folder, and remember it; may be repeated
+    #[arg(long, value_name = "PATH", env = "PART2PART_SHARE")]
+    pub share: Vec<PathBuf>,
+    /// Listen here: IP:PORT, or :PORT on every interface; port 0 takes a free one
+    /// [default: :7272]
+    #[arg(long, value_name = "ADDR", env = "PART2PART_LISTEN")]
+    pub listen: Option<String>,
+    /// Tell others to dial IP:PORT, instead of what can be found out
+    #[arg(long, value_name = "ADDR", env = "PART2PART_ANNOUNCE")]
+    pub announce: Option<SocketAddr>,
+    /// Put downloads into this folder [default: part2part in the user's downloads folder]
+    #[arg(long, value_name = "DIR", env = "PART2PART_DOWNLOADS")]
+    pub downloads: Option<PathBuf>,
+    /// Which state to use.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Show others this name; everybody may claim any, so it proves nothing
+    #[arg(long, value_name = "TEXT", env = "PART2PART_NAME")]
+    pub name: Option<String>,
+    /// Take part in the private mesh of this key file only
+    #[arg(long, value_name = "FILE", env = "PART2PART_NETWORK_KEY")]
+    pub network_key: Option<PathBuf>,
+    /// Keep exactly the links asked for
+    #[arg(long, env = "PART2PART_MANUAL", value_parser = BoolishValueParser::new())]
+    pub manual: bool,
+    /// Send at most this many bytes of files a second: 500kB, 10MB, 1MiB
+    #[arg(long, value_name = "RATE", env = "PART2PART_MAX_UPLOAD")]
+    pub max_upload: Option<String>,
+    /// Receive at most this many bytes of files a second
+    #[arg(long, value_name = "RATE", env = "PART2PART_MAX_DOWNLOAD")]
+    pub max_download: Option<String>,
+    /// Do not share what was downloaded
+    #[arg(long, env = "PART2PART_NO_SHARE_DOWNLOADS", value_parser = BoolishValueParser::new())]
+    pub no_share_downloads: bool,
+    /// Be somebody new, and leave nothing behind but downloads
+    #[arg(long, env = "PART2PART_EPHEMERAL", value_parser = BoolishValueParser::new())]
+    pub ephemeral: bool,
+}
+
+/// One command to a running servent.
+#[derive(Args, Clone, Debug)]
+pub struct CtlArgs {
+    /// Which servent.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Answer in JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+    /// The command, as the prompt takes it
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    #[arg(allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once(&"part2part").chain(words))
+    }
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_repeat_and_come_after_daemon_as_well() {
+        let flags = ["--join", "a:1", "--join", "b:2", "--share", "x", "--manual"];
+        let prompt = parse(&flags).unwrap();
+        assert!(prompt.task.is_none());
+        assert_eq!(prompt.servent.join, ["a:1", "b:2"]);
+        let daemon = [&["daemon"], &flags[..]].concat();
+        match parse(&daemon).unwrap().task {
+            Some(Task::Daemon(servent)) => assert!(servent.manual && servent.join.len() == 2),
+            other => panic!("{other:?}"),
+        }
+        assert!(parse(&["--manual", "daemon"]).is_err(), "a flag that would be ignored");
+    }
+
+    #[test]
+    fn the_command_of_ctl_keeps_its_dashes() {
+        let words = ["ctl", "--json", "--profile", "b", "search", "-live", "--all", "--json", "x"];
+        match parse(&words).unwrap().task {
+            Some(Task::Ctl(ctl)) => {
+                assert!(ctl.json);
+                assert_eq!(ctl.command, ["search", "-live", "--all", "--json", "x"]);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(parse(&["ctl"]).is_err());
+    }
+}

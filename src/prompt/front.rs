@@ -1,0 +1,242 @@
+//! The thread that obeys lines, and the tasks beside it.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::printer::Printer;
+use super::terminal;
+use crate::command::render::text;
+use crate::command::{Console, Exit, Order, Reply, Screen};
+use crate::servent::report::{DownloadReport, DownloadState, News};
+
+/// How many replies wait to be shown; then the command waits.
+const REPLY_QUEUE: usize = 256;
+/// How long the thread may take to end by itself after `quit`.
+const END_TIME: Duration = Duration::from_millis(500);
+
+/// What the thread and the tasks share.
+#[derive(Default)]
+struct Shared {
+    running: Option<Running>,
+    /// Downloads whose end a command's reply has told: their news would tell it twice.
+    told: BTreeSet<usize>,
+    /// Whether SIGINT came.
+    interrupted: bool,
+}
+
+/// The command that runs.
+struct Running {
+    interrupt: CancellationToken,
+    /// Where news go meanwhile.
+    replies: mpsc::Sender<Reply>,
+}
+
+/// A front, as its thread sees it.
+pub(super) struct Front<C> {
+    pub(super) console: Arc<C>,
+    pub(super) printer: Printer,
+    runtime: Handle,
+    shared: Arc<Mutex<Shared>>,
+    scripted: bool,
+}
+
+impl<C: Console> Front<C> {
+    /// Obeys `line` and shows its replies; interrupted by SIGINT.
+    ///
+    /// # Errors
+    /// When the screen is closed; the command is interrupted then.
+    pub(super) fn obey<O: Write, E: Write>(
+        &self,
+        line: &str,
+        screen: &mut Screen<O, E>,
+    ) -> io::Result<Exit> {
+        let order = Order {
+            line: line.to_owned(),
+            cwd: std::env::current_dir().ok(),
+            scripted: self.scripted,
+        };
+        let (sender, mut replies) = mpsc::channel(REPLY_QUEUE);
+        let interrupt = CancellationToken::new();
+        let running = Running { interrupt: interrupt.clone(), replies: sender.clone() };
+        lock(&self.shared).running = Some(running);
+        let (console, shared) = (self.console.clone(), self.shared.clone());
+        let stop = interrupt.clone();
+        let obeying = self.runtime.spawn(async move {
+            let exit = tokio::select! {
+                biased;
+                exit = console.obey(order, sender) => exit,
+                () = stop.cancelled() => Exit::Interrupted,
+            };
+            // With this the last sender goes, and the replies end.
+            lock(&shared).running = None;
+            exit
+        });
+        let mut held = Vec::new();
+        let mut shown = Ok(());
+        while let Some(reply) = replies.blocking_recv() {
+            match &reply {
+                // The command may be about to tell the same.
+                Reply::News { news } if ended(news).is_some() => {
+                    held.push(reply);
+                    continue;
+                }
+                Reply::Download(report) if is_over(report) => {
+                    lock(&self.shared).told.insert(report.number);
+                }
+                _ => {}
+            }
+            if shown.is_ok() {
+                shown = screen.show(&reply);
+                if shown.is_err() {
+                    interrupt.cancel();
+                }
+            }
+        }
+        shown?;
+        screen.settle()?;
+        let exit = self.runtime.block_on(obeying).unwrap_or(Exit::Failed);
+        for reply in held {
+            if let Reply::News { news } = &reply
+                && is_fresh(&self.shared, news)
+            {
+                screen.show(&reply)?;
+            }
+        }
+        if exit == Exit::Interrupted {
+            let text = "interrupted; downloads go on in the background";
+            screen.show(&Reply::error(exit, &text))?;
+        }
+        Ok(exit)
+    }
+
+    /// Whether the servent has been asked to stop.
+    pub(super) fn is_over(&self) -> bool {
+        self.console.quitting().is_cancelled()
+    }
+}
+
+/// Runs `work` on a thread of its own, with the news and SIGINT taken care of, until it
+/// ends or the servent is asked to stop.
+pub(super) async fn run<C: Console>(
+    console: Arc<C>,
+    printer: Printer,
+    scripted: bool,
+    work: impl FnOnce(Front<C>) -> Exit + Send + 'static,
+) -> Exit {
+    let settings = terminal::Settings::remember();
+    let shared = Arc::new(Mutex::new(Shared::default()));
+    let quitting = console.quitting();
+    let front = Front {
+        console: console.clone(),
+        printer: printer.clone(),
+        runtime: Handle::current(),
+        shared: shared.clone(),
+        scripted,
+    };
+    let side = tokio::spawn(interrupts(shared.clone(), quitting.clone()));
+    let telling = tokio::spawn(tell_news(console, printer.clone(), shared.clone()));
+    let (done, mut ended) = oneshot::channel();
+    let thread = thread::Builder::new().name("front".into()).spawn(move || {
+        let _ = done.send(work(front));
+    });
+    if let Err(error) = thread {
+        printer.say(format!("error: the system gives no thread: {error}\n"));
+        return Exit::Failed;
+    }
+    let exit = tokio::select! {
+        biased;
+        exit = &mut ended => exit.unwrap_or(Exit::Failed),
+        () = quitting.cancelled() => match timeout(END_TIME, &mut ended).await {
+            Ok(exit) => exit.unwrap_or(Exit::Failed),
+            // It waits for a line that nobody will type.
+            Err(_) => {
+                settings.restore();
+                if lock(&shared).interrupted { Exit::Interrupted } else { Exit::Done }
+            }
+        },
+    };
+    side.abort();
+    telling.abort();
+    exit
+}
+
+/// SIGINT interrupts the command that runs; without one it ends the process politely. At
+/// a prompt Ctrl-C is no signal, so there it comes from elsewhere.
+async fn interrupts(shared: Arc<Mutex<Shared>>, quitting: CancellationToken) {
+    let Ok(mut signals) = signal(SignalKind::interrupt()) else { return };
+    while signals.recv().await.is_some() {
+        let mut shared = lock(&shared);
+        match &shared.running {
+            Some(running) => running.interrupt.cancel(),
+            None => {
+                shared.interrupted = true;
+                quitting.cancel();
+            }
+        }
+    }
+}
+
+async fn tell_news<C: Console>(console: Arc<C>, printer: Printer, shared: Arc<Mutex<Shared>>) {
+    let mut news = console.news();
+    loop {
+        let news = match news.recv().await {
+            Ok(news) if console.wants(&news) => news,
+            Ok(_) => continue,
+            Err(RecvError::Lagged(missed)) => {
+                printer.say(format!("... and {missed} news that came too fast to be told\n"));
+                continue;
+            }
+            Err(RecvError::Closed) => return,
+        };
+        let reply = Reply::News { news };
+        let running = lock(&shared).running.as_ref().map(|running| running.replies.clone());
+        let reply = match running {
+            Some(replies) => match replies.try_send(reply) {
+                Ok(()) => continue,
+                Err(mpsc::error::TrySendError::Full(reply) | mpsc::error::TrySendError::Closed(reply)) => reply,
+            },
+            None => reply,
+        };
+        let Reply::News { news } = &reply else { continue };
+        if is_fresh(&shared, news) {
+            printer.say(text(&reply, terminal::columns()));
+        }
+    }
+}
+
+/// Whether no reply has told `news` already.
+fn is_fresh(shared: &Mutex<Shared>, news: &News) -> bool {
+    ended(news).is_none_or(|number| !lock(shared).told.contains(&number))
+}
+
+/// The download whose end `news` tells.
+fn ended(news: &News) -> Option<usize> {
+    match news {
+        News::DownloadDone { report } | News::DownloadFailed { report } => Some(report.number),
+        _ => None,
+    }
+}
+
+fn is_over(report: &DownloadReport) -> bool {
+    matches!(report.state, DownloadState::Done { .. } | DownloadState::Failed { .. })
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The history of the prompt lies here in the state folder.
+pub(super) fn history_of(state: &std::path::Path) -> PathBuf {
+    state.join("history")
+}
