@@ -60,7 +60,9 @@ pub enum ConfigError {
     #[error("--share {}: the name is not UTF-8; share the folder that holds it", .0.display())]
     Share(PathBuf),
     /// `--max-upload`, `--max-download`.
-    #[error("{flag} {text}: a rate is wanted, as 500kB or 10MB (a second, at least {MIN_RATE} bytes)")]
+    #[error(
+        "{flag} {text}: a rate is wanted, as 500kB or 10MB (a second, at least {MIN_RATE} bytes)"
+    )]
     Rate {
         /// Which.
         flag: &'static str,
@@ -116,8 +118,7 @@ impl Config {
     /// [`ConfigError`]: a sentence that names the flag.
     pub fn new(args: ServentArgs) -> Result<Self, ConfigError> {
         for text in &args.join {
-            join_target(text)
-                .map_err(|source| ConfigError::Join { text: text.clone(), source })?;
+            join_target(text).map_err(|source| ConfigError::Join { text: text.clone(), source })?;
         }
         let share = args.share.into_iter();
         let share = share.map(|path| {
@@ -129,7 +130,9 @@ impl Config {
             return Err(ConfigError::Name);
         }
         if let Some(announce) = args.announce
-            && (announce.port() == 0 || announce.ip().is_unspecified() || announce.ip().is_multicast())
+            && (announce.port() == 0
+                || announce.ip().is_unspecified()
+                || announce.ip().is_multicast())
         {
             return Err(ConfigError::Announce(announce));
         }
@@ -268,7 +271,9 @@ fn network_key(path: &Path) -> Result<Vec<u8>, ConfigError> {
     }
     if key.iter().all(u8::is_ascii_whitespace) {
         // It would be the key of the open mesh, which is not what anybody means.
-        return Err(refused("the file is empty; 'part2part network-key new FILE' makes one".into()));
+        return Err(refused(
+            "the file is empty; 'part2part network-key new FILE' makes one".into(),
+        ));
     }
     Ok(key)
 }
@@ -407,7 +412,8 @@ mod tests {
     fn the_desktop_says_where_downloads_go() {
         let home = Path::new("/home/ann");
         let find = |text: &str| listed_downloads(text, home);
-        let usual = "# a comment\nXDG_DESKTOP_DIR=\"$HOME/Desktop\"\nXDG_DOWNLOAD_DIR=\"$HOME/Laden\"\n";
+        let usual =
+            "# a comment\nXDG_DESKTOP_DIR=\"$HOME/Desktop\"\nXDG_DOWNLOAD_DIR=\"$HOME/Laden\"\n";
         assert_eq!(find(usual), Some("/home/ann/Laden".into()));
         assert_eq!(find("XDG_DOWNLOAD_DIR=\"/data/in\""), Some("/data/in".into()));
         assert_eq!(find("XDG_DOWNLOAD_DIR=\"$HOME/\""), None);

@@ -9,6 +9,7 @@ pub mod control;
 pub mod identity;
 pub mod message;
 pub mod overlay;
+pub mod prompt;
 pub mod servent;
 pub mod share;
 pub mod sim;

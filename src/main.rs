@@ -1,3 +1,322 @@
-//! The servent's command line.
+//! The servent's command line: arguments to settings, settings to a servent, and a front
+//! before it.
 
-fn main() {}
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use part2part::args::{Arguments, CtlArgs, NetworkKeyTask, ServentArgs, Task};
+use part2part::base::escape::Escaped;
+use part2part::chores;
+use part2part::command::render::text;
+use part2part::command::{Console, Exit, Local, Order, Reply, Screen, Style, grammar};
+use part2part::config::{self, Config};
+use part2part::control::{self, Listener};
+use part2part::prompt::{self, Printer, terminal};
+use part2part::servent::Servent;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// SIGXFSZ: a file grew over the user's limit. Caught, the write fails and can be told;
+/// uncaught, the process dies.
+const SIGXFSZ: i32 = 25;
+/// How long clients of the control socket get to read their last replies.
+const PARTING: Duration = Duration::from_secs(2);
+/// Pauses between the tries to join at the start, in seconds: the other servent may be
+/// starting as well.
+const JOIN_AGAIN: [u64; 5] = [1, 2, 4, 8, 16];
+/// How many replies wait to be shown.
+const REPLY_QUEUE: usize = 64;
+
+/// How a servent meets its user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Face {
+    Daemon,
+    Prompt,
+    Script,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version count as errors there; a closed output is nobody's loss.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let exit = match arguments.task {
+        Some(Task::Hash { files }) => {
+            chores::hash(&files, &mut io::stdout().lock(), &mut io::stderr().lock())
+                .unwrap_or(Exit::Failed)
+        }
+        Some(Task::NetworkKey { task: NetworkKeyTask::New { file } }) => new_network_key(&file),
+        Some(Task::Ctl(ctl)) => block_on(obey_elsewhere(ctl)),
+        Some(Task::Daemon(servent)) => block_on(run(servent, Face::Daemon)),
+        None if terminal::is_interactive() => block_on(run(arguments.servent, Face::Prompt)),
+        None => block_on(run(arguments.servent, Face::Script)),
+    };
+    exit.into()
+}
+
+fn block_on(work: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(work);
+            // A thread may stand in a read that never ends.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => fail(&format!("the system gives no threads: {error}")),
+    }
+}
+
+/// Says `error` where errors are read.
+fn fail(error: &dyn std::fmt::Display) -> Exit {
+    let mut stderr = io::stderr().lock();
+    for line in error.to_string().lines() {
+        let _ = writeln!(stderr, "part2part: {}", Escaped(line));
+    }
+    Exit::Failed
+}
+
+fn new_network_key(file: &std::path::Path) -> Exit {
+    match chores::new_network_key(file) {
+        Ok(()) => {
+            let what = "every member of the mesh needs a copy, and nobody else may have one";
+            let _ = writeln!(io::stdout().lock(), "{} made; {what}", file.display());
+            Exit::Done
+        }
+        Err(error) => fail(&format!("{}: {error}", file.display())),
+    }
+}
+
+/// Has a running servent obey the command of `ctl`.
+async fn obey_elsewhere(ctl: CtlArgs) -> Exit {
+    let width = terminal::columns();
+    let live = terminal::is_capable();
+    let style = if ctl.json { Style::Json } else { Style::Text { width, live } };
+    let mut screen = Screen::new(io::stdout(), io::stderr(), style);
+    let mut refuse = |kind: Exit, why: &dyn std::fmt::Display| {
+        let _ = screen.show(&Reply::error(kind, &why.to_string()));
+        kind
+    };
+    // What is wrong with a line can be said without a servent.
+    let line = match grammar::line_of(&ctl.command).and_then(|line| {
+        grammar::parse(&line)?;
+        Ok(line)
+    }) {
+        Ok(line) => line,
+        Err(error) => return refuse(Exit::Usage, &error),
+    };
+    let state = match config::state(&ctl.state) {
+        Ok(state) => state,
+        Err(error) => return refuse(Exit::Usage, &error),
+    };
+    let cwd = std::env::current_dir().ok().filter(|cwd| cwd.to_str().is_some());
+    let order = Order { line, cwd, scripted: true };
+    let (sender, mut replies) = mpsc::channel(REPLY_QUEUE);
+    let asking = async {
+        let asked = control::ask(&state, &order, &sender).await;
+        drop(sender);
+        asked
+    };
+    let showing = async {
+        while let Some(reply) = replies.recv().await {
+            screen.show(&reply)?;
+        }
+        screen.settle()
+    };
+    let asked = tokio::select! {
+        asked = async { tokio::try_join!(async { Ok(asking.await) }, showing) } => asked,
+        _ = tokio::signal::ctrl_c() => return Exit::Interrupted,
+    };
+    match asked {
+        Ok((Ok(exit), ())) => {
+            if ctl.json {
+                let _ = screen.show(&Reply::Exit { code: exit.code() });
+            }
+            exit
+        }
+        Ok((Err(error), ())) => {
+            let _ = screen.show(&Reply::error(error.exit(), &error));
+            error.exit()
+        }
+        // Our output is closed.
+        Err(_) => Exit::Failed,
+    }
+}
+
+/// Runs a servent until its user, or the system, wants it to stop.
+async fn run(arguments: ServentArgs, face: Face) -> Exit {
+    let printer = match Printer::start() {
+        Ok(printer) => printer,
+        Err(error) => return fail(&format!("the system gives no threads: {error}")),
+    };
+    log_to(&printer, face);
+    let _caught = signal(SignalKind::from_raw(SIGXFSZ));
+    let config = match Config::new(arguments) {
+        Ok(config) => config,
+        Err(error) => {
+            fail(&error);
+            return Exit::Usage;
+        }
+    };
+    let servent = match Servent::start(config.settings.clone()).await {
+        Ok(servent) => servent,
+        Err(error) => return fail(&error),
+    };
+    // From here on the state is locked: what stands at the socket's place is stale.
+    let listener = match Listener::bind(&config.settings.state) {
+        Ok(listener) => listener,
+        Err(error) => {
+            servent.stop().await;
+            return fail(&error);
+        }
+    };
+    let local = Arc::new(Local::new(servent.clone(), config.settings.home.clone()));
+    let quitting = local.quitting();
+    let serving = tokio::spawn(control::serve(listener, local.clone(), quitting.clone()));
+    let ending = tokio::spawn(end_on_signals(quitting.clone()));
+    let first = first_lines(&config, &servent).await;
+    let exit = match face {
+        Face::Daemon => daemon(&servent, local, first, &printer, &quitting).await,
+        Face::Prompt => {
+            let opening = vec![Reply::Greeting(servent.status().await)];
+            let starting =
+                tokio::spawn(start_up(local.clone(), first, servent.clone(), printer.clone()));
+            let history =
+                (!config.settings.ephemeral).then(|| config.settings.state.join("history"));
+            let exit = prompt::interact(local, printer.clone(), history, opening).await;
+            starting.abort();
+            exit
+        }
+        Face::Script => {
+            let first = first.into_iter().map(|first| first.line).collect();
+            prompt::obey_script(local, printer.clone(), first).await
+        }
+    };
+    quitting.cancel();
+    ending.abort();
+    servent.stop().await;
+    let _ = timeout(PARTING, serving).await;
+    printer.flush();
+    exit
+}
+
+/// What the log says goes through the printer, so that it never garbles a typed line.
+fn log_to(printer: &Printer, face: Face) {
+    // At a prompt only what the user must know; RUST_LOG asks for more.
+    let usual = if face == Face::Prompt { "error" } else { "warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    let _ = log.with_target(false).with_writer(printer.clone()).try_init();
+}
+
+/// SIGTERM and SIGHUP end every face politely.
+async fn end_on_signals(quitting: CancellationToken) {
+    let (Ok(mut term), Ok(mut hang_up)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    quitting.cancel();
+}
+
+/// A command that the arguments ask for.
+struct First {
+    line: String,
+    /// Whether it joins a mesh, which may need some patience.
+    joins: bool,
+}
+
+/// What the arguments ask to be done at the start, as command lines: publications, then
+/// the joins, or the way back into a mesh that the servent has been in.
+async fn first_lines(config: &Config, servent: &Servent) -> Vec<First> {
+    let quoted = |words: &[&str]| shlex::try_join(words.iter().copied()).unwrap_or_default();
+    let share = config.share.iter().map(|path| quoted(&["publish", "--", path]));
+    let mut first: Vec<_> = share.map(|line| First { line, joins: false }).collect();
+    let joins = config.join.iter().map(|address| quoted(&["join", address]));
+    first.extend(joins.map(|line| First { line, joins: true }));
+    if config.join.is_empty() && !config.settings.manual && servent.status().await.cached > 0 {
+        first.push(First { line: "join".to_owned(), joins: true });
+    }
+    first
+}
+
+/// Obeys the first lines beside a prompt or in a daemon, and tells what came of them.
+async fn start_up(local: Arc<Local>, first: Vec<First>, servent: Servent, printer: Printer) {
+    let cwd = std::env::current_dir().ok();
+    for First { line, joins } in first {
+        let mut pauses = JOIN_AGAIN.iter();
+        let mut told = false;
+        loop {
+            let (sender, mut replies) = mpsc::channel(REPLY_QUEUE);
+            let order = Order { line: line.clone(), cwd: cwd.clone(), scripted: false };
+            let showing = async {
+                while let Some(reply) = replies.recv().await {
+                    match &reply {
+                        Reply::Publishing(_) => {}
+                        Reply::Error { text, .. } if !told => {
+                            let shown: Vec<_> =
+                                text.lines().map(|line| Escaped(line).to_string()).collect();
+                            printer.say(format!("error: {}\n", shown.join("\n")));
+                        }
+                        Reply::Error { .. } => {}
+                        reply => printer.say(text(reply, terminal::columns())),
+                    }
+                }
+            };
+            let (exit, ()) = tokio::join!(local.obey(order, sender), showing);
+            if exit == Exit::Done && line == "join" {
+                let back = Reply::Back(servent.status().await);
+                printer.say(text(&back, terminal::columns()));
+            }
+            let pause = pauses.next().filter(|_| joins && exit == Exit::Failed);
+            let Some(pause) = pause else { break };
+            told = true;
+            sleep(Duration::from_secs(*pause)).await;
+        }
+    }
+}
+
+/// A servent without a prompt: says where it is, then waits to be stopped.
+async fn daemon(
+    servent: &Servent,
+    local: Arc<Local>,
+    first: Vec<First>,
+    printer: &Printer,
+    quitting: &CancellationToken,
+) -> Exit {
+    // Before anybody is told that it is ready, and may send one.
+    let Ok(mut interrupts) = signal(SignalKind::interrupt()) else {
+        return fail(&"the system lets no signals be caught");
+    };
+    {
+        let mut stdout = io::stdout().lock();
+        for address in servent.listening() {
+            let _ = writeln!(stdout, "listening on {address} as {}", servent.id());
+        }
+        let _ = stdout.flush();
+    }
+    // No supervisor, no news: it is not an error.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let starting = tokio::spawn(start_up(local, first, servent.clone(), printer.clone()));
+    let exit = tokio::select! {
+        () = quitting.cancelled() => Exit::Done,
+        _ = interrupts.recv() => Exit::Interrupted,
+    };
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    starting.abort();
+    exit
+}

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -61,6 +60,20 @@ impl<C: Console> Front<C> {
         line: &str,
         screen: &mut Screen<O, E>,
     ) -> io::Result<Exit> {
+        let exit = self.obey_by(line, &mut |reply| screen.show(reply));
+        screen.settle()?;
+        exit
+    }
+
+    /// [`Front::obey`], with every reply handed to `show`.
+    ///
+    /// # Errors
+    /// The first error of `show`; the command is interrupted then.
+    pub(super) fn obey_by(
+        &self,
+        line: &str,
+        show: &mut dyn FnMut(&Reply) -> io::Result<()>,
+    ) -> io::Result<Exit> {
         let order = Order {
             line: line.to_owned(),
             cwd: std::env::current_dir().ok(),
@@ -97,25 +110,24 @@ impl<C: Console> Front<C> {
                 _ => {}
             }
             if shown.is_ok() {
-                shown = screen.show(&reply);
+                shown = show(&reply);
                 if shown.is_err() {
                     interrupt.cancel();
                 }
             }
         }
         shown?;
-        screen.settle()?;
         let exit = self.runtime.block_on(obeying).unwrap_or(Exit::Failed);
         for reply in held {
             if let Reply::News { news } = &reply
                 && is_fresh(&self.shared, news)
             {
-                screen.show(&reply)?;
+                show(&reply)?;
             }
         }
         if exit == Exit::Interrupted {
             let text = "interrupted; downloads go on in the background";
-            screen.show(&Reply::error(exit, &text))?;
+            show(&Reply::error(exit, &text))?;
         }
         Ok(exit)
     }
@@ -204,7 +216,10 @@ async fn tell_news<C: Console>(console: Arc<C>, printer: Printer, shared: Arc<Mu
         let reply = match running {
             Some(replies) => match replies.try_send(reply) {
                 Ok(()) => continue,
-                Err(mpsc::error::TrySendError::Full(reply) | mpsc::error::TrySendError::Closed(reply)) => reply,
+                Err(
+                    mpsc::error::TrySendError::Full(reply)
+                    | mpsc::error::TrySendError::Closed(reply),
+                ) => reply,
             },
             None => reply,
         };
@@ -234,9 +249,4 @@ fn is_over(report: &DownloadReport) -> bool {
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The history of the prompt lies here in the state folder.
-pub(super) fn history_of(state: &std::path::Path) -> PathBuf {
-    state.join("history")
 }

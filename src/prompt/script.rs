@@ -13,7 +13,11 @@ const MAX_LINE: u64 = 64 * 1024;
 
 /// Obeys `first`, then the lines of the standard input until it ends, somebody quits, or
 /// a command is interrupted. Answers the exit of the last command that failed.
-pub async fn obey_script<C: Console>(console: Arc<C>, printer: Printer, first: Vec<String>) -> Exit {
+pub async fn obey_script<C: Console>(
+    console: Arc<C>,
+    printer: Printer,
+    first: Vec<String>,
+) -> Exit {
     run(console, printer, true, move |front| {
         let style = Style::Text { width: terminal::columns(), live: false };
         let mut screen = Screen::new(stdout(), stderr(), style);
@@ -52,9 +56,11 @@ fn obey_all<C: Console, O: io::Write, E: io::Write>(
         }
     }
     // The end of the lines is a `quit`, which only speaks when something stops by it.
-    let mut silent = Screen::new(io::sink(), io::sink(), Style::Json);
     let mut parting = Vec::new();
-    front.obey_quietly("quit", &mut parting, &mut silent)?;
+    front.obey_by("quit", &mut |reply| {
+        parting.push(reply.clone());
+        Ok(())
+    })?;
     for reply in parting {
         if let Reply::Stopping { downloads, .. } = reply
             && downloads > 0
