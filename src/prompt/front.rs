@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -126,10 +126,25 @@ impl<C: Console> Front<C> {
             }
         }
         if exit == Exit::Interrupted {
-            let text = "interrupted; downloads go on in the background";
+            let text = match self.scripted {
+                true => "interrupted",
+                false => "interrupted; downloads go on in the background",
+            };
             show(&Reply::error(exit, &text))?;
         }
         Ok(exit)
+    }
+
+    /// Takes care of SIGINT from here on.
+    ///
+    /// While a line is being edited the editor has SIGINT for itself, and puts back what
+    /// it found; so this must come before the first line.
+    pub(super) fn listen_for_interrupts(&self) {
+        let _inside = self.runtime.enter();
+        if let Ok(signals) = signal(SignalKind::interrupt()) {
+            let quitting = self.console.quitting();
+            self.runtime.spawn(interrupts(signals, self.shared.clone(), quitting));
+        }
     }
 
     /// Whether the servent has been asked to stop.
@@ -156,7 +171,6 @@ pub(super) async fn run<C: Console>(
         shared: shared.clone(),
         scripted,
     };
-    let side = tokio::spawn(interrupts(shared.clone(), quitting.clone()));
     let telling = tokio::spawn(tell_news(console, printer.clone(), shared.clone()));
     let (done, mut ended) = oneshot::channel();
     let thread = thread::Builder::new().name("front".into()).spawn(move || {
@@ -178,15 +192,13 @@ pub(super) async fn run<C: Console>(
             }
         },
     };
-    side.abort();
     telling.abort();
     exit
 }
 
-/// SIGINT interrupts the command that runs; without one it ends the process politely. At
-/// a prompt Ctrl-C is no signal, so there it comes from elsewhere.
-async fn interrupts(shared: Arc<Mutex<Shared>>, quitting: CancellationToken) {
-    let Ok(mut signals) = signal(SignalKind::interrupt()) else { return };
+/// SIGINT interrupts the command that runs; without one it ends the process politely. The
+/// line editor clears its line on it instead, as on Ctrl-C.
+async fn interrupts(mut signals: Signal, shared: Arc<Mutex<Shared>>, quitting: CancellationToken) {
     while signals.recv().await.is_some() {
         let mut shared = lock(&shared);
         match &shared.running {

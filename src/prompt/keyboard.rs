@@ -43,6 +43,7 @@ fn read_and_obey<C: Console>(
     opening: &[Reply],
 ) -> rustyline::Result<Exit> {
     let mut editor = editor()?;
+    front.listen_for_interrupts();
     if let Some(file) = history {
         // Not there yet, or not readable: an empty history is no reason to fail.
         let _ = editor.load_history(file);

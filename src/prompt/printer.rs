@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ const QUEUE: usize = 1024;
 const MAX_PRINT: usize = 32 * 1024;
 /// How long to wait at the end for what is queued to be shown.
 const FLUSH_TIME: Duration = Duration::from_millis(500);
+/// How often a full queue is tried again meanwhile.
+const FLUSH_STEP: Duration = Duration::from_millis(5);
 
 /// Where texts are shown; false once it is closed.
 type Sink = Box<dyn FnMut(String) -> bool + Send>;
@@ -71,8 +73,18 @@ impl Printer {
     /// Waits, but not long, until everything said so far is shown.
     pub fn flush(&self) {
         let (done, shown) = sync_channel(1);
-        if self.items.try_send(Item::Flush(done)).is_ok() {
-            let _ = shown.recv_timeout(FLUSH_TIME);
+        let mut item = Item::Flush(done);
+        // A full queue drains while somebody reads; there is no way to be woken by that.
+        for _ in 0..FLUSH_TIME.as_millis() / FLUSH_STEP.as_millis() {
+            match self.items.try_send(item) {
+                Ok(()) => {
+                    let _ = shown.recv_timeout(FLUSH_TIME);
+                    return;
+                }
+                Err(TrySendError::Full(again)) => item = again,
+                Err(TrySendError::Disconnected(_)) => return,
+            }
+            thread::sleep(FLUSH_STEP);
         }
     }
 }

@@ -19,6 +19,7 @@ pub async fn obey_script<C: Console>(
     first: Vec<String>,
 ) -> Exit {
     run(console, printer, true, move |front| {
+        front.listen_for_interrupts();
         let style = Style::Text { width: terminal::columns(), live: false };
         let mut screen = Screen::new(stdout(), stderr(), style);
         // A closed output (`| head`) ends the script; there is nobody to tell.
