@@ -367,8 +367,11 @@ fn news_sentence(news: &News) -> String {
         News::NeighbourDown { id, name, why } => {
             format!("neighbour {} went: {}\n", servent(name, id), Escaped(why))
         }
-        // These sentences name the download themselves.
-        News::Download { text, .. } | News::Notice { text } => format!("{}\n", Escaped(text)),
+        News::Download { number, text } => match text.starts_with("download ") {
+            true => format!("{}\n", Escaped(text)),
+            false => format!("download {number}: {}\n", Escaped(text)),
+        },
+        News::Notice { text } => format!("{}\n", Escaped(text)),
         News::DownloadDone { report } | News::DownloadFailed { report } => {
             download_sentence(report)
         }

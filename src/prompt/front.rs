@@ -171,7 +171,7 @@ pub(super) async fn run<C: Console>(
         shared: shared.clone(),
         scripted,
     };
-    let telling = tokio::spawn(tell_news(console, printer.clone(), shared.clone()));
+    let telling = tokio::spawn(tell_news(console, printer.clone(), shared.clone(), scripted));
     let (done, mut ended) = oneshot::channel();
     let thread = thread::Builder::new().name("front".into()).spawn(move || {
         let _ = done.send(work(front));
@@ -211,10 +211,18 @@ async fn interrupts(mut signals: Signal, shared: Arc<Mutex<Shared>>, quitting: C
     }
 }
 
-async fn tell_news<C: Console>(console: Arc<C>, printer: Printer, shared: Arc<Mutex<Shared>>) {
+/// Tells news above the typed line, or among the replies of the command that runs. A
+/// script gets its answers alone, and hears of the end of a download by `wait`.
+async fn tell_news<C: Console>(
+    console: Arc<C>,
+    printer: Printer,
+    shared: Arc<Mutex<Shared>>,
+    scripted: bool,
+) {
     let mut news = console.news();
     loop {
         let news = match news.recv().await {
+            Ok(news) if scripted && ended(&news).is_some() => continue,
             Ok(news) if console.wants(&news) => news,
             Ok(_) => continue,
             Err(RecvError::Lagged(missed)) => {
@@ -225,6 +233,7 @@ async fn tell_news<C: Console>(console: Arc<C>, printer: Printer, shared: Arc<Mu
         };
         let reply = Reply::News { news };
         let running = lock(&shared).running.as_ref().map(|running| running.replies.clone());
+        let running = running.filter(|_| !scripted);
         let reply = match running {
             Some(replies) => match replies.try_send(reply) {
                 Ok(()) => continue,
