@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -78,7 +77,7 @@ pub(super) struct Driver {
     /// Inputs that performing outputs gave rise to; they come behind those outputs.
     backlog: VecDeque<Input>,
     searches: HashMap<Guid, mpsc::Sender<Update>>,
-    matcher: SyncSender<Job>,
+    matcher: mpsc::Sender<Job>,
     inputs: mpsc::Sender<Input>,
     commands: mpsc::Sender<Command>,
     degree: watch::Sender<usize>,
@@ -90,7 +89,7 @@ impl Driver {
     pub(super) fn new(
         ground: Arc<Ground>,
         overlay: Overlay,
-        matcher: SyncSender<Job>,
+        matcher: mpsc::Sender<Job>,
         inputs: mpsc::Sender<Input>,
         commands: mpsc::Sender<Command>,
         degree: watch::Sender<usize>,

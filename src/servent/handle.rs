@@ -190,8 +190,9 @@ impl Servent {
         let (commands, command_inbox) = mpsc::channel(COMMANDS);
         let (inputs, input_inbox) = mpsc::channel(INPUTS);
         let (degree, degree_seen) = watch::channel(0);
-        let matcher = matching::start(Arc::clone(&ground), library.clone(), inputs.clone())
-            .map_err(StartError::System)?;
+        let (matcher, jobs) = mpsc::channel(matching::QUEUE);
+        let matching = matching::run(Arc::clone(&ground), library.clone(), inputs.clone(), jobs);
+        ground.spawn(matching);
 
         let hosts = HostFile::new(state.clone());
         let (cached, damaged) = hosts.load()?;

@@ -1,12 +1,12 @@
-//! Queries of others against our library, on a thread of their own.
+//! Queries of others against our library, one after the other, away from the driver.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::ground::Ground;
+use super::offload::offload;
 use crate::base::Guid;
 use crate::message::{Hit, HitBody};
 use crate::overlay::{Answer, Input};
@@ -14,7 +14,7 @@ use crate::share::{Library, Query};
 use crate::wire::{decode_query_body, encode_hit_body};
 
 /// Queries that wait to be matched; what comes above is told to its asker as lost.
-const QUEUE: usize = 256;
+pub(super) const QUEUE: usize = 256;
 
 /// A query to be matched.
 pub(super) struct Job {
@@ -22,22 +22,16 @@ pub(super) struct Job {
     pub(super) body: Bytes,
 }
 
-/// Starts the thread. It ends when the sender is dropped.
-pub(super) fn start(
+/// Answers one query after the other until the driver is gone.
+pub(super) async fn run(
     ground: Arc<Ground>,
     library: Library,
     driver: mpsc::Sender<Input>,
-) -> std::io::Result<SyncSender<Job>> {
-    let (send, jobs) = sync_channel(QUEUE);
-    let work = move || run(&ground, &library, &driver, &jobs);
-    std::thread::Builder::new().name("matching".to_owned()).spawn(work)?;
-    Ok(send)
-}
-
-fn run(ground: &Ground, library: &Library, driver: &mpsc::Sender<Input>, jobs: &Receiver<Job>) {
-    while let Ok(Job { guid, body }) = jobs.recv() {
-        let answers = answer(ground, library, &body).into_iter().collect();
-        if driver.blocking_send(Input::Matched { guid, answers }).is_err() {
+    mut jobs: mpsc::Receiver<Job>,
+) {
+    while let Some(Job { guid, body }) = jobs.recv().await {
+        let answers = offload(|| answer(&ground, &library, &body)).into_iter().collect();
+        if driver.send(Input::Matched { guid, answers }).await.is_err() {
             return;
         }
     }

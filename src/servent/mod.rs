@@ -4,8 +4,8 @@
 //! in and gives them to the engine or to the uploads; the **client task** is whatever the
 //! user asked for: a join (`dial`), a search (`searching`), a download (`fetch`, with one
 //! `source` for each connection). Between them stands the `driver`, the one task that
-//! owns the [`crate::overlay::Overlay`]; it never waits for a peer. Matching the queries
-//! of others has a thread of its own.
+//! owns the [`crate::overlay::Overlay`]; it never waits for a peer. `matching` answers the
+//! queries of others.
 //!
 //! What dials, listens and writes is handed in ([`network::Network`],
 //! [`crate::store::Disk`]): the same driver runs on sockets and disks and, in tests, in

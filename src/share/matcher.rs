@@ -87,7 +87,6 @@ mod tests {
     use super::super::publish::tests::{library, publish};
     use super::*;
     use crate::base::ContentId;
-    use std::time::{Duration, Instant};
 
     fn names(library: &Library, query: &str) -> Vec<String> {
         let query = Query::parse(query).unwrap();
@@ -179,9 +178,7 @@ mod tests {
         }
         let part = format!("*{}b*", "a".repeat(18));
         let query = Query::parse(&vec![part; 11].join(" ")).unwrap();
-        let start = Instant::now();
+        // Backtracking would not come back before the test run is given up.
         assert_eq!(library.matches(&query, 64), Matches::default());
-        // Far above what it takes, far below what backtracking would; benches measure.
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }
