@@ -294,3 +294,14 @@ fn a_servent_that_leaves_is_forgotten_and_stays_alone() {
     net.run_for(Duration::from_secs(5));
     assert!(net.overlay(4).unwrap().neighbours().count() >= 6, "join brings it back");
 }
+
+#[test]
+fn a_link_that_a_person_asked_for_is_dialled_again() {
+    let mut net = mesh(1, 3, &topology::line(3), Delay::Unit, true);
+    net.cut(0, 1);
+    net.run_for(Duration::from_secs(10));
+    assert_eq!(net.links(), topology::line(3));
+    net.tell(0, Input::Leave);
+    net.run_for(Duration::from_secs(120));
+    assert_eq!(net.links(), Links::from([(1, 2)]), "who leaves wants no link any more");
+}

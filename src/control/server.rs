@@ -26,6 +26,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many replies wait for a client that reads slowly; then its own command waits.
 const REPLY_QUEUE: usize = 64;
+/// How long a command that is about to end has for its last replies once the servent
+/// stops.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long to rest when the system has no descriptor for another client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -175,8 +178,8 @@ async fn obey<C: Console>(
             Ok(()) => exit,
             Err(_) => return,
         },
-        // `quit` cancels `stop` itself and is over at once, which the branch above sees.
-        () = stop.cancelled() => Exit::Interrupted,
+        // `quit` cancels `stop` itself, and its own answer is still on its way.
+        () = async { stop.cancelled().await; sleep(LAST_WORDS).await } => Exit::Interrupted,
         // One connection carries one command: more bytes, or the end, mean that the
         // client has lost interest.
         _ = reader.read_u8() => return,

@@ -174,6 +174,11 @@ impl HostCache {
         }
     }
 
+    /// Whether a contact may be dialled now, as far as its last dial is concerned.
+    pub(super) fn is_ripe(&self, now: Time, id: ServentId) -> bool {
+        self.hosts.get(&id).is_none_or(|host| host.next_try <= now)
+    }
+
     /// Contacts to dial now, best first: the fresh, then the proven, then the rest,
     /// each in random order.
     pub(super) fn candidates(

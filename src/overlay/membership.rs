@@ -54,6 +54,8 @@ pub(super) struct Membership {
     rng: ChaCha12Rng,
     pub(super) neighbours: Neighbours,
     hosts: HostCache,
+    /// Those whom a person asked us to be linked with: dialled again when lost.
+    asked_for: BTreeMap<ServentId, Contact>,
     /// Whom we are dialling on our own account, and where.
     dialling: BTreeMap<ServentId, Option<IpAddr>>,
     dials: Bucket,
@@ -76,6 +78,7 @@ impl Membership {
             rng,
             neighbours: Neighbours::default(),
             hosts: HostCache::new(id),
+            asked_for: BTreeMap::new(),
             dialling: BTreeMap::new(),
             dials: Bucket::new(DIAL_RATE, DIAL_BURST, now),
             unanswered: VecDeque::new(),
@@ -156,6 +159,9 @@ impl Membership {
             return;
         }
         let manual = *purpose == Purpose::Manual;
+        if manual && self.asked_for.len() < self.config.max_manual {
+            self.asked_for.insert(id, peer.contact.clone());
+        }
         self.add(now, link, peer, true, manual, out);
         if *purpose == Purpose::Join {
             // The walks that this join sets off bring neighbours without more dials.
@@ -181,8 +187,8 @@ impl Membership {
 
     pub(super) fn on_dial_failed(&mut self, now: Time, id: ServentId, out: &mut Vec<Output>) {
         self.dialling.remove(&id);
-        let isolated = self.neighbours.len() == 0;
-        self.hosts.failed(now, id, isolated, &mut self.rng);
+        let pressing = self.neighbours.len() == 0 || self.asked_for.contains_key(&id);
+        self.hosts.failed(now, id, pressing, &mut self.rng);
         self.refill(now, out);
     }
 
@@ -254,6 +260,7 @@ impl Membership {
     /// The user wants to be alone.
     pub(super) fn leave(&mut self, now: Time, out: &mut Vec<Output>) {
         self.alone = true;
+        self.asked_for.clear();
         let links: Vec<LinkId> = self.neighbours.iter().map(|n| n.link).collect();
         for link in links {
             self.say_bye(link, ByeReason::Leaving, Vec::new(), out);
@@ -474,7 +481,8 @@ impl Membership {
         {
             let addresses = newcomer.contact.addresses.into_iter();
             let addresses = addresses.filter(|&a| super::hosts::dialable(a, seen));
-            self.dial(now, Contact::new(id, addresses), false, out);
+            let purpose = Purpose::Refill { isolated: false };
+            self.dial(now, Contact::new(id, addresses), purpose, out);
         }
     }
 
@@ -490,6 +498,7 @@ impl Membership {
     /// Dials contacts while there are fewer neighbours than wanted.
     fn refill(&mut self, now: Time, out: &mut Vec<Output>) {
         self.refill_at = now + REFILL_EVERY;
+        self.redial(now, out);
         if self.alone || self.config.manual {
             return;
         }
@@ -506,7 +515,7 @@ impl Membership {
         let candidates = self.hosts.candidates(now, &mut self.rng, excluded);
         let isolated = self.neighbours.len() == 0;
         for contact in candidates.into_iter().take(wanted) {
-            if !self.dial(now, contact, isolated, out) {
+            if !self.dial(now, contact, Purpose::Refill { isolated }, out) {
                 break;
             }
         }
@@ -519,8 +528,26 @@ impl Membership {
         self.wake_at = self.wake_at.min(self.refill_at);
     }
 
+    /// Dials those again whom a person asked us to be linked with.
+    fn redial(&mut self, now: Time, out: &mut Vec<Output>) {
+        let lost = self.asked_for.values().filter(|contact| {
+            self.neighbours.with_id(contact.id).is_none() && self.hosts.is_ripe(now, contact.id)
+        });
+        for contact in lost.cloned().collect::<Vec<_>>() {
+            if !self.dial(now, contact, Purpose::Manual, out) {
+                return;
+            }
+        }
+    }
+
     /// Asks for a dial; false when no more dials are allowed for now.
-    fn dial(&mut self, now: Time, contact: Contact, isolated: bool, out: &mut Vec<Output>) -> bool {
+    fn dial(
+        &mut self,
+        now: Time,
+        contact: Contact,
+        purpose: Purpose,
+        out: &mut Vec<Output>,
+    ) -> bool {
         if self.dialling.contains_key(&contact.id) || contact.addresses.is_empty() {
             return true;
         }
@@ -541,7 +568,7 @@ impl Membership {
             self.unanswered.push_back((now, group));
         }
         self.dialling.insert(contact.id, group);
-        out.push(Output::Dial { contact, purpose: Purpose::Refill { isolated } });
+        out.push(Output::Dial { contact, purpose });
         true
     }
 
