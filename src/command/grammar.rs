@@ -85,7 +85,8 @@ pub enum Command {
     },
     /// Share a file, or everything in a folder
     ///
-    /// Hidden files are left out. It is remembered until unpublish. The root of the
+    /// Hidden files are left out. It is shared until unpublish or quit; to share it at
+    /// every start, start with --share PATH. The root of the
     /// file system and the home folder want --yes.
     #[command(override_usage = "publish PATH... [--yes]")]
     Publish {

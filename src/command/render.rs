@@ -326,7 +326,7 @@ fn status_lines(status: &StatusReport) -> String {
     }
     line("mesh", if status.private { "private (network key)" } else { "open" }.into());
     line("listening", joined(&status.listening));
-    line("reachable", joined(&status.addresses));
+    line("addresses", joined(&status.addresses));
     let (neighbours, cached) = (status.neighbours as u64, status.cached as u64);
     line("neighbours", format!("{} ({} known)", grouped(neighbours), count(cached, "contact")));
     let shared = count(status.shared_files as u64, "file");
@@ -419,6 +419,7 @@ mod tests {
             servent: ServentId([7; 32]),
             servent_name: "attic".into(),
             hops: 2,
+            after_micros: 900,
         }
     }
 

@@ -106,6 +106,8 @@ pub struct HitReport {
     pub servent_name: String,
     /// How many links the hit crossed.
     pub hops: u16,
+    /// How long after the search began it arrived, in microseconds.
+    pub after_micros: u64,
 }
 
 /// How a search ended.

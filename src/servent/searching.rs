@@ -205,8 +205,7 @@ impl Run {
                         by_timer: end.by_timer,
                         enough: files >= self.enough,
                         files,
-                        took_micros: u64::try_from(self.began.elapsed().as_micros())
-                            .unwrap_or(u64::MAX),
+                        took_micros: self.took_micros(),
                     };
                     let _ = events.send(SearchEvent::End(end)).await;
                     return;
@@ -218,6 +217,10 @@ impl Run {
         self.tell(Input::Abandon { guid: self.guid }).await;
     }
 
+    fn took_micros(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     async fn tell(&self, input: Input) {
         let _ = self.driver.send(Command::Tell(input)).await;
     }
@@ -227,7 +230,8 @@ impl Run {
         let Ok(HitBody { addresses, name, hits, .. }) = decode_hit_body(&hit.body) else {
             return Vec::new();
         };
-        if hit.responder == self.ground.id {
+        // The relays counted by the frame's own number; who lies to them is not heard.
+        if hit.responder == self.ground.id || hits.len() != usize::from(hit.count) {
             return Vec::new();
         }
         // A hit is a stranger's word, and it crossed others: only what may be dialled on
@@ -244,7 +248,7 @@ impl Run {
             hops: Some(hops),
         };
         let mut reports = Vec::new();
-        for file in hits.iter().take(HitBody::MAX_HITS) {
+        for file in &hits {
             if Geometry::of(file.size).is_none() || FileName::new(file.name.clone()).is_err() {
                 continue;
             }
@@ -258,6 +262,7 @@ impl Run {
                 servent: source.id,
                 servent_name: source.name.clone(),
                 hops,
+                after_micros: self.took_micros(),
             });
         }
         reports

@@ -1,0 +1,97 @@
+//! Real servents for benchmarks: the built program, driven as a script drives it.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "each benchmark uses its part"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running daemon; killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    state: PathBuf,
+    /// `ID@HOST:PORT`, as `join` takes it.
+    pub(crate) address: String,
+    /// From the start of the process to the line that says it listens.
+    pub(crate) ready_after: Duration,
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_part2part");
+
+impl Daemon {
+    pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Self {
+        let state = dir.join("state");
+        let began = Instant::now();
+        let mut child = Command::new(PROGRAM)
+            .args(["daemon", "--listen", "127.0.0.1:0", "--state"])
+            .arg(&state)
+            .arg("--downloads")
+            .arg(dir.join("downloads"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut output = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("it says where it listens");
+        let ready_after = began.elapsed();
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let ["listening", "on", at, "as", id] = words[..] else { panic!("{line:?}") };
+        Self { child, state, address: format!("{id}@{at}"), ready_after }
+    }
+
+    pub(crate) fn ctl(&self, words: &[&str]) -> Output {
+        let output = Command::new(PROGRAM)
+            .args(["ctl", "--state"])
+            .arg(&self.state)
+            .args(words)
+            .output()
+            .expect("ctl runs");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// Waits until what `ctl` prints holds `text`.
+    pub(crate) fn await_text(&self, words: &[&str], text: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !String::from_utf8_lossy(&self.ctl(words).stdout).contains(text) {
+            assert!(Instant::now() < until, "{words:?} never says {text:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Processor seconds used so far.
+    pub(crate) fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+        ticks / 100.0
+    }
+
+    /// A line of `/proc/PID/status` in KiB.
+    pub(crate) fn memory(&self, what: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
