@@ -23,6 +23,7 @@ use crate::message::{
 };
 use crate::share::{Library, OpenError, ReadError, SharedReader};
 use crate::transfer::{Answer, Change, UploadSlots};
+use crate::wire::data_prefix;
 
 /// Ranges that one peer may have waiting: more is no honest wish.
 const MAX_WAITING: usize = 256;
@@ -463,7 +464,7 @@ impl Giver {
                 offset: u32::try_from(offset).unwrap_or(u32::MAX),
                 bytes: part,
             };
-            self.send(&TransferMessage::Data(data)).await?;
+            self.send_data(&data).await?;
             self.ground.sent.fetch_add(sent, Ordering::Relaxed);
             self.ticket.served(&self.ground, sent);
             offset = end;
@@ -480,13 +481,26 @@ impl Giver {
         self.send(&TransferMessage::Refused(refused)).await
     }
 
-    /// Writes a message; ends when the peer takes nothing for too long.
+    /// Writes a message.
     async fn send(&mut self, message: &TransferMessage) -> Result<(), ServeError> {
         let mut bytes = BytesMut::new();
         encode(message, &mut bytes)?;
+        self.write(&bytes, &[]).await
+    }
+
+    /// Writes bytes of a piece, without copying them into a frame first.
+    async fn send_data(&mut self, data: &Data) -> Result<(), ServeError> {
+        let prefix = data_prefix(data)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.write(&prefix, &data.bytes).await
+    }
+
+    /// Writes; ends when the peer takes nothing for too long.
+    async fn write(&mut self, head: &[u8], tail: &[u8]) -> Result<(), ServeError> {
         let mut place = self.place.clone();
         let writing = async {
-            self.write.write_all(&bytes).await?;
+            self.write.write_all(head).await?;
+            self.write.write_all(tail).await?;
             self.write.flush().await
         };
         tokio::select! {

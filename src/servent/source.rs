@@ -145,6 +145,7 @@ impl Source {
             cancelled: BTreeSet::new(),
             candidate: None,
             coming: None,
+            spare: Vec::new(),
             unasked: 0,
         };
         let ended = self.exchange(&mut wire, asks).await;
@@ -210,11 +211,15 @@ impl Source {
         };
         let (list, piece, whole) = whole;
         let report = match self.shelf.0.get() {
-            Some((list, part)) => match offload(|| verify_and_write(list, part, piece, &whole)) {
-                Verdict::Good => Report::Good(piece),
-                Verdict::Bad => Report::Bad(piece),
-                Verdict::Unwritten(error) => Report::Unwritten(piece, error),
-            },
+            Some((list, part)) => {
+                let verdict = offload(|| verify_and_write(list, part, piece, &whole));
+                wire.spare = whole;
+                match verdict {
+                    Verdict::Good => Report::Good(piece),
+                    Verdict::Bad => Report::Bad(piece),
+                    Verdict::Unwritten(error) => Report::Unwritten(piece, error),
+                }
+            }
             None if offload(|| list.proves(piece, &whole)) => Report::Proven(piece, whole),
             None => Report::Bad(piece),
         };
@@ -251,6 +256,8 @@ struct Wire {
     candidate: Option<Arc<PieceList>>,
     /// The piece that is coming in.
     coming: Option<(u32, Vec<u8>)>,
+    /// The buffer of the piece before, for the next one.
+    spare: Vec<u8>,
     unasked: u32,
 }
 
@@ -316,8 +323,8 @@ impl Wire {
         let length = list.geometry().len(piece);
         if offset == 0 {
             let room = usize::try_from(length).unwrap_or(0);
-            // Keeps the buffer of a piece that was cancelled half-way.
-            let mut buffer = self.coming.take().map(|(_, buffer)| buffer).unwrap_or_default();
+            let cancelled = self.coming.take().map(|(_, buffer)| buffer);
+            let mut buffer = cancelled.unwrap_or_else(|| std::mem::take(&mut self.spare));
             buffer.clear();
             buffer.reserve_exact(room);
             self.coming = Some((number, buffer));

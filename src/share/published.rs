@@ -88,7 +88,14 @@ impl SharedReader {
     /// # Errors
     /// [`ReadError`]; then `into` is empty.
     pub fn read_piece(&mut self, piece: PieceIndex, into: &mut Vec<u8>) -> Result<(), ReadError> {
-        into.clear();
+        let read = self.read_any_copy(piece, into);
+        if read.is_err() {
+            into.clear();
+        }
+        read
+    }
+
+    fn read_any_copy(&mut self, piece: PieceIndex, into: &mut Vec<u8>) -> Result<(), ReadError> {
         if self.list().geometry().piece(piece.get()).is_none() {
             return Err(ReadError::NoSuchPiece { number: piece.get() });
         }
@@ -100,11 +107,9 @@ impl SharedReader {
             match self.read_here(piece, into) {
                 Ok(()) => return Ok(()),
                 Err(Failure::System(source)) => {
-                    into.clear();
                     return Err(ReadError::Unreadable { path: self.copy.path.clone(), source });
                 }
                 Err(Failure::Changed) => {
-                    into.clear();
                     self.library.withdraw_changed(&self.copy);
                     match self.library.open(self.list().id()) {
                         Ok(other) => *self = other,
@@ -122,6 +127,7 @@ impl SharedReader {
         let geometry = self.copy.list.geometry();
         let now_ns = self.library.disk().now_ns();
         check_stamp(&*self.file, &self.copy)?;
+        // A buffer of the right length is read over, not cleared first.
         into.resize(usize::try_from(geometry.len(piece)).unwrap_or(0), 0);
         let read = read_full(&*self.file, into, geometry.offset(piece)).map_err(Failure::System)?;
         let checked = self.copy.is_checked(piece);
