@@ -73,6 +73,11 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// Too few files and connections may be open.
+    #[error(
+        "this process may open only {0} files and connections at once; allow it more (ulimit -n)"
+    )]
+    Descriptors(u64),
     /// The system gives no threads or random numbers.
     #[error("the system gives too little to start: {0}")]
     System(io::Error),
@@ -143,6 +148,7 @@ impl Servent {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        super::descriptors::raise_limit().map_err(StartError::Descriptors)?;
         Self::start_on(settings, Arc::new(Internet), Arc::new(RealDisk), None).await
     }
 

@@ -13,6 +13,7 @@
 
 mod admission;
 mod clock;
+mod descriptors;
 mod dial;
 mod downloads;
 mod driver;
