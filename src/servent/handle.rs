@@ -16,6 +16,7 @@ use super::driver::{COMMANDS, Command, Driver, INPUTS};
 use super::fetch::Tools;
 use super::greeting::Reception;
 use super::ground::Ground;
+use super::holder::holder;
 use super::hosts::HostFile;
 use super::network::{Internet, Network};
 use super::report::{
@@ -534,7 +535,8 @@ fn listen_error(ground: &Ground, source: io::Error) -> StartError {
     let any = SocketAddr::from(([0, 0, 0, 0], listen::DEFAULT_PORT));
     let address = ground.settings.listen.unwrap_or(any);
     if source.kind() == io::ErrorKind::AddrInUse {
-        StartError::Taken { address, by: String::new() }
+        let by = holder(address.port()).map(|holder| format!(" by {holder}"));
+        StartError::Taken { address, by: by.unwrap_or_default() }
     } else {
         StartError::Listen { address, source }
     }

@@ -22,6 +22,7 @@ mod frames;
 mod greeting;
 mod ground;
 mod handle;
+mod holder;
 mod hosts;
 mod link;
 mod listen;
