@@ -32,6 +32,8 @@ mod membership;
 mod neighbours;
 mod routes;
 mod search;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use hosts::{Cached, dialable};
