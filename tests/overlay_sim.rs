@@ -305,3 +305,25 @@ fn a_link_that_a_person_asked_for_is_dialled_again() {
     net.run_for(Duration::from_secs(120));
     assert_eq!(net.links(), Links::from([(1, 2)]), "who leaves wants no link any more");
 }
+
+#[test]
+fn a_large_mesh_is_asked_whole_at_a_bounded_cost() {
+    const SERVENTS: usize = 3000;
+    let mut rng = ChaCha12Rng::seed_from_u64(11);
+    let links = topology::random(SERVENTS, 8, &mut rng);
+    for delay in [Delay::Unit, Delay::Uniform, Delay::Exponential, Delay::Spread] {
+        for (rings, most) in [(vec![6], 7.0), (vec![2, 4, 8], 8.5), (vec![8], 10.5)] {
+            let mut net = mesh(11, SERVENTS, &links, delay, true);
+            let guid = net.search(0, "nobody has this", rings.clone());
+            assert!(net.run_until_end(guid, Duration::from_secs(60)));
+            let expected = horizon(SERVENTS, &links, 0, *rings.last().unwrap());
+            let (report, end) = (net.report(guid), net.report(guid).end().unwrap());
+            assert_eq!(report.asked.iter().copied().collect::<BTreeSet<_>>(), expected);
+            assert_eq!((end.asked, end.lost), (expected.len() as u64, 0), "{delay:?} {rings:?}");
+            assert_eq!(report.copies, report.dones);
+            let cost = report.copies as f64 / expected.len() as f64;
+            println!("{delay:?} {rings:?}: asked {}, {cost:.2} copies each", expected.len());
+            assert!(cost <= most, "{delay:?} {rings:?}: {cost:.2} copies for each servent asked");
+        }
+    }
+}
