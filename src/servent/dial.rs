@@ -26,7 +26,7 @@ pub enum DialError {
     #[error("it has no address that could be dialled")]
     NoAddress,
     /// No connection at all; the last address's reason.
-    #[error("{address}: {}", reason(source))]
+    #[error("{}", reason(source))]
     Connect {
         /// Where.
         address: SocketAddr,
@@ -34,13 +34,24 @@ pub enum DialError {
         source: io::Error,
     },
     /// Connected, but no greeting.
-    #[error("{address}: {source}")]
+    #[error("{source}")]
     Greeting {
         /// Where.
         address: SocketAddr,
         /// What went wrong.
         source: GreetingError,
     },
+}
+
+impl DialError {
+    /// Where it was tried last.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::NoAddress => None,
+            Self::Connect { address, .. } | Self::Greeting { address, .. } => Some(*address),
+        }
+    }
 }
 
 /// What a person makes of a failed connect.

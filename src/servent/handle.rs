@@ -96,7 +96,7 @@ pub enum JoinError {
         source: io::Error,
     },
     /// Nobody was found there.
-    #[error("cannot join {host}:{port}: {source}")]
+    #[error("cannot join {host}:{port}{}: {source}", elsewhere(host, source))]
     Dial {
         /// As typed.
         host: String,
@@ -124,6 +124,12 @@ pub enum JoinError {
     /// The servent is stopping.
     #[error("the servent is stopping")]
     Stopping,
+}
+
+/// The address behind a host name, where it is not the name itself.
+fn elsewhere(host: &str, source: &DialError) -> String {
+    let address = source.address().filter(|address| address.ip().to_string() != host);
+    address.map(|address| format!(" ({address})")).unwrap_or_default()
 }
 
 /// A running servent; clones are the same one.

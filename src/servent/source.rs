@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::dial;
+use super::dial::{self, DialError};
 use super::frames::{FrameError, FrameReader, encode};
 use super::greeting::{Greeted, Reception, Secured};
 use super::ground::Ground;
@@ -128,7 +128,7 @@ impl Source {
         let purpose = Purpose::Transfer { token: None };
         let dial = dial::dial(&self.ground, &addresses, Some(self.id), purpose);
         let (greeted, reception) = tokio::select! {
-            dialled = dial => dialled.map_err(|error| End::Lost(error.to_string()))?,
+            dialled = dial => dialled.map_err(|error| End::Lost(undialled(&error)))?,
             // Nothing is asked before the connection stands: this is the end of asking.
             _ = asks.recv() => return Err(End::Unwanted),
         };
@@ -229,6 +229,10 @@ impl Source {
         self.report(report).await;
         Ok(())
     }
+}
+
+fn undialled(error: &DialError) -> String {
+    error.address().map_or_else(|| error.to_string(), |address| format!("{address}: {error}"))
 }
 
 enum Verdict {
