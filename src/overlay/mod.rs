@@ -13,7 +13,7 @@
 //! - `membership`: joining, staying, leaving; who is a neighbour (HyParView).
 //! - `hosts`: contacts to dial when there are too few.
 //! - `search`: the flood, its exact horizon and its certain end.
-//! - `routes`: what is remembered of each search.
+//! - `routes`: what is remembered of one search; `generations`: for how long.
 //!
 //! Matching is not done here: [`Output::Match`] asks, [`Input::Matched`] answers.
 
@@ -27,6 +27,7 @@ use crate::base::{Contact, Guid, ServentId, Time};
 use crate::message::{AgedContact, Greeting, LinkMessage, Purpose, QueryHit};
 
 pub mod config;
+mod generations;
 mod hosts;
 mod membership;
 mod neighbours;

@@ -1,111 +1,166 @@
-//! What is remembered of each search, for a while.
+//! What is remembered of one search: who sent it, who was sent it, and who waits.
 
-use std::collections::{BTreeMap, HashMap};
+use bytes::Bytes;
 
-use super::LinkId;
-use super::config::GENERATION_AGE;
-use crate::base::{Guid, Time};
+use super::neighbours::Neighbours;
+use super::{LinkId, Output};
+use crate::base::{Guid, Hops, Time, Ttl};
+use crate::message::{LinkMessage, QueryDone};
 
-/// A map from searches to `V` in two generations.
-///
-/// A generation turns when it is full or old; what was in the one before last is then
-/// forgotten. So an entry lives between one and two turns, and memory is bounded by
-/// twice the size of a generation, whatever arrives.
+/// Who waits for a servent's Done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Parent {
+    /// Nobody: every copy has been answered.
+    None,
+    /// The user here.
+    Searcher,
+    /// The neighbour whose copy engaged us.
+    Link(LinkId),
+    /// Somebody whose link is gone.
+    Gone,
+}
+
+/// What is known of one search.
 #[derive(Debug)]
-pub(super) struct Generations<V> {
-    current: HashMap<Guid, V>,
-    previous: HashMap<Guid, V>,
-    capacity: usize,
-    turned: Time,
-    /// How much of the current generation each link has filled.
-    filled: BTreeMap<LinkId, usize>,
+pub(super) struct Route {
+    /// Keyed hash of the body: another body under this name is not taken up.
+    pub(super) tag: u64,
+    pub(super) born: Time,
+    pub(super) mine: bool,
+    /// The largest life held.
+    pub(super) life: u8,
+    /// The hops that a copy sent on bears.
+    pub(super) onward: u8,
+    /// The fewest hops of any copy.
+    pub(super) fewest: u8,
+    /// The largest `ttl + hops` of any copy.
+    pub(super) radius: u8,
+    pub(super) matching: bool,
+    /// An improvement that waits to be passed on, with the body to pass.
+    pub(super) pause: Option<(Time, Bytes)>,
+    pub(super) parent: Parent,
+    pub(super) way_back: Option<LinkId>,
+    /// Copies sent and not yet answered.
+    pub(super) outstanding: u32,
+    pub(super) asked: u32,
+    pub(super) lost: u32,
+    pub(super) ties: Vec<Tie>,
 }
 
-impl<V> Generations<V> {
-    pub(super) fn new(capacity: usize, now: Time) -> Self {
+/// What is known of one search and one link.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tie {
+    pub(super) link: LinkId,
+    /// The life that the neighbour holds at least.
+    pub(super) known: u8,
+    /// The life of its last copy; 0: it sent none.
+    pub(super) came: u8,
+    /// The fewest hops of its copies.
+    pub(super) hops: u8,
+    /// Whether we sent it a copy: then it may send hits.
+    pub(super) sent: bool,
+    pub(super) outstanding: u16,
+    pub(super) hits: u32,
+    pub(super) bytes: u32,
+}
+
+impl Route {
+    pub(super) fn new(tag: u64, born: Time, mine: bool) -> Self {
         Self {
-            current: HashMap::new(),
-            previous: HashMap::new(),
-            capacity,
-            turned: now,
-            filled: BTreeMap::new(),
+            tag,
+            born,
+            mine,
+            life: 0,
+            onward: 0,
+            fewest: u8::MAX,
+            radius: 0,
+            matching: false,
+            pause: None,
+            parent: Parent::None,
+            way_back: None,
+            outstanding: 0,
+            asked: 0,
+            lost: 0,
+            ties: Vec::new(),
         }
     }
 
-    pub(super) fn find_mut(&mut self, guid: Guid) -> Option<&mut V> {
-        self.current.get_mut(&guid).or_else(|| self.previous.get_mut(&guid))
+    pub(super) fn tie(&mut self, link: LinkId) -> &mut Tie {
+        let at = self.ties.iter().position(|tie| tie.link == link).unwrap_or_else(|| {
+            self.ties.push(Tie {
+                link,
+                known: 0,
+                came: 0,
+                hops: u8::MAX,
+                sent: false,
+                outstanding: 0,
+                hits: 0,
+                bytes: 0,
+            });
+            self.ties.len() - 1
+        });
+        #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
+        &mut self.ties[at]
     }
 
-    /// Whether `link` may add one more: at most a quarter of a generation each, so that
-    /// none can wash out what the others need.
-    pub(super) fn admits(&self, link: LinkId) -> bool {
-        self.filled.get(&link).is_none_or(|&filled| filled < self.capacity / 4)
+    /// Takes over the life of a copy.
+    pub(super) fn hold(&mut self, life: u8, hops: Hops) {
+        self.life = life;
+        self.onward = hops.0.saturating_add(1);
+        self.fewest = self.fewest.min(hops.0);
+        self.radius = self.radius.max(life.saturating_add(hops.0));
     }
 
-    /// Whether the next insertion should be preceded by a [`Generations::turn`].
-    pub(super) fn is_due(&self, now: Time) -> bool {
-        self.current.len() >= self.capacity || now.since(self.turned) >= GENERATION_AGE
+    /// Whether some neighbour would gain from what is held.
+    pub(super) fn improves(&mut self, neighbours: &Neighbours) -> bool {
+        let Some(Ttl(life)) = Ttl(self.life).spend() else { return false };
+        neighbours.iter().any(|neighbour| self.tie(neighbour.link).known < life)
     }
 
-    /// Adds an entry that `link` brought, or the user.
-    pub(super) fn insert(&mut self, guid: Guid, value: V, link: Option<LinkId>) {
-        self.current.insert(guid, value);
-        if let Some(link) = link {
-            *self.filled.entry(link).or_default() += 1;
+    /// Where hits go: the way back, or the living neighbour whose copy bore the fewest
+    /// hops; never back where they came from.
+    pub(super) fn way_for_hits(
+        &self,
+        neighbours: &Neighbours,
+        from: Option<LinkId>,
+    ) -> Option<LinkId> {
+        let open = |link: &LinkId| Some(*link) != from && neighbours.find(*link).is_some();
+        self.way_back.filter(open).or_else(|| {
+            let copies = self.ties.iter().filter(|tie| tie.came > 0 && open(&tie.link));
+            copies.min_by_key(|tie| tie.hops).map(|tie| tie.link)
+        })
+    }
+
+    /// Takes one copy sent by `link` as answered; false when none waits for an answer.
+    pub(super) fn settle(&mut self, link: LinkId) -> bool {
+        let tie = self.tie(link);
+        let waits = tie.outstanding > 0;
+        if waits {
+            tie.outstanding -= 1;
+            self.outstanding -= 1;
         }
+        waits
     }
 
-    /// Begins a new generation; what is forgotten is returned.
-    pub(super) fn turn(&mut self, now: Time) -> HashMap<Guid, V> {
-        self.turned = now;
-        self.filled.clear();
-        let current = std::mem::take(&mut self.current);
-        std::mem::replace(&mut self.previous, current)
+    /// Tells the parent what came together, and is engaged no more.
+    pub(super) fn answer(&mut self, guid: Guid, out: &mut Vec<Output>) {
+        let (asked, lost) = (std::mem::take(&mut self.asked), std::mem::take(&mut self.lost));
+        if let Parent::Link(link) = std::mem::replace(&mut self.parent, Parent::None) {
+            out.push(done(link, guid, asked, lost));
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn guid(n: u32) -> Guid {
-        let mut bytes = [0; 16];
-        bytes[..4].copy_from_slice(&n.to_be_bytes());
-        Guid(bytes)
+impl Tie {
+    pub(super) fn note_copy(&mut self, life: u8, hops: u8) {
+        self.known = self.known.max(life.saturating_add(1));
+        self.came = self.came.max(life);
+        self.hops = self.hops.min(hops);
     }
+}
 
-    #[test]
-    fn an_entry_lives_through_one_turn_and_not_through_two() {
-        let mut map = Generations::new(4, Time::ZERO);
-        map.insert(guid(1), 'a', None);
-        assert!(map.turn(Time::ZERO).is_empty());
-        assert_eq!(map.find_mut(guid(1)), Some(&mut 'a'));
-        assert_eq!(map.turn(Time::ZERO).len(), 1);
-        assert_eq!(map.find_mut(guid(1)), None);
-    }
-
-    #[test]
-    fn one_link_fills_at_most_a_quarter() {
-        let mut map = Generations::new(400, Time::ZERO);
-        let (greedy, modest) = (LinkId(1), LinkId(2));
-        let added = (0..1000).filter(|&n| {
-            let admitted = map.admits(greedy);
-            if admitted {
-                map.insert(guid(n), (), Some(greedy));
-            }
-            admitted
-        });
-        assert_eq!(added.count(), 100);
-        assert!(map.admits(modest));
-    }
-
-    #[test]
-    fn a_generation_is_due_when_full_or_old() {
-        let mut map = Generations::new(2, Time::ZERO);
-        assert!(!map.is_due(Time::ZERO));
-        assert!(map.is_due(Time::ZERO + GENERATION_AGE));
-        map.insert(guid(1), (), None);
-        map.insert(guid(2), (), None);
-        assert!(map.is_due(Time::ZERO));
-    }
+/// The answer to one copy that came by `link`.
+pub(super) fn done(link: LinkId, guid: Guid, asked: u32, lost: u32) -> Output {
+    let done = QueryDone { guid, asked, lost, ext: Vec::new() };
+    Output::Send { link, message: LinkMessage::QueryDone(done) }
 }

@@ -28,8 +28,9 @@ use super::config::{
     Config, HIT_BYTES_OWN, HIT_BYTES_PER_LINK, HITS_LATE, HITS_OWN, HITS_PER_LINK, ODD, OWN_BURST,
     OWN_RATE, PAUSE_LEAST, PAUSE_MOST, RING_MOST, STRIKE,
 };
+use super::generations::Generations;
 use super::neighbours::Neighbours;
-use super::routes::Generations;
+use super::routes::{Parent, Route, done};
 use super::{Answer, Event, LinkId, Output};
 use crate::base::{Bucket, Guid, Hops, ServentId, Time, Ttl};
 use crate::message::{LinkMessage, Query, QueryDone, QueryHit};
@@ -48,63 +49,6 @@ pub struct RingEnd {
     pub by_timer: bool,
     /// Whether the search is over.
     pub last: bool,
-}
-
-/// Who waits for a servent's Done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Parent {
-    /// Nobody: every copy has been answered.
-    None,
-    /// The user here.
-    Searcher,
-    /// The neighbour whose copy engaged us.
-    Link(LinkId),
-    /// Somebody whose link is gone.
-    Gone,
-}
-
-/// What is known of one search.
-#[derive(Debug)]
-struct Entry {
-    /// Keyed hash of the body: another body under this name is not taken up.
-    tag: u64,
-    born: Time,
-    mine: bool,
-    /// The largest life held.
-    life: u8,
-    /// The hops that a copy sent on bears.
-    onward: u8,
-    /// The fewest hops of any copy.
-    fewest: u8,
-    /// The largest `ttl + hops` of any copy.
-    radius: u8,
-    matching: bool,
-    /// An improvement that waits to be passed on, with the body to pass.
-    pause: Option<(Time, Bytes)>,
-    parent: Parent,
-    way_back: Option<LinkId>,
-    /// Copies sent and not yet answered.
-    outstanding: u32,
-    asked: u32,
-    lost: u32,
-    ties: Vec<Tie>,
-}
-
-/// What is known of one search and one link.
-#[derive(Clone, Copy, Debug)]
-struct Tie {
-    link: LinkId,
-    /// The life that the neighbour holds at least.
-    known: u8,
-    /// The life of its last copy; 0: it sent none.
-    came: u8,
-    /// The fewest hops of its copies.
-    hops: u8,
-    /// Whether we sent it a copy: then it may send hits.
-    sent: bool,
-    outstanding: u16,
-    hits: u32,
-    bytes: u32,
 }
 
 /// An own search.
@@ -134,7 +78,7 @@ pub(super) struct Flood {
     config: Config,
     rng: ChaCha12Rng,
     hasher: RandomState,
-    entries: Generations<Entry>,
+    routes: Generations<Route>,
     /// Searches with somebody waiting for our Done.
     open: BTreeSet<Guid>,
     searches: BTreeMap<Guid, Search>,
@@ -150,7 +94,7 @@ impl Flood {
             id,
             rng,
             hasher: RandomState::new(),
-            entries: Generations::new(config.generation, now),
+            routes: Generations::new(config.generation, now),
             open: BTreeSet::new(),
             searches: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -171,8 +115,8 @@ impl Flood {
         out: &mut Vec<Output>,
     ) {
         rings.reverse();
-        let entry = Entry::new(self.hasher.hash_one(&body), now, true);
-        self.remember(now, guid, entry, None, out);
+        let route = Route::new(self.hasher.hash_one(&body), now, true);
+        self.remember(now, guid, route, None, out);
         let search = Search {
             body,
             rings,
@@ -221,45 +165,45 @@ impl Flood {
             neighbours.strike(now, link, STRIKE); // nobody honest asks that far
         }
         let tag = self.hasher.hash_one(&body);
-        let Some(entry) = self.entries.find_mut(guid) else {
+        let Some(route) = self.routes.find_mut(guid) else {
             self.on_first(now, neighbours, link, Query { guid, ttl: Ttl(life), hops, body }, out);
             return;
         };
-        if entry.tag != tag {
+        if route.tag != tag {
             out.push(done(link, guid, 0, 1));
             return;
         }
-        if entry.mine {
-            entry.tie(link).note_copy(life, hops.0);
+        if route.mine {
+            route.tie(link).note_copy(life, hops.0);
             out.push(done(link, guid, 0, 0));
             return;
         }
-        let tie = entry.tie(link);
+        let tie = route.tie(link);
         let repeated = tie.came >= life;
         tie.note_copy(life, hops.0);
         if repeated {
             neighbours.strike(now, link, ODD); // each copy on a link has more life than the last
         }
-        if life <= entry.life || !self.config.improve {
+        if life <= route.life || !self.config.improve {
             out.push(done(link, guid, 0, 0));
             return;
         }
-        let wider = life + hops.0 > entry.radius && hops.0 <= entry.fewest;
-        entry.hold(life, hops);
-        match entry.parent {
+        let wider = life + hops.0 > route.radius && hops.0 <= route.fewest;
+        route.hold(life, hops);
+        match route.parent {
             Parent::Searcher | Parent::Link(_) => out.push(done(link, guid, 0, 0)),
             Parent::None | Parent::Gone => {
-                entry.parent = Parent::Link(link);
-                entry.way_back = Some(link);
+                route.parent = Parent::Link(link);
+                route.way_back = Some(link);
                 self.open.insert(guid);
             }
         }
         if wider {
-            entry.pause = None;
+            route.pause = None;
             self.spread(now, neighbours, guid, &body, out);
-        } else if entry.pause.is_none() && entry.improves(neighbours) {
+        } else if route.pause.is_none() && route.improves(neighbours) {
             let pause = neighbours.slowest().clamp(PAUSE_LEAST, PAUSE_MOST);
-            entry.pause = Some((now + pause, body));
+            route.pause = Some((now + pause, body));
             self.timers.insert((now + pause, Timer::Pause(guid)));
         }
         self.finish_if_quiet(now, neighbours, guid, out);
@@ -276,20 +220,20 @@ impl Flood {
     ) {
         let Query { guid, ttl, hops, body } = query;
         let taken = neighbours.find_mut(link).is_some_and(|n| n.taken.take(now, 1))
-            && self.entries.admits(link)
+            && self.routes.admits(link)
             && self.relayed.take(now, 1);
         if !taken {
             out.push(done(link, guid, 0, 1));
             return;
         }
-        let mut entry = Entry::new(self.hasher.hash_one(&body), now, false);
-        entry.ties.reserve_exact(neighbours.len());
-        entry.hold(ttl.0, hops);
-        entry.tie(link).note_copy(ttl.0, hops.0);
-        entry.parent = Parent::Link(link);
-        entry.way_back = Some(link);
-        entry.matching = true;
-        self.remember(now, guid, entry, Some(link), out);
+        let mut route = Route::new(self.hasher.hash_one(&body), now, false);
+        route.ties.reserve_exact(neighbours.len());
+        route.hold(ttl.0, hops);
+        route.tie(link).note_copy(ttl.0, hops.0);
+        route.parent = Parent::Link(link);
+        route.way_back = Some(link);
+        route.matching = true;
+        self.remember(now, guid, route, Some(link), out);
         self.open.insert(guid);
         out.push(Output::Match { guid, body: body.clone() });
         self.spread(now, neighbours, guid, &body, out);
@@ -305,25 +249,25 @@ impl Flood {
         body: &Bytes,
         out: &mut Vec<Output>,
     ) {
-        let Some(entry) = self.entries.find_mut(guid) else { return };
-        let Some(ttl) = Ttl(entry.life).spend() else { return };
-        let hops = Hops(entry.onward);
+        let Some(route) = self.routes.find_mut(guid) else { return };
+        let Some(ttl) = Ttl(route.life).spend() else { return };
+        let hops = Hops(route.onward);
         let first = out.len();
         for neighbour in neighbours.iter_mut() {
-            let (mine, life) = (entry.mine, ttl.0);
-            let tie = entry.tie(neighbour.link);
+            let (mine, life) = (route.mine, ttl.0);
+            let tie = route.tie(neighbour.link);
             if tie.known >= life {
                 continue;
             }
             let fresh = !tie.sent && !mine;
             if fresh && !neighbour.sent.take(now, 1) {
-                entry.lost = entry.lost.saturating_add(1);
+                route.lost = route.lost.saturating_add(1);
                 continue;
             }
             tie.known = life;
             tie.sent = true;
             tie.outstanding = tie.outstanding.saturating_add(1);
-            entry.outstanding += 1;
+            route.outstanding += 1;
             let query = Query { guid, ttl, hops, body: body.clone() };
             let message = LinkMessage::Query(query);
             out.push(Output::Send { link: neighbour.link, message });
@@ -342,16 +286,13 @@ impl Flood {
         done: &QueryDone,
         out: &mut Vec<Output>,
     ) {
-        let Some(entry) = self.entries.find_mut(done.guid) else { return };
-        let tie = entry.tie(link);
-        if tie.outstanding == 0 {
+        let Some(route) = self.routes.find_mut(done.guid) else { return };
+        if !route.settle(link) {
             neighbours.strike(now, link, STRIKE);
             return;
         }
-        tie.outstanding -= 1;
-        entry.outstanding -= 1;
-        entry.asked = entry.asked.saturating_add(done.asked);
-        entry.lost = entry.lost.saturating_add(done.lost);
+        route.asked = route.asked.saturating_add(done.asked);
+        route.lost = route.lost.saturating_add(done.lost);
         self.finish_if_quiet(now, neighbours, done.guid, out);
     }
 
@@ -364,15 +305,11 @@ impl Flood {
         guid: Guid,
         out: &mut Vec<Output>,
     ) {
-        let Some(entry) = self.entries.find_mut(guid) else { return };
-        let tie = entry.tie(link);
-        if tie.outstanding == 0 {
-            return;
+        let Some(route) = self.routes.find_mut(guid) else { return };
+        if route.settle(link) {
+            route.lost = route.lost.saturating_add(1);
+            self.finish_if_quiet(now, neighbours, guid, out);
         }
-        tie.outstanding -= 1;
-        entry.outstanding -= 1;
-        entry.lost = entry.lost.saturating_add(1);
-        self.finish_if_quiet(now, neighbours, guid, out);
     }
 
     /// The library has looked.
@@ -384,13 +321,13 @@ impl Flood {
         answers: Vec<Answer>,
         out: &mut Vec<Output>,
     ) {
-        let Some(entry) = self.entries.find_mut(guid) else { return };
-        if !std::mem::take(&mut entry.matching) {
+        let Some(route) = self.routes.find_mut(guid) else { return };
+        if !std::mem::take(&mut route.matching) {
             return;
         }
-        entry.asked = entry.asked.saturating_add(1);
+        route.asked = route.asked.saturating_add(1);
         for Answer { count, body } in answers {
-            if let Some(link) = entry.route(neighbours, None) {
+            if let Some(link) = route.way_for_hits(neighbours, None) {
                 let hops = Hops(0);
                 let hit = QueryHit { guid, hops, responder: self.id, count, body };
                 out.push(Output::Send { link, message: LinkMessage::QueryHit(hit) });
@@ -407,9 +344,9 @@ impl Flood {
         guid: Guid,
         out: &mut Vec<Output>,
     ) {
-        let Some(entry) = self.entries.find_mut(guid) else { return };
-        if std::mem::take(&mut entry.matching) {
-            entry.lost = entry.lost.saturating_add(1);
+        let Some(route) = self.routes.find_mut(guid) else { return };
+        if std::mem::take(&mut route.matching) {
+            route.lost = route.lost.saturating_add(1);
             self.finish_if_quiet(now, neighbours, guid, out);
         }
     }
@@ -423,12 +360,12 @@ impl Flood {
         hit: QueryHit,
         out: &mut Vec<Output>,
     ) {
-        let Some(entry) = self.entries.find_mut(hit.guid) else {
+        let Some(route) = self.routes.find_mut(hit.guid) else {
             neighbours.strike(now, link, ODD); // nobody asked, or long ago
             return;
         };
-        let (mine, born) = (entry.mine, entry.born);
-        let tie = entry.tie(link);
+        let (mine, born) = (route.mine, route.born);
+        let tie = route.tie(link);
         if !tie.sent {
             neighbours.strike(now, link, STRIKE);
             return;
@@ -453,7 +390,7 @@ impl Flood {
             return;
         }
         let Some(hops) = hit.hops.next() else { return };
-        if let Some(back) = entry.route(neighbours, Some(link)) {
+        if let Some(back) = route.way_for_hits(neighbours, Some(link)) {
             let hit = QueryHit { hops, ..hit };
             out.push(Output::Send { link: back, message: LinkMessage::QueryHit(hit) });
         }
@@ -469,13 +406,13 @@ impl Flood {
     ) {
         let open: Vec<Guid> = self.open.iter().copied().collect();
         for guid in open {
-            let Some(entry) = self.entries.find_mut(guid) else { continue };
-            let tie = entry.tie(link);
+            let Some(route) = self.routes.find_mut(guid) else { continue };
+            let tie = route.tie(link);
             let owed = std::mem::take(&mut tie.outstanding);
-            entry.outstanding -= u32::from(owed);
-            entry.lost = entry.lost.saturating_add(u32::from(owed));
-            if entry.parent == Parent::Link(link) {
-                entry.parent = Parent::Gone;
+            route.outstanding -= u32::from(owed);
+            route.lost = route.lost.saturating_add(u32::from(owed));
+            if route.parent == Parent::Link(link) {
+                route.parent = Parent::Gone;
             }
             self.finish_if_quiet(now, neighbours, guid, out);
         }
@@ -496,11 +433,11 @@ impl Flood {
                     }
                 }
                 Timer::Pause(guid) => {
-                    let Some(entry) = self.entries.find_mut(guid) else { continue };
-                    if entry.pause.as_ref().is_none_or(|(due, _)| *due != at) {
+                    let Some(route) = self.routes.find_mut(guid) else { continue };
+                    if route.pause.as_ref().is_none_or(|(due, _)| *due != at) {
                         continue;
                     }
-                    if let Some((_, body)) = entry.pause.take() {
+                    if let Some((_, body)) = route.pause.take() {
                         self.spread(now, neighbours, guid, &body, out);
                     }
                     self.finish_if_quiet(now, neighbours, guid, out);
@@ -521,18 +458,18 @@ impl Flood {
         guid: Guid,
         out: &mut Vec<Output>,
     ) {
-        let Some(entry) = self.entries.find_mut(guid) else { return };
-        if entry.matching || entry.pause.is_some() || entry.outstanding > 0 {
+        let Some(route) = self.routes.find_mut(guid) else { return };
+        if route.matching || route.pause.is_some() || route.outstanding > 0 {
             return;
         }
-        match entry.parent {
+        match route.parent {
             Parent::None => {
                 self.open.remove(&guid);
             }
             Parent::Searcher => self.end_ring(now, neighbours, guid, false, out),
             Parent::Link(_) | Parent::Gone => {
                 self.open.remove(&guid);
-                entry.answer(guid, out);
+                route.answer(guid, out);
             }
         }
     }
@@ -547,15 +484,15 @@ impl Flood {
     ) {
         let Some(search) = self.searches.get_mut(&guid) else { return };
         let Some(radius) = search.rings.pop() else { return };
-        let Some(entry) = self.entries.find_mut(guid) else { return };
+        let Some(route) = self.routes.find_mut(guid) else { return };
         let allowed = 2 * neighbours.slowest() + Duration::from_millis(100);
         let most = Duration::from_millis(250) + allowed * u32::from(radius);
         search.radius = radius;
         search.deadline = now + most.min(RING_MOST);
         self.timers.insert((search.deadline, Timer::Ring(guid)));
-        entry.life = radius + 1;
-        entry.parent = Parent::Searcher;
-        entry.lost = 0;
+        route.life = radius + 1;
+        route.parent = Parent::Searcher;
+        route.lost = 0;
         self.open.insert(guid);
         let body = search.body.clone();
         self.spread(now, neighbours, guid, &body, out);
@@ -570,20 +507,20 @@ impl Flood {
         by_timer: bool,
         out: &mut Vec<Output>,
     ) {
-        let Some(entry) = self.entries.find_mut(guid) else { return };
-        entry.parent = Parent::None;
-        if entry.outstanding == 0 {
+        let Some(route) = self.routes.find_mut(guid) else { return };
+        route.parent = Parent::None;
+        if route.outstanding == 0 {
             self.open.remove(&guid);
         }
         let Some(search) = self.searches.get_mut(&guid) else { return };
         search.deadline = Time::ZERO;
-        search.asked += u64::from(std::mem::take(&mut entry.asked));
-        let silent = entry.ties.iter().filter(|tie| tie.outstanding > 0).count() as u64;
+        search.asked += u64::from(std::mem::take(&mut route.asked));
+        let silent = route.ties.iter().filter(|tie| tie.outstanding > 0).count() as u64;
         let last = search.enough || search.rings.is_empty();
         let end = RingEnd {
             radius: search.radius,
             asked: search.asked,
-            lost: u64::from(entry.lost) + silent,
+            lost: u64::from(route.lost) + silent,
             by_timer,
             last,
         };
@@ -599,108 +536,23 @@ impl Flood {
         &mut self,
         now: Time,
         guid: Guid,
-        entry: Entry,
+        route: Route,
         link: Option<LinkId>,
         out: &mut Vec<Output>,
     ) {
-        if self.entries.is_due(now) {
-            let mut forgotten = self.entries.turn(now);
+        if self.routes.is_due(now) {
+            let mut forgotten = self.routes.turn(now);
             // Whoever still waits for an answer gets one: what is known by now.
             let open: Vec<Guid> =
                 self.open.iter().copied().filter(|guid| forgotten.contains_key(guid)).collect();
             for guid in open {
                 self.open.remove(&guid);
-                if let Some(mut entry) = forgotten.remove(&guid) {
-                    entry.lost = entry.lost.saturating_add(entry.outstanding);
-                    entry.answer(guid, out);
+                if let Some(mut route) = forgotten.remove(&guid) {
+                    route.lost = route.lost.saturating_add(route.outstanding);
+                    route.answer(guid, out);
                 }
             }
         }
-        self.entries.insert(guid, entry, link);
+        self.routes.insert(guid, route, link);
     }
-}
-
-impl Entry {
-    fn new(tag: u64, born: Time, mine: bool) -> Self {
-        Self {
-            tag,
-            born,
-            mine,
-            life: 0,
-            onward: 0,
-            fewest: u8::MAX,
-            radius: 0,
-            matching: false,
-            pause: None,
-            parent: Parent::None,
-            way_back: None,
-            outstanding: 0,
-            asked: 0,
-            lost: 0,
-            ties: Vec::new(),
-        }
-    }
-
-    fn tie(&mut self, link: LinkId) -> &mut Tie {
-        let at = self.ties.iter().position(|tie| tie.link == link).unwrap_or_else(|| {
-            self.ties.push(Tie {
-                link,
-                known: 0,
-                came: 0,
-                hops: u8::MAX,
-                sent: false,
-                outstanding: 0,
-                hits: 0,
-                bytes: 0,
-            });
-            self.ties.len() - 1
-        });
-        #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
-        &mut self.ties[at]
-    }
-
-    /// Takes over the life of a copy.
-    fn hold(&mut self, life: u8, hops: Hops) {
-        self.life = life;
-        self.onward = hops.0.saturating_add(1);
-        self.fewest = self.fewest.min(hops.0);
-        self.radius = self.radius.max(life.saturating_add(hops.0));
-    }
-
-    /// Whether some neighbour would gain from what is held.
-    fn improves(&mut self, neighbours: &Neighbours) -> bool {
-        let Some(Ttl(life)) = Ttl(self.life).spend() else { return false };
-        neighbours.iter().any(|neighbour| self.tie(neighbour.link).known < life)
-    }
-
-    /// Where hits go: the way back, or the living neighbour whose copy bore the fewest
-    /// hops; never back where they came from.
-    fn route(&self, neighbours: &Neighbours, from: Option<LinkId>) -> Option<LinkId> {
-        let open = |link: &LinkId| Some(*link) != from && neighbours.find(*link).is_some();
-        self.way_back.filter(open).or_else(|| {
-            let copies = self.ties.iter().filter(|tie| tie.came > 0 && open(&tie.link));
-            copies.min_by_key(|tie| tie.hops).map(|tie| tie.link)
-        })
-    }
-
-    /// Tells the parent what came together, and is engaged no more.
-    fn answer(&mut self, guid: Guid, out: &mut Vec<Output>) {
-        let (asked, lost) = (std::mem::take(&mut self.asked), std::mem::take(&mut self.lost));
-        if let Parent::Link(link) = std::mem::replace(&mut self.parent, Parent::None) {
-            out.push(done(link, guid, asked, lost));
-        }
-    }
-}
-
-impl Tie {
-    fn note_copy(&mut self, life: u8, hops: u8) {
-        self.known = self.known.max(life.saturating_add(1));
-        self.came = self.came.max(life);
-        self.hops = self.hops.min(hops);
-    }
-}
-
-fn done(link: LinkId, guid: Guid, asked: u32, lost: u32) -> Output {
-    let done = QueryDone { guid, asked, lost, ext: Vec::new() };
-    Output::Send { link, message: LinkMessage::QueryDone(done) }
 }
