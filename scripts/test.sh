@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Every test: first that the demo notices what it is there to notice, then cargo's own.
+set -euo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+log=$(mktemp)
+trap 'rm -f -- "$log"' EXIT
+
+# refuses SENTENCE: the demo fails, for this reason, and cleans up all the same.
+refuses() {
+    local mine
+    mine=$(mktemp -d)
+    if TMPDIR=$mine scripts/mesh.sh demo >"$log" 2>&1; then
+        printf 'the demo passed where it should have said: %s\n' "$1" >&2
+        exit 1
+    fi
+    if ! grep -qF -- "$1" "$log"; then
+        cat -- "$log" >&2
+        printf 'the demo failed, but not with: %s\n' "$1" >&2
+        exit 1
+    fi
+    # Fails when the demo has left something in it.
+    rmdir -- "$mine"
+    printf 'the demo says: %s\n' "$1"
+}
+
+printf 'Does the demo notice a program that does nothing?\n'
+PART2PART_BIN=$(type -P true) refuses "servent 1 ended before it was ready"
+printf 'Does the demo notice one wrong bit?\n'
+PART2PART_DEMO_FLIP=1 refuses "differs from what was published"
+
+cargo test --locked
