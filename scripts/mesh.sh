@@ -120,8 +120,11 @@ start_servent() {
         [[ ! -e $MESH/$other/address ]] || flags+=(--join "$(<"$MESH/$other/address")")
     done <"$home/links"
     : >"$home/log"
+    # In a process group of its own: what the terminal sends is not meant for it.
+    set -m
     "$BIN" daemon --listen "$listen" "${flags[@]}" "$@" </dev/null >"$home/log" 2>&1 &
     pid=$!
+    set +m
     disown "$pid"
     printf '%s %s\n' "$pid" "$(birth_of "$pid")" >"$home/pid"
     wait_until "$PATIENCE" has_spoken "$servent" || die "servent $servent does not say where it is"
@@ -479,7 +482,7 @@ demo() {
         ((CODE == 0)) || fail "download $number: $SAID"
         must_say "verified: same as b3sum $id"
         tell "s1> download $number --wait --once"
-        tell "   $size bytes: ${file##*/}"
+        tell "   $(count "$size" byte), b3sum ${id:0:8}...: ${file##*/}"
     done
     if [[ -n ${PART2PART_DEMO_FLIP:-} ]]; then
         tell "(PART2PART_DEMO_FLIP: one bit of one file is turned now)"
