@@ -9,6 +9,8 @@
 //!
 //! `cargo bench --bench flood`
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures, and tells")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::process::ExitCode;
