@@ -3,13 +3,22 @@
 set -euo pipefail
 
 readonly ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-readonly TEMPORARY=${TMPDIR:-/tmp}
+# absolute PATH: the same from every directory.
+absolute() {
+    if [[ -z $1 || $1 == /* ]]; then printf '%s' "$1"; else printf '%s' "$PWD/$1"; fi
+}
+
+TEMPORARY=$(absolute "${TMPDIR:-/tmp}")
 # Where the mesh lives: a folder for each servent, with its state, downloads, pid and log.
-MESH=${PART2PART_MESH_DIR:-$TEMPORARY/part2part-mesh-$UID}
+MESH=$(absolute "${PART2PART_MESH_DIR:-$TEMPORARY/part2part-mesh-$UID}")
+# What marks a folder as this script's own, and names the shape of the mesh in it.
+readonly MARK=.part2part-mesh
 # The program; built when nobody names one.
-BIN=${PART2PART_BIN:-}
+BIN=$(absolute "${PART2PART_BIN:-}")
 # Seconds that a servent gets to start, to link, and to stop.
 readonly PATIENCE=20
+# What no command of the demo exceeds: `timeout` and its flags; otherwise nothing.
+LIMIT=()
 # Most servents of a mesh: a star's middle keeps no more links that it was asked for.
 readonly MOST=64
 
@@ -101,7 +110,7 @@ rests() { ! runs "$1"; }
 ctl() {
     local servent=$1
     shift
-    "$BIN" ctl --state "$MESH/$servent/state" "$@"
+    "${LIMIT[@]}" "$BIN" ctl --state "$MESH/$servent/state" "$@"
 }
 
 # Whether servent I has said where it is; its process may also have ended.
@@ -115,7 +124,7 @@ start_servent() {
     shift
     local -a flags=(--state "$home/state" --downloads "$home/downloads" --name "s$servent")
     [[ ! -e $home/address ]] || listen=$(<"$home/address") listen=${listen#*@}
-    [[ $(<"$MESH/shape") == random ]] || flags+=(--manual)
+    [[ $(<"$MESH/$MARK") == random ]] || flags+=(--manual)
     while read -r other; do
         [[ ! -e $MESH/$other/address ]] || flags+=(--join "$(<"$MESH/$other/address")")
     done <"$home/links"
@@ -189,7 +198,9 @@ lay_out() {
     local servent
     [[ -d $MESH ]] || (umask 077 && mkdir -p -- "$MESH")
     [[ -O $MESH && ! -L $MESH ]] || die "$MESH is not this user's own folder"
-    printf '%s\n' "$2" >"$MESH/shape"
+    # All of it goes with the mesh.
+    [[ -z $(ls -A -- "$MESH") ]] || die "$MESH is not empty"
+    printf '%s\n' "$2" >"$MESH/$MARK"
     printf '%s\n' "$BIN" >"$MESH/bin"
     for ((servent = 1; servent <= $1; servent++)); do
         mkdir -- "$MESH/$servent"
@@ -202,7 +213,7 @@ await_links() {
     local servent wanted
     while read -r servent; do
         wanted=$(wc -l <"$MESH/$servent/links")
-        if [[ $(<"$MESH/shape") == random ]]; then
+        if [[ $(<"$MESH/$MARK") == random ]]; then
             wanted=$(($(servents | wc -l) > 1 ? 1 : 0))
         fi
         wait_until "$PATIENCE" has_neighbours "$servent" "$wanted" ||
@@ -213,7 +224,7 @@ await_links() {
 # Ends every servent, politely first; leaves no process and no file.
 tear_down() {
     local servent pid
-    [[ -d $MESH && -e $MESH/shape ]] || return 0
+    [[ -d $MESH && -e $MESH/$MARK ]] || return 0
     for servent in $(servents); do
         ! pid=$(pid_of "$servent") || kill "$pid" 2>/dev/null || true
     done
@@ -229,7 +240,7 @@ tear_down() {
 
 # Finds the mesh that is up.
 enter() {
-    [[ -e $MESH/shape && -O $MESH ]] || die "no mesh is up; 'mesh.sh up 8' starts one"
+    [[ -e $MESH/$MARK && -O $MESH ]] || die "no mesh is up; 'mesh.sh up 8' starts one"
     [[ -n $BIN ]] || BIN=$(<"$MESH/bin")
 }
 
@@ -251,7 +262,7 @@ up() {
     line | ring | star | random) ;;
     *) die "the shapes are line, ring, star and random" ;;
     esac
-    [[ ! -e $MESH/shape ]] || die "a mesh is up already in $MESH; 'mesh.sh down' ends it"
+    [[ ! -e $MESH/$MARK ]] || die "a mesh is up already in $MESH; 'mesh.sh down' ends it"
     find_program
     trap tear_down EXIT
     trap 'exit 130' INT
@@ -295,7 +306,7 @@ each() {
 prompt() {
     local servent=$1 home=$MESH/$1 other address code=0 pid
     local -a flags=(--state "$home/state" --downloads "$home/downloads" --name "s$servent")
-    [[ $(<"$MESH/shape") == random ]] || flags+=(--manual)
+    [[ $(<"$MESH/$MARK") == random ]] || flags+=(--manual)
     while read -r other; do
         flags+=(--join "$(<"$MESH/$other/address")")
     done <"$home/links"
@@ -416,10 +427,11 @@ demo_files() {
 }
 
 demo() {
-    local began=$SECONDS servent shelf reel file rest number id size hops bytes before
+    local began=$SECONDS line servent shelf reel file rest number id size hops bytes before
     local -A published=()
     [[ ! -t 1 || -n ${NO_COLOR:-} || ${TERM:-dumb} == dumb ]] ||
         bold=$'\e[1m' green=$'\e[32m' plain=$'\e[0m'
+    LIMIT=(timeout --foreground 120)
     find_program
     MESH=$(mktemp -d -- "$TEMPORARY/part2part-demo.XXXXXX")
     trap 'tear_down; rm -rf -- "$MESH"' EXIT
@@ -436,7 +448,9 @@ demo() {
     done
     await_links
     tell "s1 ─── s2 ─── s3 ─── s4 ─── s5 ─── s6 ─── s7 ─── s8"
-    status
+    while IFS= read -r line; do
+        tell "$line"
+    done < <(status)
     seen "eight processes, seven links"
 
     scene "s8, at the far end, publishes what is awkward to carry"
@@ -593,7 +607,7 @@ start)
     status
     ;;
 down)
-    [[ -e $MESH/shape ]] || die "no mesh is up"
+    [[ -e $MESH/$MARK ]] || die "no mesh is up"
     tear_down
     printf 'the mesh is gone; no process and no file is left\n'
     ;;
