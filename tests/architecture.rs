@@ -71,7 +71,6 @@ const DERIVES: &[&str] = &["bincode::Encode", "bincode::Decode"];
 const LONGEST: usize = 600;
 /// Pages that are longer, how long they may be, and why.
 const LONG_PAGES: &[(&str, usize, &str)] = &[
-    ("overlay/search.rs", 710, "the horizon and the end are one proof over one entry"),
     ("overlay/membership.rs", 640, "its messages share one state; a table of them would hide it"),
     ("command/grammar.rs", 610, "half of it is tests of single lines"),
 ];
