@@ -6,3 +6,4 @@
 
 pub mod fake_peer;
 pub mod frames;
+pub mod servent;
