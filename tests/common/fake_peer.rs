@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use part2part::base::ServentId;
 use part2part::identity::{Exporter, Identity, NetworkKey, Proof, Tls, exporter, peer_id};
+use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::frames::{FakeHello, FakePurpose, FakeWelcome, Frame};
+use super::frames::{FakeHello, FakePurpose, FakeWelcome, Frame, PING, PONG, nonce, read_nonce};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,12 +28,19 @@ pub struct Options {
     pub network_key: Vec<u8>,
     /// From which address it dials, 127.x.y.z for instance.
     pub source: Option<IpAddr>,
+    /// Whether its connections end with a reset instead of a farewell.
+    pub reset: bool,
 }
 
 impl Options {
     /// The peer with this key, in the open mesh, from wherever the system likes.
     pub fn new(seed: u8) -> Self {
-        Self { seed, expected: None, network_key: vec![], source: None }
+        Self { seed, expected: None, network_key: vec![], source: None, reset: false }
+    }
+
+    /// The same peer, dialling from `source`.
+    pub fn from(self, source: impl Into<IpAddr>) -> Self {
+        Self { source: Some(source.into()), ..self }
     }
 
     pub fn identity(&self) -> Identity {
@@ -84,6 +92,9 @@ impl FakePeer {
     /// that would be right and the answer that it would get.
     pub async fn dial_tls(addr: SocketAddr, options: &Options) -> io::Result<(Self, Proof, Proof)> {
         let tcp = connect(addr, options.source).await?;
+        if options.reset {
+            set_socket_linger(&tcp, Some(Duration::ZERO))?;
+        }
         let connector = TlsConnector::from(options.tls().client(options.expected));
         let dial = connector.connect(Tls::server_name(), tcp);
         let stream = timeout(PATIENCE, dial).await??;
@@ -181,11 +192,38 @@ impl FakePeer {
     /// long that took. Fails the test after `within`.
     pub async fn expect_closed(&mut self, within: Duration) -> Duration {
         let start = Instant::now();
-        let mut rest = [0; 4096];
-        let closed = async { while matches!(self.stream.read(&mut rest).await, Ok(1..)) {} };
-        let in_time = timeout(within, closed).await.is_ok();
-        assert!(in_time, "still open after {within:?}");
+        assert!(self.is_closed_within(within).await, "still open after {within:?}");
         start.elapsed()
+    }
+
+    /// Whether the other end closes in this time; what it still says is dropped.
+    pub async fn is_closed_within(&mut self, within: Duration) -> bool {
+        timeout(within, self.read_on(&mut Vec::new())).await.is_ok()
+    }
+
+    /// Everything that still comes until the other end closes.
+    pub async fn rest(&mut self, within: Duration) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let closed = timeout(within, self.read_on(&mut rest)).await;
+        assert!(closed.is_ok(), "still open after {within:?}");
+        rest
+    }
+
+    async fn read_on(&mut self, rest: &mut Vec<u8>) {
+        while matches!(self.stream.read_buf(rest).await, Ok(1..)) {}
+    }
+
+    /// Pings, and returns the frames that came before the pong: all that the other end
+    /// had to say to us because of what it had heard by then.
+    pub async fn until_pong(&mut self, number: u64) -> io::Result<Vec<Frame>> {
+        self.send(&nonce(PING, number)).await?;
+        let mut before = Vec::new();
+        loop {
+            match self.recv().await? {
+                frame if frame.kind == PONG && read_nonce(&frame) == number => return Ok(before),
+                frame => before.push(frame),
+            }
+        }
     }
 
     /// Ends our half of the conversation and goes on listening.
@@ -242,7 +280,12 @@ impl FakeListener {
 
     /// The next connection, greeted and welcomed; also what its hello said.
     pub async fn welcome(&self) -> io::Result<(FakePeer, FakeHello)> {
-        let mut peer = self.accept().await?;
+        let peer = self.accept().await?;
+        self.greet(peer).await
+    }
+
+    /// Greets and welcomes an accepted connection.
+    pub async fn greet(&self, mut peer: FakePeer) -> io::Result<(FakePeer, FakeHello)> {
         let mut own = FakeHello::new(FakePurpose::Join);
         own.listen_port = self.addr().port();
         peer.send(&own.frame()).await?;
