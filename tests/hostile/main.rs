@@ -11,9 +11,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bad_hits;
 mod conversation;
 mod greeting;
 mod private_mesh;
+mod publisher;
+mod searches;
 
 use std::fs;
 use std::time::Duration;
