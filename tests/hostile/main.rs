@@ -11,12 +11,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod acceptor;
 mod bad_hits;
 mod conversation;
+mod files;
 mod greeting;
 mod private_mesh;
 mod publisher;
 mod searches;
+mod transfers;
 
 use std::fs;
 use std::time::Duration;

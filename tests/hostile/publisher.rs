@@ -1,7 +1,7 @@
 //! A fake servent that publishes: it answers searches and gives pieces, truly or not.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use part2part::base::{ContentId, Geometry, ServentId};
 use part2part::transfer::ListBuilder;
@@ -83,7 +83,6 @@ type Hits = Arc<dyn Fn(&FakeQuery) -> Vec<Frame> + Send + Sync>;
 pub(crate) struct Publisher {
     addr: SocketAddr,
     id: ServentId,
-    asked: Arc<Mutex<Vec<(u8, u32)>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -92,7 +91,6 @@ struct Public {
     id: ServentId,
     offers: Vec<Offer>,
     hits: Option<Hits>,
-    asked: Arc<Mutex<Vec<(u8, u32)>>>,
 }
 
 impl Publisher {
@@ -112,20 +110,14 @@ impl Publisher {
     async fn listen(seed: u8, offers: Vec<Offer>, hits: Option<Hits>) -> Self {
         let listener = FakeListener::bind(Options::new(seed)).await.unwrap();
         let (addr, id) = (listener.addr(), listener.id());
-        let asked = Arc::default();
-        let public = Public { addr, id, offers, hits, asked: Arc::clone(&asked) };
+        let public = Public { addr, id, offers, hits };
         let task = tokio::spawn(listen(listener, Arc::new(public)));
-        Self { addr, id, asked, task }
+        Self { addr, id, task }
     }
 
     /// `ID@HOST:PORT`, what `join` takes.
     pub(crate) fn invitation(&self) -> String {
         format!("{}@{}", self.id, self.addr)
-    }
-
-    /// The kinds of all frames that asked for something, with the part or first piece.
-    pub(crate) fn asked(&self) -> Vec<(u8, u32)> {
-        self.asked.lock().unwrap().clone()
     }
 }
 
@@ -198,7 +190,6 @@ impl Public {
             match frame.kind {
                 DESCRIBE => {
                     let (id, part) = read_describe(&frame);
-                    self.note(DESCRIBE, part);
                     match self.offers.iter().find(|offer| offer.id == id) {
                         Some(offer) => peer.send(&(offer.lists)(part).frame()).await?,
                         None => peer.send(&refused(&id, 0)).await?,
@@ -211,7 +202,6 @@ impl Public {
                         continue;
                     };
                     for piece in ranges.into_iter().flat_map(|(first, n)| first..first + n) {
-                        self.note(REQUEST, piece);
                         for frame in (offer.pieces)(piece) {
                             peer.send(&frame).await?;
                         }
@@ -220,9 +210,5 @@ impl Public {
                 _ => {}
             }
         }
-    }
-
-    fn note(&self, kind: u8, number: u32) {
-        self.asked.lock().unwrap().push((kind, number));
     }
 }
