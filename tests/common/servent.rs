@@ -5,13 +5,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use part2part::base::ServentId;
 use part2part::command::Reply;
 use part2part::servent::report::StatusReport;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// How long a test waits for what a loaded machine does late.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -240,7 +241,7 @@ impl TestServent {
         let stat = stat.expect("the servent lives");
         // Behind the name, which may hold anything: fields 3 and on.
         let (_, rest) = stat.rsplit_once(')').expect("a name in parentheses");
-        let ticks = rest.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>());
+        let ticks = rest.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
         let ticks: u64 = ticks.map(|ticks| ticks.expect("a number of ticks")).sum();
         Duration::from_millis(ticks * 10)
     }
