@@ -260,5 +260,6 @@ async fn a_thousand_glued_frames_are_all_answered_in_order() {
     for n in 1..=1000 {
         assert_eq!(read_nonce(&peer.recv_kind(PONG).await.unwrap()), n);
     }
+    drop(peer);
     bench.ends_well().await;
 }

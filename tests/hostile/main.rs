@@ -62,12 +62,11 @@ impl Bench {
         let honest = TestServent::start(Start::with(&["--manual"]));
         let joined = honest.ask(&["join", &victim.invitation()]).await;
         assert_eq!(joined.code, 0, "{joined:?}");
-        let mut bench = Self { victim, honest, descriptors: 0, memory: 0, checks: 0 };
+        let descriptors = victim.descriptors();
+        let mut bench = Self { victim, honest, descriptors, memory: 0, checks: 0 };
         // Threads and tables that a first transfer takes once and for all.
         bench.honest_peer_is_served().await;
-        until("a quiet servent", async || bench.victim.ask_status().await.uploads == 0).await;
-        bench.descriptors = bench.victim.descriptors();
-        bench.memory = bench.victim.memory();
+        bench.memory = bench.victim.peak_memory();
         bench
     }
 
@@ -114,7 +113,7 @@ impl Bench {
         assert_eq!(fs::read(self.honest.downloads().join(&name)).unwrap(), bytes);
     }
 
-    /// How much more memory the victim has taken at its worst since the attack began.
+    /// How much more memory the victim has taken at its worst than before the attack.
     fn memory_taken(&self) -> u64 {
         self.victim.peak_memory().saturating_sub(self.memory)
     }
