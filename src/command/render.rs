@@ -134,6 +134,9 @@ fn search_end(end: &SearchEnd) -> String {
     let found = match end.files {
         0 if end.lost > 0 || end.by_timer => "nobody who answered has it".to_owned(),
         0 => "nobody has it".to_owned(),
+        files if end.cut => {
+            format!("{}, and more than one search takes", count(files as u64, "file"))
+        }
         files if end.enough => {
             format!("{}, which is enough (--max asks for more)", count(files as u64, "file"))
         }
@@ -404,6 +407,7 @@ mod tests {
             radius: 4,
             by_timer: false,
             enough: false,
+            cut: false,
             files: 0,
             took_micros: 1,
         }
@@ -467,6 +471,9 @@ mod tests {
         assert!(say(|end| end.asked = 0).starts_with("nobody was asked"));
         assert!(
             say(|end| (end.files, end.enough) = (50, true)).contains("50 files, which is enough")
+        );
+        assert!(
+            say(|end| (end.files, end.cut) = (50, true)).ends_with("more than one search takes")
         );
     }
 

@@ -47,6 +47,8 @@ pub struct RingEnd {
     pub lost: u64,
     /// Whether the clock ended it, not the answers.
     pub by_timer: bool,
+    /// Whether hits were dropped because there were more than one search takes.
+    pub cut: bool,
     /// Whether the search is over.
     pub last: bool,
 }
@@ -60,6 +62,7 @@ struct Search {
     radius: u8,
     asked: u64,
     enough: bool,
+    cut: bool,
     deadline: Time,
     hits: u32,
     bytes: u32,
@@ -123,6 +126,7 @@ impl Flood {
             radius: 0,
             asked: 0,
             enough: false,
+            cut: false,
             deadline: now,
             hits: 0,
             bytes: 0,
@@ -379,7 +383,7 @@ impl Flood {
             if search.hits <= HITS_OWN && search.bytes <= HIT_BYTES_OWN {
                 out.push(Output::Event(Event::Hit(hit)));
             } else {
-                search.enough = true;
+                (search.enough, search.cut) = (true, true);
             }
             return;
         }
@@ -387,6 +391,7 @@ impl Flood {
         tie.bytes = tie.bytes.saturating_add(bytes);
         let over = tie.hits > HITS_PER_LINK || tie.bytes > HIT_BYTES_PER_LINK;
         if over || now.since(born) > HITS_LATE {
+            route.lost = route.lost.saturating_add(1);
             return;
         }
         let Some(hops) = hit.hops.next() else { return };
@@ -522,6 +527,7 @@ impl Flood {
             asked: search.asked,
             lost: u64::from(route.lost) + silent,
             by_timer,
+            cut: search.cut,
             last,
         };
         out.push(Output::Event(Event::RingEnded { guid, end }));

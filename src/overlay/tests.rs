@@ -243,7 +243,13 @@ fn one_search_gives_one_link_so_many_hits_and_no_more() {
     };
     let most = u8::try_from(HitBody::MAX_HITS).unwrap();
     let passed = (0..20).filter(|_| !sent(&tell(&mut overlay, at(1), full(most))).is_empty());
-    assert_eq!(passed.count(), config::HITS_PER_LINK as usize / HitBody::MAX_HITS);
+    let passed = passed.count();
+    assert_eq!(passed, config::HITS_PER_LINK as usize / HitBody::MAX_HITS);
+    tell(&mut overlay, at(1), Input::Matched { guid: guid(1), answers: vec![] });
+    let done = QueryDone { guid: guid(1), asked: 1, lost: 0, ext: vec![] };
+    let out = tell(&mut overlay, at(1), from(2, LinkMessage::QueryDone(done)));
+    let lost = 20 - u32::try_from(passed).unwrap();
+    assert_eq!(dones(&out), [(1, 2, lost)], "who asked learns that some were dropped");
 }
 
 #[test]

@@ -123,6 +123,8 @@ pub struct SearchEnd {
     pub by_timer: bool,
     /// Whether it stopped because there was enough.
     pub enough: bool,
+    /// Whether there were more hits than one search takes; the rest was dropped.
+    pub cut: bool,
     /// How many different files were found.
     pub files: usize,
     /// How long it took, in microseconds.

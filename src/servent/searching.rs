@@ -204,6 +204,7 @@ impl Run {
                         radius: end.radius,
                         by_timer: end.by_timer,
                         enough: files >= self.enough,
+                        cut: end.cut,
                         files,
                         took_micros: self.took_micros(),
                     };
