@@ -15,6 +15,7 @@ mod acceptor;
 mod bad_hits;
 mod conversation;
 mod files;
+mod floods;
 mod greeting;
 mod private_mesh;
 mod publisher;
