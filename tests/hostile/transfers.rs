@@ -1,13 +1,20 @@
-//! Asking a servent for what it does not give.
+//! Asking a servent for what it does not give, or no longer has as it was.
 
-use crate::Bench;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, mkfifoat};
+
 use crate::common::frames::*;
+use crate::{Bench, noise};
 
 /// Case 49.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_learns_whether_a_file_was_ever_here() {
     let bench = Bench::start().await;
-    let bytes = crate::noise(100_000, "withdrawn");
+    let bytes = noise(100_000, "withdrawn");
     let withdrawn = bench.publish("withdrawn.bin", &bytes).await;
     let mut peer = bench.taker(49).await;
     peer.send(&describe(&withdrawn, 0)).await.unwrap();
@@ -42,5 +49,60 @@ async fn nobody_learns_whether_a_file_was_ever_here() {
         }
     }
     drop((peer, fresh));
+    bench.ends_well().await;
+}
+
+/// Cases 50 and 51.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_no_longer_what_was_published_is_not_sent() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 8] = [
+        ("rewritten", |path| fs::write(path, noise(100_000, "other")).unwrap()),
+        ("replaced", |path| {
+            let other = path.with_extension("new");
+            fs::write(&other, noise(100_000, "other")).unwrap();
+            fs::rename(other, path).unwrap();
+        }),
+        ("cut", |path| {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_len(70_000).unwrap();
+        }),
+        ("longer", |path| {
+            let mut file = fs::File::options().append(true).open(path).unwrap();
+            file.write_all(b"more").unwrap();
+        }),
+        ("gone", |path| fs::remove_file(path).unwrap()),
+        ("link", |path| {
+            fs::remove_file(path).unwrap();
+            symlink("/etc/passwd", path).unwrap();
+        }),
+        ("folder", |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        }),
+        ("pipe", |path| {
+            fs::remove_file(path).unwrap();
+            mkfifoat(CWD, path, Mode::RWXU).unwrap();
+        }),
+    ];
+    let bench = Bench::start().await;
+    for (name, change) in changes {
+        let id = bench.publish(name, &noise(100_000, name)).await;
+        let mut peer = bench.taker(50).await;
+        peer.send(&ranges(REQUEST, &id, &[(1, 1)])).await.unwrap();
+        let data = FakeData::read(&peer.recv().await.unwrap());
+        assert_eq!(data.bytes, noise(100_000, name)[65_536..], "{name}: it is here");
+
+        change(&bench.victim.home().join(name));
+        peer.send(&ranges(REQUEST, &id, &[(0, 2)])).await.unwrap();
+        let answer = peer.recv().await.unwrap();
+        assert_eq!(answer.kind, REFUSED, "{name}: {answer:02x?}");
+        assert_eq!(read_answer(&answer).0, id);
+        // And to somebody who comes only now.
+        let mut late = bench.taker(51).await;
+        late.send(&ranges(REQUEST, &id, &[(0, 1)])).await.unwrap();
+        let answer = late.recv().await.unwrap();
+        assert_eq!(answer.kind, REFUSED, "{name}: {answer:02x?}");
+    }
     bench.ends_well().await;
 }
