@@ -85,7 +85,7 @@ pub struct Hit {
     pub id: ContentId,
     /// Its size in bytes: a claim until its pieces prove it.
     pub size: u64,
-    /// Its name there: at most 255 bytes, one path component.
+    /// Its name there: 1 to 255 bytes; a claim, made safe where it meets a disk or an eye.
     pub name: String,
     /// Extensions.
     pub ext: Extensions,

@@ -11,7 +11,7 @@ use super::ground::Ground;
 use super::report::{
     HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
 };
-use crate::base::{Contact, ContentId, FileName, Geometry, Guid, MAX_TTL, ServentId};
+use crate::base::{Contact, ContentId, Geometry, Guid, MAX_TTL, ServentId};
 use crate::message::{Hit, HitBody, QueryBody, QueryHit};
 use crate::overlay::{Input, dialable};
 use crate::share::{Query, QueryError};
@@ -250,7 +250,7 @@ impl Run {
         };
         let mut reports = Vec::new();
         for file in &hits {
-            if Geometry::of(file.size).is_none() || FileName::new(file.name.clone()).is_err() {
+            if Geometry::of(file.size).is_none() {
                 continue;
             }
             let (number, first) = self.results.add(file, &source);

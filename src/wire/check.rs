@@ -165,8 +165,12 @@ impl Checked for HitBody {
         some_of("hits", self.hits.len())?;
         at_most("hits", self.hits.len(), Self::MAX_HITS)?;
         self.hits.iter().try_for_each(|hit| {
-            FileName::new(hit.name.as_str())?;
-            Ok(())
+            let (len, max) = (hit.name.len(), FileName::MAX_LEN);
+            match len {
+                0 => Err(Fault::ShortText { what: "file name", len, min: 1 }),
+                len if len > max => Err(Fault::LongText { what: "file name", len, max }),
+                _ => Ok(()),
+            }
         })
     }
 

@@ -44,9 +44,6 @@ pub enum Fault {
         /// How long it must be.
         min: usize,
     },
-    /// A file name is no single path component.
-    #[error("a file name that is none: {0}")]
-    Name(#[from] crate::base::content::FileNameError),
     /// A range of pieces, or bytes of a piece, end behind the last possible number.
     #[error("{what} past the end of any file")]
     PastEnd {

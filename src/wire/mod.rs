@@ -132,8 +132,8 @@
 //! `[32]`, raw count `u8` (1 to 64), then the opaque body, which relays pass on bit for
 //! bit: list of at most 8 addresses of the responder; its name `text`, at most 64 bytes;
 //! unreachable `bool`; list of 1 to 64 hits (as many as the count says), each with
-//! content id `[32]`, size `u64`, name `text` (one path component of 1 to 255 bytes: no
-//! `/`, no NUL, neither `.` nor `..`), ext; more `bool` (there are more that match); ext.
+//! content id `[32]`, size `u64`, name `text` (1 to 255 bytes: a claim, in which
+//! a receiver maps what could be a path or steer a terminal), ext; more `bool` (there are more that match); ext.
 //!
 //! **query done**: guid `[16]`; asked `u32`; lost `u32`; ext.
 //!

@@ -76,6 +76,13 @@ async fn no_name_leads_out_of_the_downloads_folder() {
     let long = format!("{}.txt", "é".repeat(125));
     let cut = format!("{}.txt", "é".repeat(98));
     let saved = [
+        ("../up", "up"),
+        ("/etc/root", "root"),
+        ("a/../../over", "over"),
+        ("%2e%2e/", "%2e%2e"),
+        ("in\0side", "in_side"),
+        (".", "_"),
+        ("..", "_."),
         ("..\\x", "_.\\x"),
         ("C:\\x", "C:\\x"),
         ("%2e%2e%2fx", "%2e%2e%2fx"),
@@ -90,8 +97,7 @@ async fn no_name_leads_out_of_the_downloads_folder() {
         ("foo... bar", "foo... bar"),
         (&long, &cut),
     ];
-    let dropped = ["../x", "/etc/x", "a/../../x", "%2e%2e/", "in\0side", ".", "..", ""];
-    let names = saved.iter().map(|(name, _)| *name).chain(dropped);
+    let names = saved.iter().map(|(name, _)| *name);
     let offers = names.map(|name| Offer::honest(name, format!("the file {name:?}").as_bytes()));
     let publisher = Publisher::start(38, offers.collect()).await;
     let bench = Bench::start().await;

@@ -326,7 +326,7 @@ fn one_contact_address_word_or_hit_too_many_is_refused_on_both_ends() {
 }
 
 #[test]
-fn a_hit_that_names_a_path_is_refused() {
+fn a_hit_has_a_name_and_one_that_a_disk_could_hold() {
     let body = |name: &str| HitBody {
         addresses: vec![],
         name: "attic".into(),
@@ -335,14 +335,17 @@ fn a_hit_that_names_a_path_is_refused() {
         more: false,
         ext: vec![],
     };
-    let good = encode_hit_body(&body("ab")).unwrap();
-    assert!(decode_hit_body(&good).is_ok());
-    assert!(encode_hit_body(&body("..")).is_err());
-    let mut forged = good.to_vec();
-    let at = forged.windows(2).position(|pair| pair == b"ab").unwrap();
-    forged[at..at + 2].copy_from_slice(b"..");
+    for good in ["x", "../x", "..", &"é".repeat(127)] {
+        let encoded = encode_hit_body(&body(good)).unwrap();
+        assert_eq!(decode_hit_body(&encoded).unwrap(), body(good));
+    }
+    assert!(encode_hit_body(&body("")).is_err());
+    assert!(encode_hit_body(&body(&"é".repeat(128))).is_err());
+    let mut forged = encode_hit_body(&body("a")).unwrap().to_vec();
+    let at = forged.windows(2).position(|pair| pair == [1, b'a']).unwrap();
+    forged.splice(at..at + 2, [0]);
     let error = decode_hit_body(&forged).unwrap_err();
-    assert!(matches!(error, DecodeError::Refused { source: Fault::Name(_), .. }));
+    assert!(matches!(error, DecodeError::Refused { source: Fault::ShortText { .. }, .. }));
 }
 
 #[test]
