@@ -69,7 +69,7 @@ pub struct Welcome {
 /// The acceptor has no room, or lets a neighbour go: others to turn to.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Redirect {
-    /// At most [`AgedContact::MAX_GREETING`].
+    /// At most [`AgedContact::MAX_GREETING`]; none when it has left the mesh itself.
     pub contacts: Vec<AgedContact>,
     /// Extensions.
     pub ext: Extensions,

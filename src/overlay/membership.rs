@@ -107,7 +107,12 @@ impl Membership {
             out.push(Output::Close { link });
             return;
         }
-        if self.alone || !self.has_room(now, id, purpose, false, out) {
+        if self.alone {
+            // Naming nobody says that there is no mesh to be had here.
+            self.redirect_to(link, Vec::new(), out);
+            return;
+        }
+        if !self.has_room(now, id, purpose, false, out) {
             self.redirect(now, link, id, out);
             return;
         }
@@ -181,6 +186,10 @@ impl Membership {
         self.answered(peer.contact.id);
         self.hosts.met(now, &peer.contact, true);
         self.hosts.refused(now, peer.contact.id, &mut self.rng);
+        if contacts.is_empty() {
+            // It has left the mesh: it may be back, but it is nobody to tell others of.
+            self.hosts.gone(now, peer.contact.id);
+        }
         self.hosts.learn(now, peer.seen.ip(), contacts);
         self.refill(now, out);
     }
@@ -425,6 +434,10 @@ impl Membership {
 
     fn redirect(&mut self, now: Time, link: LinkId, id: ServentId, out: &mut Vec<Output>) {
         let contacts = self.contacts_for(now, id, AgedContact::MAX_GREETING);
+        self.redirect_to(link, contacts, out);
+    }
+
+    fn redirect_to(&self, link: LinkId, contacts: Vec<AgedContact>, out: &mut Vec<Output>) {
         let redirect = Redirect { contacts, ext: Vec::new() };
         out.push(Output::Greet { link, greeting: Greeting::Redirect(redirect) });
         out.push(Output::Close { link });

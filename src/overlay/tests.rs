@@ -373,6 +373,29 @@ fn a_neighbour_that_leaves_is_forgotten_at_once() {
 }
 
 #[test]
+fn one_that_left_the_mesh_names_nobody_and_is_named_to_nobody() {
+    let mut overlay = with_neighbours(2);
+    tell(&mut overlay, at(1), Input::Leave);
+    let purpose = Purpose::Refill { isolated: false };
+    let out = tell(&mut overlay, at(2), Input::Accepted { link: link(3), peer: peer(3), purpose });
+    let [Output::Greet { greeting: Greeting::Redirect(redirect), .. }, ..] = &out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!(redirect.contacts, []);
+
+    // The other side of it: what names nobody is alive, but nobody to tell others of.
+    let mut overlay = with_neighbours(2);
+    let listed = |overlay: &Overlay, now| {
+        overlay.known(now).into_iter().map(|aged| aged.contact.id).collect::<Vec<_>>()
+    };
+    let other = AgedContact { contact: peer(4).contact, age_secs: 0 };
+    tell(&mut overlay, at(3), Input::Redirected { peer: peer(3), contacts: vec![other] });
+    assert_eq!(listed(&overlay, at(3)), [peer(3).contact.id, peer(4).contact.id]);
+    tell(&mut overlay, at(4), Input::Redirected { peer: peer(3), contacts: Vec::new() });
+    assert_eq!(listed(&overlay, at(4)), [peer(4).contact.id]);
+}
+
+#[test]
 fn own_searches_above_the_rate_are_delayed_and_not_refused() {
     let mut overlay = with_neighbours(1);
     let mut begun = 0;

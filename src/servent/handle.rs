@@ -96,7 +96,7 @@ pub enum JoinError {
         source: io::Error,
     },
     /// Nobody was found there.
-    #[error("cannot join {host}:{port}{}: {source}", elsewhere(host, source))]
+    #[error("cannot join {}{}: {source}", place(host, *port), elsewhere(host, source))]
     Dial {
         /// As typed.
         host: String,
@@ -106,8 +106,18 @@ pub enum JoinError {
         source: DialError,
     },
     /// It is there, but full, and so are those that it named.
-    #[error("{host}:{port} is full, and nobody it named answered; try again later")]
+    #[error("{} is full, and nobody it named answered; try again later", place(host, *port))]
     Full {
+        /// As typed.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// It is there, but its user has left the mesh.
+    #[error(
+        "{} has left its mesh and stays alone until its user joins again", place(host, *port)
+    )]
+    Alone {
         /// As typed.
         host: String,
         /// The port.
@@ -124,6 +134,11 @@ pub enum JoinError {
     /// The servent is stopping.
     #[error("the servent is stopping")]
     Stopping,
+}
+
+/// Host and port as they are typed.
+fn place(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// The address behind a host name, where it is not the name itself.
@@ -301,6 +316,9 @@ impl Servent {
         let redirected = matches!(reception, Reception::Redirected(_));
         self.tell(Command::Tell(Input::Join)).await?;
         self.tell(Command::Dialled { greeted, reception, purpose }).await?;
+        if redirected && report.contacts == 0 {
+            return Err(JoinError::Alone { host, port });
+        }
         // It is our neighbour now; or those that it named are being dialled.
         if !redirected || self.has_neighbour(JOIN_LIMIT).await {
             Ok(report)
