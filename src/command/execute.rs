@@ -16,7 +16,7 @@ use crate::base::ContentId;
 use crate::servent::report::{
     DownloadReport, DownloadRequest, DownloadState, News, Reach, SearchEvent, SearchRequest,
 };
-use crate::servent::{JoinTarget, Servent};
+use crate::servent::{JoinTarget, SearchError, Servent};
 
 /// How long the first command of a script that needs the mesh waits for a neighbour: a
 /// dial that must try a second address takes a few seconds.
@@ -105,7 +105,8 @@ impl Local {
                     Err(why) => return out.fail(Exit::Usage, &why).await,
                 };
                 self.wait_for_mesh(order).await;
-                self.download(DownloadRequest { target: what, to, once }, wait, out).await
+                let request = DownloadRequest { target: what, to, once };
+                self.download(request, wait, order, out).await
             }
             Command::Downloads => {
                 let downloads = self.servent.downloads().await;
@@ -159,6 +160,9 @@ impl Local {
     async fn search(&self, request: SearchRequest, out: Out<'_>) -> Exit {
         let mut events = match self.servent.search(request).await {
             Ok(events) => events,
+            Err(error @ (SearchError::Query(_) | SearchError::Ttl(_))) => {
+                return out.fail(Exit::Usage, &error).await;
+            }
             Err(error) => return out.fail(Exit::Failed, &error).await,
         };
         while let Some(event) = events.recv().await {
@@ -236,7 +240,13 @@ impl Local {
         }
     }
 
-    async fn download(&self, request: DownloadRequest, wait: bool, out: Out<'_>) -> Exit {
+    async fn download(
+        &self,
+        request: DownloadRequest,
+        wait: bool,
+        order: &Order,
+        out: Out<'_>,
+    ) -> Exit {
         match self.servent.download(request).await {
             Ok(report) => {
                 let number = report.number;
@@ -244,7 +254,7 @@ impl Local {
                 if !over || !wait {
                     out.say(Reply::Download(report)).await;
                 }
-                if wait { self.see_out(number, out).await } else { Exit::Done }
+                if wait { self.see_out(number, order, out).await } else { Exit::Done }
             }
             Err(error) => out.fail(Exit::Failed, &error).await,
         }
@@ -252,7 +262,7 @@ impl Local {
 
     async fn wait(&self, number: Option<usize>, order: &Order, out: Out<'_>) -> Exit {
         if let Some(number) = number {
-            return self.see_out(number, out).await;
+            return self.see_out(number, order, out).await;
         }
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut wanted = self.servent.downloads().await;
@@ -267,28 +277,38 @@ impl Local {
         }
         let mut exit = Exit::Done;
         for report in wanted {
-            exit = self.see_out(report.number, out).await.or_earlier(exit);
+            exit = self.see_out(report.number, order, out).await.or_earlier(exit);
         }
         exit
     }
 
-    /// Waits until download `number` is over, telling how far it is; says how it ended.
-    async fn see_out(&self, number: usize, out: Out<'_>) -> Exit {
+    /// Waits until download `number` is over, telling how far it is; says how it ended. A
+    /// person reads in the news why it stands still, a script is told here.
+    async fn see_out(&self, number: usize, order: &Order, out: Out<'_>) -> Exit {
         let ended = self.servent.download_ended(number);
         tokio::pin!(ended);
         let mut ticks = interval(PROGRESS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once, and there is nothing to tell yet.
         ticks.tick().await;
+        let mut waited = false;
         let ended = loop {
             tokio::select! {
                 biased;
                 ended = &mut ended => break ended,
                 _ = ticks.tick() => {
                     let all = self.servent.downloads().await;
-                    if let Some(report) = all.into_iter().find(|report| report.number == number) {
-                        out.say(Reply::Progress(report)).await;
-                    }
+                    let Some(report) = all.into_iter().find(|report| report.number == number)
+                    else {
+                        continue;
+                    };
+                    let waits = matches!(report.state, DownloadState::Waiting { .. });
+                    let begins = waits && !std::mem::replace(&mut waited, waits);
+                    out.say(match order.scripted && begins {
+                        true => Reply::Download(report),
+                        false => Reply::Progress(report),
+                    })
+                    .await;
                 }
             }
         };

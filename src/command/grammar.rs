@@ -115,7 +115,7 @@ pub enum Command {
         /// Wait until it is over
         #[arg(long)]
         wait: bool,
-        /// Fail, rather than wait, when no source is left
+        /// Fail, rather than wait, when no source or no space is left
         #[arg(long)]
         once: bool,
         /// Put it into this folder instead of the downloads folder

@@ -89,6 +89,9 @@ pub(super) fn start(tools: Tools, order: Order) -> watch::Receiver<DownloadRepor
         resume_at: None,
         stopped: Arc::new(AtomicBool::new(false)),
         folder: order.folder,
+        once: order.once,
+        trouble: None,
+        full: None,
         reports,
         found,
         begun,
@@ -124,6 +127,12 @@ struct Fetch {
     stopped: Arc<AtomicBool>,
     folder: PathBuf,
     named: bool,
+    /// Whether it fails rather than waits.
+    once: bool,
+    /// What a source did last, while nothing has come since.
+    trouble: Option<String>,
+    /// While the disk is full: a sentence about it.
+    full: Option<String>,
     reports: mpsc::Sender<Reports>,
     found: mpsc::Sender<(SourceReport, Option<String>)>,
     begun: mpsc::Sender<Beginning>,
@@ -214,7 +223,10 @@ impl Fetch {
                 self.tell(Input::Manifest { source, size, part, values });
             }
             Report::Progress(bytes) => self.tell(Input::Progress { source, bytes }),
-            Report::Good(piece) => self.tell(Input::PieceGood { source, piece }),
+            Report::Good(piece) => {
+                self.tell(Input::PieceGood { source, piece });
+                self.on_room();
+            }
             Report::Proven(piece, bytes) => {
                 self.kept = Some((piece, bytes));
                 self.tell(Input::PieceGood { source, piece });
@@ -229,18 +241,27 @@ impl Fetch {
         }
     }
 
-    /// A full disk is waited for; anything else ends the download with a sentence.
+    /// A full disk is waited for, unless the user would not; anything else ends the download
+    /// with a sentence.
     fn on_disk_error(&mut self, error: &StoreError) {
-        if !error.is_full() {
+        if !error.is_full() || self.once {
             self.fail(error.to_string());
             return;
         }
         if self.resume_at.is_none() {
             let wait = DISK_RETRY.as_secs();
             let why = format!("{error}; trying again every {wait} s");
-            self.tell(Input::Pause(PauseReason::Disk(why)));
+            self.tell(Input::Pause(PauseReason::Disk(why.clone())));
+            self.full = Some(why);
         }
         self.resume_at = Some(tokio::time::Instant::now() + DISK_RETRY);
+    }
+
+    /// The disk has taken something.
+    fn on_room(&mut self) {
+        if self.full.take().is_some() {
+            self.on_event(&Event::Unpaused);
+        }
     }
 
     /// Tells the plan one thing and does what it asks.
@@ -338,6 +359,7 @@ impl Fetch {
                 self.kept = None;
                 self.shelf.fill(list, part);
                 self.tell(Input::Begun { held });
+                self.on_room();
             }
             Err(error) => self.on_disk_error(&error),
         }
@@ -411,6 +433,12 @@ impl Fetch {
     }
 
     fn on_event(&mut self, event: &Event) {
+        match event {
+            // Trying a full disk again is no news; that it is full, or has room again, is.
+            Event::Paused(PauseReason::Disk(_)) | Event::Unpaused if self.full.is_some() => return,
+            Event::Resumed { .. } => self.trouble = None,
+            event => self.trouble = event.trouble().or_else(|| self.trouble.take()),
+        }
         let text = self.with_names(event.to_string());
         let number = self.show.borrow().number;
         self.ground.tell(News::Download { number, text });
@@ -436,9 +464,16 @@ impl Fetch {
             return;
         }
         let standing = self.plan.standing(self.ground.clock.now());
-        let state = match &standing.waits {
-            Some(next) => DownloadState::Waiting { why: self.with_names(waiting(next)) },
-            None => DownloadState::Running,
+        let state = match (&self.full, &standing.waits) {
+            (Some(full), _) => DownloadState::Waiting { why: full.clone() },
+            (None, Some(next)) => {
+                let why = match &self.trouble {
+                    Some(trouble) => format!("{trouble}; {}", waiting(next)),
+                    None => waiting(next),
+                };
+                DownloadState::Waiting { why: self.with_names(why) }
+            }
+            (None, None) => DownloadState::Running,
         };
         self.show.send_if_modified(|report| {
             let before = report.clone();

@@ -147,27 +147,37 @@ impl Event {
             Self::Waiting { .. } | Self::Paused(_) | Self::Unpaused => None,
         }
     }
+
+    /// What a source did or suffered, without what comes next; none when it is no trouble.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Lost { source, why, only, .. } => {
+                let which = if *only { "its only source" } else { "source" };
+                Some(format!("lost {which} {} ({why})", source.short()))
+            }
+            Self::Refused { source, reason, .. } => {
+                Some(format!("source {} refused: {}", source.short(), phrase(*reason)))
+            }
+            Self::Lied { source, lie, .. } => {
+                Some(format!("source {} {lie}, it is asked no more", source.short()))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trouble = self.trouble().unwrap_or_default();
         match self {
-            Self::Lost { source, why, only, next } => {
-                let which = if *only { "its only source" } else { "source" };
-                write!(f, "lost {which} {} ({why})", source.short())?;
-                match next {
-                    Next::Redial { source: again, wait } if again == source => {
-                        write!(f, "; redialling in {}", Span(*wait))
-                    }
-                    next => write!(f, "; {next}"),
+            Self::Lost { source, next, .. } => match next {
+                Next::Redial { source: again, wait } if again == source => {
+                    write!(f, "{trouble}; redialling in {}", Span(*wait))
                 }
-            }
-            Self::Refused { source, reason, next } => {
-                write!(f, "source {} refused: {}; {next}", source.short(), phrase(*reason))
-            }
-            Self::Lied { source, lie, next } => {
-                write!(f, "source {} {lie}, it is asked no more; {next}", source.short())
-            }
+                next => write!(f, "{trouble}; {next}"),
+            },
+            Self::Refused { next, .. } | Self::Lied { next, .. } => write!(f, "{trouble}; {next}"),
             Self::Slow { source } => {
                 write!(f, "source {} is too slow; its work goes to others", source.short())
             }
@@ -290,6 +300,8 @@ mod tests {
         let next = Next::Others { left: 1 };
         let refused = Event::Refused { source: A, reason: Refusal::Withdrawn, next };
         assert_eq!(refused.to_string(), "source aaaaaaaa refused: file withdrawn; 1 source left");
+        assert_eq!(refused.trouble().unwrap(), "source aaaaaaaa refused: file withdrawn");
+        assert_eq!(Event::Queued { source: A, position: 1 }.trouble(), None);
         let next = Next::Search { wait: Duration::from_secs(300) };
         let lied = Event::Lied { source: A, lie: Lie::List(ListError::Mismatch), next };
         assert_eq!(
