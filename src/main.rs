@@ -93,6 +93,10 @@ fn new_network_key(file: &std::path::Path) -> Exit {
             let _ = writeln!(io::stdout().lock(), "{} made; {what}", file.display());
             Exit::Done
         }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let why = "exists already, and a key is never written over; choose another name";
+            fail(&format!("{} {why}", file.display()))
+        }
         Err(error) => fail(&format!("{}: {error}", file.display())),
     }
 }
@@ -105,6 +109,9 @@ async fn obey_elsewhere(ctl: CtlArgs) -> Exit {
     let mut screen = Screen::new(io::stdout(), io::stderr(), style);
     let mut refuse = |kind: Exit, why: &dyn std::fmt::Display| {
         let _ = screen.show(&Reply::error(kind, &why.to_string()));
+        if ctl.json {
+            let _ = screen.show(&Reply::Exit { code: kind.code() });
+        }
         kind
     };
     // What is wrong with a line can be said without a servent.
@@ -138,15 +145,15 @@ async fn obey_elsewhere(ctl: CtlArgs) -> Exit {
         _ = tokio::signal::ctrl_c() => return Exit::Interrupted,
     };
     match asked {
-        Ok((Ok(exit), ())) => {
+        Ok((asked, ())) => {
+            let exit = asked.unwrap_or_else(|error| {
+                let _ = screen.show(&Reply::error(error.exit(), &error));
+                error.exit()
+            });
             if ctl.json {
                 let _ = screen.show(&Reply::Exit { code: exit.code() });
             }
             exit
-        }
-        Ok((Err(error), ())) => {
-            let _ = screen.show(&Reply::error(error.exit(), &error));
-            error.exit()
         }
         // Our output is closed.
         Err(_) => Exit::Failed,

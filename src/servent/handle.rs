@@ -88,7 +88,7 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// The name has no address.
-    #[error("{host} has no address: {source}")]
+    #[error("{host} has no address: {}", lookup(source))]
     Resolve {
         /// As typed.
         host: String,
@@ -145,6 +145,12 @@ fn place(host: &str, port: u16) -> String {
 fn elsewhere(host: &str, source: &DialError) -> String {
     let address = source.address().filter(|address| address.ip().to_string() != host);
     address.map(|address| format!(" ({address})")).unwrap_or_default()
+}
+
+/// What a name server said, without the name of the function that asked it.
+fn lookup(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.rsplit(": ").next().map(str::to_owned).unwrap_or(text)
 }
 
 /// A running servent; clones are the same one.

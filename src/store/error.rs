@@ -23,7 +23,7 @@ pub enum StoreError {
     /// There is space, but not for the whole file and the reserve.
     #[error(
         "{} has {} free, but the download needs {} and {} to spare: make room or choose \
-         another folder", shown(.folder), ByteSize(*.free), ByteSize(*.needed), ByteSize(RESERVE)
+         another folder", shown(.folder), bytes(*.free), bytes(*.needed), bytes(RESERVE)
     )]
     NoRoom {
         /// The folder on the disk that is too full.
@@ -139,6 +139,11 @@ impl StoreError {
 
 fn shown(path: &Path) -> String {
     Escaped(&path.to_string_lossy()).to_string()
+}
+
+/// In powers of ten, as all sizes are shown.
+fn bytes(count: u64) -> String {
+    ByteSize(count).display().si().to_string()
 }
 
 #[cfg(test)]
