@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use part2part::base::ServentId;
 use part2part::command::Reply;
-use part2part::servent::report::StatusReport;
+use part2part::servent::report::{HitReport, PeerReport, SearchEnd, StatusReport};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -20,10 +20,15 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
 /// Waits until `holds`, and fails the test when it does not in [`PATIENCE`].
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_by(Instant::now() + PATIENCE, what, holds);
+}
+
+/// Waits until `holds`, and fails the test when it does not by `deadline`.
+pub fn wait_by(deadline: Instant, what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
     while !holds() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {:?}: {what}", began.elapsed());
         std::thread::sleep(LOOK_AGAIN);
     }
 }
@@ -39,7 +44,10 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// The program, untouched by the environment of whoever runs the tests; at home in `home`.
 pub fn part2part(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_part2part"));
+    at_home(Command::new(env!("CARGO_BIN_EXE_part2part")), home)
+}
+
+fn at_home(mut command: Command, home: &Path) -> Command {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("PART2PART_") || name.starts_with("XDG_") {
@@ -60,6 +68,8 @@ pub struct Start {
     pub log: Option<String>,
     /// Where it listens, when not on a free port of 127.0.0.1.
     pub listen: Option<SocketAddr>,
+    /// A command that becomes the program: `unshare -m` and the like.
+    pub under: Vec<String>,
 }
 
 impl Start {
@@ -103,6 +113,12 @@ impl TestServent {
     pub fn restart(&mut self) {
         assert!(self.exited().is_some(), "it still runs");
         (self.child, self.addr, self.id) = launch(self.folder.path(), &self.start);
+    }
+
+    /// [`TestServent::restart`], with other arguments.
+    pub fn restart_with(&mut self, start: Start) {
+        self.start = start;
+        self.restart();
     }
 
     /// Where it listens.
@@ -182,6 +198,29 @@ impl TestServent {
     /// [`TestServent::status`] for tests whose fake peers must go on meanwhile.
     pub async fn ask_status(&self) -> StatusReport {
         status(self.ask_replies(&["status"]).await)
+    }
+
+    /// The neighbours, or what `peers --known` lists.
+    pub fn peers(&self, known: bool) -> Vec<PeerReport> {
+        let words = if known { &["peers", "--known"][..] } else { &["peers"] };
+        let mut replies = self.replies(words).into_iter();
+        match replies.next() {
+            Some(Reply::Peers { peers, .. }) => peers,
+            other => panic!("no peers: {other:?}"),
+        }
+    }
+
+    /// Searches for `words`, which may hold options: the hits, and how it ended.
+    pub fn search(&self, words: &[&str]) -> (Vec<HitReport>, SearchEnd) {
+        let (mut hits, mut ends) = (Vec::new(), Vec::new());
+        for reply in self.replies(&[&["search"], words].concat()) {
+            match reply {
+                Reply::Hit(hit) => hits.push(hit),
+                Reply::SearchEnd(end) => ends.push(end),
+                _ => {}
+            }
+        }
+        (hits, ends.pop().expect("a search ends"))
     }
 
     /// Waits until it has at least so many neighbours.
@@ -265,7 +304,14 @@ impl Drop for TestServent {
 
 fn launch(folder: &Path, start: &Start) -> (Child, SocketAddr, ServentId) {
     let listen = start.listen.map_or_else(|| "127.0.0.1:0".to_owned(), |at| at.to_string());
-    let mut command = part2part(folder);
+    let mut command = match start.under.split_first() {
+        None => part2part(folder),
+        Some((first, rest)) => {
+            let mut command = at_home(Command::new(first), folder);
+            command.args(rest).arg(env!("CARGO_BIN_EXE_part2part"));
+            command
+        }
+    };
     command.args(["daemon", "--listen", &listen]);
     command.arg("--state").arg(folder.join("state"));
     command.arg("--downloads").arg(folder.join("downloads"));
