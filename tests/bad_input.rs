@@ -1,0 +1,397 @@
+//! What goes wrong gets one clear sentence and the right exit code, and loses nothing.
+
+// Helpers outside `#[test]` functions fail a test by panicking as well, and say why they
+// skip it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr)]
+
+mod common;
+
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::servent::{Start, TestServent, part2part, wait_until};
+use part2part::command::Reply;
+use part2part::servent::report::{DownloadReport, DownloadState};
+use tempfile::TempDir;
+
+/// An unprivileged user and group, when the tests run as root.
+const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+/// A line that cannot be obeyed: its exit code, and how its sentence begins.
+struct Bad {
+    words: Vec<String>,
+    code: i32,
+    sentence: String,
+}
+
+fn bad(words: &[&str], code: i32, sentence: &str) -> Bad {
+    let words = words.iter().map(ToString::to_string).collect();
+    Bad { words, code, sentence: sentence.to_owned() }
+}
+
+/// A port of this machine at which nobody listens.
+fn closed_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Answers whatever it is sent as a web server would.
+fn web_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    address
+}
+
+/// Bad lines for a servent that has searched once and found one result.
+fn bad_lines(own: &TestServent, other: &TestServent, private: &TestServent) -> Vec<Bad> {
+    let (closed, web) = (closed_port(), web_server());
+    let fifo = own.home().join("fifo");
+    if !fifo.exists() {
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    }
+    let fifo = fifo.to_str().unwrap();
+    let wrong = format!("{}@{}", own.id(), other.addr());
+    let join = |address: &dyn ToString, why: &str| {
+        let address = address.to_string();
+        let place = address.rsplit('@').next().unwrap();
+        bad(&["join", &address], 1, &format!("cannot join {place}: {why}"))
+    };
+    vec![
+        bad(&["serach", "x"], 2, "there is no command 'serach'; did you mean 'search'?"),
+        bad(&["xyzzy"], 2, "there is no command 'xyzzy'; 'help' lists them"),
+        bad(&["publish"], 2, "publish wants PATH\nusage: publish PATH... [--yes]\n"),
+        bad(&["download"], 2, "download wants N|HASH\nusage: download N|HASH"),
+        bad(&["search"], 2, "search wants at least one word to look for\nusage: search WORDS"),
+        bad(&["search", "x"], 2, "a query has at least 2 characters"),
+        bad(&["search", "--ttl", "9", "crab"], 2, "'9' will not do for --ttl"),
+        bad(&["leave", "now"], 2, "leave does not take 'now'\nusage: leave\n"),
+        join(&closed, "nobody listens there (connection refused)"),
+        join(&web, "what answers there is not a part2part servent"),
+        join(&own.addr(), "that is this servent itself"),
+        join(&wrong, &format!("expected servent {} there, found {}", own.id(), other.id())),
+        join(&private.addr(), "it belongs to another network: the network keys differ"),
+        bad(&["join", "no-such-host.invalid:7272"], 1, "no-such-host.invalid has no address: "),
+        bad(&["join", "host:99999"], 2, "'host:99999' will not do for ADDRESS: '99999' is no port"),
+        bad(&["join", "::1"], 2, "'::1' will not do for ADDRESS: an IPv6 address goes in brackets"),
+        bad(&["publish", "/no/such/file"], 1, "there is no /no/such/file"),
+        bad(&["publish", fifo], 1, &format!("{fifo} cannot be published: it is a named pipe")),
+        bad(&["publish", "/"], 1, "/ is the whole machine: confirm with --yes"),
+        bad(&["unpublish", "/no/such/file"], 1, "/no/such/file is not published"),
+        bad(&["download", "99"], 1, "there is no result 99: the latest search has only result 1"),
+        bad(&["download", "abc"], 2, "'abc' will not do for N|HASH: a number that 'results' shows"),
+        bad(&["results", "2"], 1, "there is no result 2; the latest search found 1"),
+        bad(&["wait", "7"], 1, "there is no download 7; 'downloads' lists them"),
+    ]
+}
+
+/// Three servents: two neighbours, the second of which has found a file of the first, and
+/// one of a private mesh.
+fn three() -> (TestServent, TestServent, TestServent) {
+    let other = TestServent::start(Start::default());
+    fs::write(other.home().join("crab.txt"), "sideways").unwrap();
+    done(&other, &["publish", "crab.txt"]);
+    let own = TestServent::start(Start::default());
+    fs::write(own.home().join("own.txt"), "own").unwrap();
+    done(&own, &["publish", "own.txt"]);
+    done(&own, &["join", &other.invitation()]);
+    done(&own, &["search", "crab"]);
+
+    let key = other.home().join("network.key");
+    let made = part2part(other.home()).args(["network-key", "new"]).arg(&key).output();
+    assert!(made.unwrap().status.success());
+    let private = TestServent::start(Start::with(&["--network-key", key.to_str().unwrap()]));
+    (own, other, private)
+}
+
+fn done(servent: &TestServent, words: &[&str]) {
+    let answer = servent.ctl(words);
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""), "{words:?}");
+}
+
+fn borrowed(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+/// That the bad lines have cost nothing.
+fn unharmed(own: &TestServent, other: &TestServent) {
+    assert!(own.ctl(&["shared"]).out.contains("own.txt"));
+    let neighbours: Vec<_> = own.peers(false).into_iter().map(|peer| peer.id).collect();
+    assert_eq!(neighbours, [other.id()]);
+    let results = own.ctl(&["results"]);
+    assert!(results.out.contains("crab.txt"), "the results of the last good search stay");
+}
+
+#[test]
+fn bad_lines_through_ctl_cost_nothing_but_a_sentence() {
+    let (own, other, private) = three();
+    for Bad { words, code, sentence } in bad_lines(&own, &other, &private) {
+        let answer = own.ctl(&borrowed(&words));
+        let wanted = format!("error: {sentence}");
+        assert!(answer.err.starts_with(&wanted), "{words:?}: {} instead of {wanted}", answer.err);
+        assert_eq!((answer.code, answer.out.as_str()), (code, ""), "{words:?}");
+        one_sentence(&answer.err);
+
+        let replies = own.replies(&borrowed(&words));
+        let [Reply::Error { text, kind }, Reply::Exit { code: exit }] = &replies[..] else {
+            panic!("{words:?}: {replies:?}");
+        };
+        assert!(text.starts_with(sentence.trim_end()), "{words:?}: {text}");
+        assert_eq!((i32::from(*exit), i32::from(kind.code())), (code, code), "{words:?}");
+    }
+    unharmed(&own, &other);
+}
+
+/// One line, and perhaps a second that shows the usage.
+fn one_sentence(error: &str) {
+    let mut lines = error.lines().skip(1);
+    assert!(lines.next().is_none_or(|line| line.starts_with("usage: ")), "{error}");
+    assert_eq!(lines.next(), None, "{error}");
+}
+
+#[test]
+fn bad_lines_from_a_pipe_cost_nothing_but_a_sentence_each() {
+    let (own, other, private) = three();
+    let bad = bad_lines(&own, &other, &private);
+    // A servent of the script's own, which stands where `own` stands.
+    let mut lines = format!("join {}\nsearch crab\n", other.invitation());
+    for Bad { words, .. } in &bad {
+        lines.push_str(&format!("{}\n", words.join(" ")));
+    }
+    lines.push_str("results\nstatus\n");
+    let home = tempfile::tempdir().unwrap();
+    let output = script(part2part(home.path()), home.path(), &lines);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+
+    let mut rest = err;
+    for Bad { words, sentence, .. } in &bad {
+        // This servent is neither `own` nor at its address.
+        if words.iter().any(|word| word.ends_with(&own.addr().to_string())) {
+            continue;
+        }
+        let at = rest.find(&format!("error: {sentence}"));
+        rest = &rest[at.unwrap_or_else(|| panic!("{words:?}: no {sentence} in {err}"))..];
+    }
+    assert!(out.contains("crab.txt"), "{out}");
+    assert!(out.contains("incidents  0"), "{out}");
+    assert_eq!(output.status.code(), Some(1), "the last that failed is `wait 7`");
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Has a servent of its own obey `lines`.
+fn script(mut command: Command, home: &Path, lines: &str) -> Output {
+    command.args(["--listen", "127.0.0.1:0"]);
+    command.arg("--state").arg(home.join("state"));
+    command.arg("--downloads").arg(home.join("downloads"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut servent = command.spawn().unwrap();
+    servent.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    servent.wait_with_output().unwrap()
+}
+
+/// The program as somebody whom permissions stop, and a home of theirs; none when that
+/// cannot be had here.
+fn unprivileged() -> Option<(Command, TempDir)> {
+    let home = tempfile::tempdir().unwrap();
+    if fs::metadata(home.path()).unwrap().uid() != 0 {
+        return Some((part2part(home.path()), home));
+    }
+    std::os::unix::fs::chown(home.path(), Some(65534), Some(65534)).unwrap();
+    let as_nobody = || {
+        let mut command = Command::new(NOBODY[0]);
+        command.args(&NOBODY[1..]).arg(env!("CARGO_BIN_EXE_part2part"));
+        command.env("HOME", home.path()).current_dir(home.path());
+        command
+    };
+    match as_nobody().arg("--version").output() {
+        Ok(output) if output.status.success() => Some((as_nobody(), home)),
+        other => {
+            eprintln!("skipped: root ignores permissions, and nobody else can be: {other:?}");
+            None
+        }
+    }
+}
+
+#[test]
+fn what_may_not_be_read_or_written_is_said_and_stops_nothing_else() {
+    let Some((command, home)) = unprivileged() else { return };
+    let other = TestServent::start(Start::default());
+    fs::write(other.home().join("crab.txt"), "sideways").unwrap();
+    done(&other, &["publish", "crab.txt"]);
+    let closed = tempfile::tempdir().unwrap();
+    let (secret, read_only) = (closed.path().join("secret"), closed.path().join("read-only"));
+    fs::write(&secret, "secret").unwrap();
+    fs::create_dir(&read_only).unwrap();
+    for (path, mode) in [(&secret, 0), (&read_only, 0o555)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(closed.path(), Permissions::from_mode(0o755)).unwrap();
+
+    let (secret, read_only) = (secret.display(), read_only.display());
+    let lines = format!(
+        "join {}\npublish {secret}\nsearch crab\ndownload 1 --wait --to {read_only}\n\
+         download 1 --wait\n",
+        other.invitation()
+    );
+    let output = script(command, home.path(), &lines);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(err.contains(&format!("error: cannot read {secret}: ")), "{err}");
+    let why = format!("download 1 \"crab.txt\" failed: not allowed to write {read_only}");
+    assert!(out.contains(&why), "{out}\n{err}");
+    assert!(out.contains("choose another folder or change its permissions"), "{out}");
+    assert!(out.contains("download 2 \"crab.txt\" done: 8 B in "), "{out}\n{err}");
+    assert_eq!(fs::read_to_string(home.path().join("downloads/crab.txt")).unwrap(), "sideways");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+fn download(servent: &TestServent) -> DownloadReport {
+    match servent.replies(&["downloads"]).remove(0) {
+        Reply::Downloads { mut downloads } => downloads.pop().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_waited_for() {
+    let own_mounts = Command::new("unshare").args(["-m", "true"]).output();
+    if !own_mounts.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no mounts of our own can be had");
+        return;
+    }
+    let other = TestServent::start(Start::default());
+    let bytes = vec![7; 8_000_000];
+    fs::write(other.home().join("big.bin"), &bytes).unwrap();
+    done(&other, &["publish", "big.bin"]);
+
+    let home = tempfile::tempdir().unwrap();
+    let small = home.path().join("downloads");
+    fs::create_dir(&small).unwrap();
+    let mount =
+        format!("mount -t tmpfs -o size=68m tmpfs {} && exec \"$0\" \"$@\"", small.display());
+    let under = ["unshare", "-m", "sh", "-c", &mount].map(str::to_owned).to_vec();
+    let own = TestServent::start_in(home, Start { under, ..Start::default() });
+    done(&own, &["join", &other.invitation()]);
+    done(&own, &["search", "big"]);
+
+    let once = own.ctl(&["download", "1", "--once", "--wait"]);
+    let why = format!("download 1 \"big.bin\" failed: {}", small.display());
+    assert!(once.out.contains(&why), "{once:?}");
+    let how = "but the download needs 8.0 MB and 67.1 MB to spare: make room or choose another";
+    assert!(once.out.contains(how), "{once:?}");
+    assert_eq!(once.code, 1);
+
+    done(&own, &["download", "1"]);
+    let mut said = String::new();
+    wait_until("a download that waits for room", || match download(&own).state {
+        DownloadState::Waiting { why } => {
+            said = why;
+            true
+        }
+        DownloadState::Running => false,
+        over => panic!("{over:?}"),
+    });
+    assert!(said.contains("make room or choose another folder; trying again every"), "{said}");
+    let more = Command::new("nsenter")
+        .args(["-m", "-t", &own.pid().to_string(), "mount", "-o", "remount,size=200m"])
+        .arg(&small)
+        .status();
+    assert!(more.unwrap().success());
+    wait_until("a download that had to wait for room", || {
+        matches!(download(&own).state, DownloadState::Done { .. })
+    });
+    let inside = format!("/proc/{}/root{}/big.bin", own.pid(), small.display());
+    assert!(fs::read(inside).unwrap() == bytes);
+}
+
+#[test]
+fn a_folder_on_another_file_system_is_as_good() {
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
+        eprintln!("skipped: there is no /dev/shm");
+        return;
+    };
+    let (own, other, _private) = three();
+    if fs::metadata(elsewhere.path()).unwrap().dev() == fs::metadata(own.home()).unwrap().dev() {
+        eprintln!("skipped: /dev/shm is on the file system of the downloads");
+        return;
+    }
+    done(&own, &["download", "1", "--wait", "--to", elsewhere.path().to_str().unwrap()]);
+    let names = |folder: &Path| -> Vec<_> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    assert_eq!(names(elsewhere.path()), ["crab.txt"], "and nothing is left behind");
+    assert_eq!(fs::read_to_string(elsewhere.path().join("crab.txt")).unwrap(), "sideways");
+    unharmed(&own, &other);
+
+    let plain = own.home().join("own.txt");
+    done(&other, &["publish", "network.key"]);
+    done(&own, &["search", "network"]);
+    let failed = own.ctl(&["download", "1", "--wait", "--to", plain.to_str().unwrap()]);
+    assert!(failed.out.contains(&format!("failed: {} is not a folder", plain.display())));
+    assert_eq!(failed.code, 1);
+    assert_eq!(fs::read_to_string(plain).unwrap(), "own");
+}
+
+/// What `daemon` says and answers when it cannot start.
+fn refused(home: &Path, args: &[&str]) -> (i32, String) {
+    let output = part2part(home).arg("daemon").args(args).output().unwrap();
+    assert_eq!(text(&output.stdout), "");
+    (output.status.code().unwrap(), text(&output.stderr).to_owned())
+}
+
+#[test]
+fn what_keeps_a_servent_from_starting_is_said_in_one_line() {
+    let running = TestServent::start(Start::default());
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let state = state.to_str().unwrap();
+
+    let taken = running.addr().to_string();
+    let (code, said) = refused(home.path(), &["--state", state, "--listen", &taken]);
+    let hint = "use --listen with another port, or --listen :0 for any free one";
+    assert!(said.starts_with(&format!("part2part: {taken} is in use")), "{said}");
+    assert!(said.ends_with(&format!("; {hint}\n")), "{said}");
+    assert_eq!((code, said.lines().count()), (1, 1));
+
+    let own = running.state();
+    let own = own.to_str().unwrap();
+    let (code, said) = refused(home.path(), &["--state", own, "--listen", "127.0.0.1:0"]);
+    let who = format!("another part2part (process {}) already runs on {own}", running.pid());
+    assert!(said.starts_with(&format!("part2part: {who}: ")), "{said}");
+    assert_eq!((code, said.lines().count()), (1, 1));
+
+    for (args, why) in [
+        (["--network-key", "/no/such/key"], "--network-key /no/such/key: "),
+        (["--join", "host:0"], "--join host:0: '0' is no port"),
+        (["--listen", "everywhere"], "--listen everywhere: IP:PORT is wanted"),
+        (["--max-upload", "fast"], "--max-upload fast: a rate is wanted"),
+    ] {
+        let (code, said) = refused(home.path(), &[&["--state", state], &args[..]].concat());
+        assert!(said.starts_with(&format!("part2part: {why}")), "{said}");
+        assert_eq!((code, said.lines().count()), (2, 1), "{said}");
+    }
+    assert_eq!(running.status().incidents, 0, "the one that runs is not disturbed");
+}
+
+#[test]
+fn a_network_key_is_never_written_over() {
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("key");
+    fs::write(&key, "precious").unwrap();
+    let output = part2part(home.path()).args(["network-key", "new", "key"]).output().unwrap();
+    let why = "key exists already, and a key is never written over; choose another name";
+    assert_eq!(text(&output.stderr), format!("part2part: {why}\n"));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(fs::read_to_string(key).unwrap(), "precious");
+}
