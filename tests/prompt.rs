@@ -1,0 +1,192 @@
+//! The prompt, as a person at a terminal has it.
+
+// Helpers outside `#[test]` functions fail a test by panicking as well.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use common::servent::{PATIENCE, Start, TestServent, part2part};
+use expectrl::process::unix::WaitStatus;
+use expectrl::session::OsSession;
+use expectrl::{ControlCode, Eof, Expect, Needle};
+
+const PROMPT: &str = "part2part> ";
+const UP: &str = "\x1b[A";
+
+/// Somebody sits down at a servent whose state lies in `home`.
+struct Seat(OsSession);
+
+impl Seat {
+    fn take(home: &Path, args: &[&str]) -> Self {
+        let mut command = part2part(home);
+        command.args(["--listen", "127.0.0.1:0"]).args(args);
+        command.arg("--state").arg(home.join("state"));
+        command.arg("--downloads").arg(home.join("downloads"));
+        // It inherits the terminal.
+        command.stdin(Stdio::inherit());
+        // Hints need colour, and would stand among what the tests look for.
+        command.env("TERM", "xterm").env("NO_COLOR", "1");
+        let mut session = OsSession::spawn(command).unwrap();
+        session.set_expect_timeout(Some(PATIENCE));
+        session.get_process_mut().set_window_size(200, 50).unwrap();
+        Self(session)
+    }
+
+    /// Waits until `what` is shown.
+    fn see(&mut self, what: impl Needle + std::fmt::Debug) {
+        let wanted = format!("{what:?}");
+        if let Err(error) = self.0.expect(what) {
+            let mut shown = [0; 4096];
+            let len = self.0.try_read(&mut shown).unwrap_or(0);
+            panic!("{error}: {wanted} in {:?}", String::from_utf8_lossy(&shown[..len]));
+        }
+    }
+
+    fn press(&mut self, keys: impl AsRef<[u8]>) {
+        self.0.send(keys).unwrap();
+    }
+
+    /// Types a line; waits for `answer`, and for the next prompt.
+    fn enter(&mut self, line: &str, answer: &str) {
+        self.press(format!("{line}\r"));
+        self.see(answer);
+        self.see(PROMPT);
+    }
+
+    /// Leaves by Ctrl-D.
+    fn leave(mut self) {
+        self.press([ControlCode::EndOfTransmission.into()]);
+        self.see("goodbye");
+        self.see(Eof);
+        let ended = self.0.get_process().wait().unwrap();
+        assert!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
+    }
+}
+
+#[test]
+fn whoever_sits_down_is_greeted_and_told_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let mut seat = Seat::take(home.path(), &[]);
+    seat.see(": you are ");
+    seat.see("listening on 127.0.0.1:");
+    seat.see("nothing is shared yet; 'publish PATH' shares a file or a folder");
+    seat.see("You are alone.");
+    seat.see(PROMPT);
+    seat.leave();
+}
+
+#[test]
+fn a_search_shows_its_hits_and_how_it_ended() {
+    let other = TestServent::start(Start::default());
+    fs::write(other.home().join("crab.txt"), "sideways").unwrap();
+    assert_eq!(other.ctl(&["publish", "crab.txt"]).code, 0);
+    let home = tempfile::tempdir().unwrap();
+    let mut seat = Seat::take(home.path(), &[]);
+    seat.see(PROMPT);
+    seat.enter(&format!("join {}", other.invitation()), "; it knows 0 others");
+    seat.enter("search crab", "asked 1 servent within 8 hops, all answered: 1 file");
+    seat.enter("results", "crab.txt");
+    seat.enter("download 1 --wait", "verified: same as b3sum");
+    seat.enter("search cray", "asked 1 servent within 8 hops, all answered: nobody has it");
+    seat.leave();
+    assert_eq!(fs::read_to_string(home.path().join("downloads/crab.txt")).unwrap(), "sideways");
+}
+
+#[test]
+fn a_bad_line_gets_a_sentence_and_another_prompt() {
+    let home = tempfile::tempdir().unwrap();
+    let mut seat = Seat::take(home.path(), &[]);
+    seat.see(PROMPT);
+    for (line, answer) in [
+        ("serach x", "error: there is no command 'serach'; did you mean 'search'?"),
+        ("search", "error: search wants at least one word to look for"),
+        ("publish", "usage: publish PATH... [--yes]"),
+        ("publish /no/such/file", "error: there is no /no/such/file"),
+        ("download 99", "error: there is no result 99: the latest search found nothing"),
+        ("join 127.0.0.1:1", "error: cannot join 127.0.0.1:1: nobody listens there"),
+        ("say \"hello", "error: a quote is opened and not closed"),
+        ("shared", "nothing is shared; 'publish PATH'"),
+    ] {
+        seat.enter(line, answer);
+    }
+    seat.leave();
+}
+
+#[test]
+fn tab_completes_commands_and_paths_with_spaces() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("two words.txt"), "x").unwrap();
+    let mut seat = Seat::take(home.path(), &[]);
+    seat.see(PROMPT);
+    seat.enter("publ\ttwo\t", "sharing 1 file, 1 B in ");
+    seat.enter("share\t", "1 file, 1 B");
+    seat.enter("unp\ttwo\t", "1 file, 1 B no longer shared");
+    seat.leave();
+}
+
+#[test]
+fn ctrl_c_clears_the_line_and_nothing_else() {
+    let home = tempfile::tempdir().unwrap();
+    let mut seat = Seat::take(home.path(), &[]);
+    seat.see(PROMPT);
+    seat.press("quit");
+    seat.see("quit");
+    seat.press([ControlCode::EndOfText.into()]);
+    seat.see(PROMPT);
+    seat.enter("news on", "neighbours that come and go are told of");
+    seat.leave();
+}
+
+#[test]
+fn ctrl_c_puts_a_download_that_is_waited_for_into_the_background() {
+    let other = TestServent::start(Start::with(&["--max-upload", "300kB"]));
+    fs::write(other.home().join("large.iso"), vec![7; 12_000_000]).unwrap();
+    assert_eq!(other.ctl(&["publish", "large.iso"]).code, 0);
+    let home = tempfile::tempdir().unwrap();
+    let mut seat = Seat::take(home.path(), &[]);
+    seat.see(PROMPT);
+    seat.enter(&format!("join {}", other.invitation()), "; it knows 0 others");
+    seat.enter("search large", ": 1 file");
+    seat.press("download 1 --wait\r");
+    seat.see("of 12.0 MB, ");
+    seat.press([ControlCode::EndOfText.into()]);
+    seat.see("interrupted; downloads go on in the background");
+    seat.see(PROMPT);
+    seat.enter("downloads", "1 of 1 sources");
+    seat.press([ControlCode::EndOfTransmission.into()]);
+    seat.see("goodbye; 1 download stops");
+    seat.see(Eof);
+}
+
+#[test]
+fn the_history_survives_a_kill() {
+    let home = tempfile::tempdir().unwrap();
+    let mut seat = Seat::take(home.path(), &[]);
+    seat.see(PROMPT);
+    seat.enter("news off", "neighbours come and go in silence");
+    let pid = rustix::process::Pid::from_raw(seat.0.get_process().pid().as_raw()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let killed = seat.0.get_process().wait().unwrap();
+    assert!(matches!(killed, WaitStatus::Signaled(..)), "{killed:?}");
+
+    let mut seat = Seat::take(home.path(), &[]);
+    seat.see(PROMPT);
+    seat.enter(UP, "neighbours come and go in silence");
+    seat.leave();
+}
+
+#[test]
+fn a_servent_is_published_and_joined_from_the_command_line() {
+    let other = TestServent::start(Start::default());
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("own.txt"), "own").unwrap();
+    let mut seat = Seat::take(home.path(), &["--share", "own.txt", "--join", &other.invitation()]);
+    seat.see("sharing 1 file, 3 B in ");
+    seat.see("joined ");
+    assert_eq!(other.search(&["own"]).0.len(), 1);
+    seat.leave();
+}
