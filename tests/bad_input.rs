@@ -72,6 +72,7 @@ fn bad_lines(own: &TestServent, other: &TestServent, private: &TestServent) -> V
         bad(&["publish"], 2, "publish wants PATH\nusage: publish PATH... [--yes]\n"),
         bad(&["download"], 2, "download wants N|HASH\nusage: download N|HASH"),
         bad(&["search"], 2, "search wants at least one word to look for\nusage: search WORDS"),
+        bad(&["results", "one"], 2, "'one' will not do for N: a number is wanted\nusage: results"),
         bad(&["search", "x"], 2, "a query has at least 2 characters"),
         bad(&["search", "--ttl", "9", "crab"], 2, "'9' will not do for --ttl"),
         bad(&["leave", "now"], 2, "leave does not take 'now'\nusage: leave\n"),
@@ -382,6 +383,14 @@ fn what_keeps_a_servent_from_starting_is_said_in_one_line() {
         assert_eq!((code, said.lines().count()), (2, 1), "{said}");
     }
     assert_eq!(running.status().incidents, 0, "the one that runs is not disturbed");
+}
+
+#[test]
+fn a_search_that_could_ask_nobody_is_no_answer() {
+    let alone = TestServent::start(Start::with(&["--manual"]));
+    let answer = alone.ctl(&["search", "crab"]);
+    let said = "nobody was asked: this servent has no neighbour; 'join' finds one\n";
+    assert_eq!((answer.code, answer.out.as_str()), (1, said));
 }
 
 #[test]

@@ -171,6 +171,8 @@ impl Local {
                 SearchEvent::End(end) => {
                     let exit = match end.files {
                         0 if end.by_timer => Exit::TimedOut,
+                        // Only who asked somebody may say that nobody has it.
+                        0 if end.asked == 0 => Exit::Failed,
                         0 => Exit::NothingFound,
                         _ => Exit::Done,
                     };

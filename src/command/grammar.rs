@@ -80,7 +80,7 @@ pub enum Command {
     #[command(override_usage = "results [N]")]
     Results {
         /// A result
-        #[arg(value_name = "N")]
+        #[arg(value_name = "N", value_parser = number)]
         number: Option<usize>,
     },
     /// Share a file, or everything in a folder
@@ -142,7 +142,7 @@ pub enum Command {
     #[command(override_usage = "wait [N]")]
     Wait {
         /// A download
-        #[arg(value_name = "N")]
+        #[arg(value_name = "N", value_parser = number)]
         number: Option<usize>,
     },
     /// List the commands, or explain one
@@ -260,6 +260,10 @@ fn tokens(text: &str) -> Vec<&str> {
     .collect()
 }
 
+fn number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a number is wanted".to_owned())
+}
+
 fn enough(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if (1..=MAX_ENOUGH).contains(&number) => Ok(number),
@@ -299,7 +303,10 @@ fn explain(name: &str, error: &clap::Error, usage: &StyledStr) -> UsageError {
             format!("{name} has no option '{argument}' (a name that begins with '-' follows '--')")
         }
         ErrorKind::UnknownArgument => format!("{name} does not take '{argument}'"),
-        ErrorKind::InvalidValue if value.is_empty() => format!("{argument} wants a value"),
+        ErrorKind::InvalidValue if value.is_empty() => {
+            let plain = argument.replace(['<', '>'], "");
+            format!("{name} wants a value for {}", plain.trim_end_matches("..."))
+        }
         ErrorKind::InvalidValue => {
             format!(
                 "'{value}' is not {}",
@@ -492,7 +499,7 @@ mod tests {
         assert!(refusal("search --ttl 0 x").contains("'0' will not do"));
         assert!(refusal("search --max 0 x").contains("1 to 2000"));
         assert!(refusal("search --max 2001 x").contains("1 to 2000"));
-        assert!(refusal("search x --ttl").contains("usage: search WORDS"));
+        assert!(refusal("search x --ttl").starts_with("search wants a value for --ttl N\nusage: "));
         assert!(refusal("search --fast x").contains("no option '--fast'"));
     }
 
@@ -546,7 +553,10 @@ mod tests {
             "{}",
             refusal("news maybe")
         );
-        assert!(refusal("wait x").contains("'x' will not do for N"));
+        assert!(refusal("wait x").starts_with("'x' will not do for N: a number is wanted\n"));
+        assert!(refusal("results 1.5").contains("a number is wanted"));
+        let empty = refusal("publish ''");
+        assert!(empty.starts_with("publish wants a value for PATH\n"), "{empty}");
         assert!(refusal("join ::1").contains("brackets"));
         assert!(refusal("download 0").contains("numbered from 1"));
         assert!(refusal("download abc").contains("64 hexadecimal digits"));
