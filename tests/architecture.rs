@@ -70,10 +70,7 @@ const DERIVES: &[&str] = &["bincode::Encode", "bincode::Decode"];
 /// Lines of a page, its tests included.
 const LONGEST: usize = 600;
 /// Pages that are longer, how long they may be, and why.
-const LONG_PAGES: &[(&str, usize, &str)] = &[
-    ("overlay/membership.rs", 640, "its messages share one state; a table of them would hide it"),
-    ("command/grammar.rs", 610, "half of it is tests of single lines"),
-];
+const LONG_PAGES: &[(&str, usize, &str)] = &[];
 
 #[test]
 fn imports_point_down() {

@@ -346,37 +346,10 @@ fn nearest(name: &str) -> Option<&'static str> {
     let allowed = (length / 3).max(1);
     names()
         .iter()
-        .map(|known| (distance(&name, known), *known))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
+        .map(|known| (strsim::osa_distance(&name, known), *known))
+        .filter(|(edits, _)| *edits <= allowed)
+        .min_by_key(|(edits, _)| *edits)
         .map(|(_, known)| known)
-}
-
-/// How many letters must be put in, taken out, replaced or swapped with the next.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    // The two rows above the present one, each a column longer than `b`.
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    let mut previous = None;
-    for (row, x) in a.chars().enumerate() {
-        let mut current = vec![row + 1];
-        for (column, &y) in b.iter().enumerate() {
-            let at =
-                |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&above, column) + usize::from(x != y))
-                .min(at(&above, column + 1) + 1)
-                .min(at(&current, column) + 1);
-            let swapped = column > 0 && previous == Some(y) && b.get(column - 1) == Some(&x);
-            if swapped {
-                best = best.min(at(&before, column - 1) + 1);
-            }
-            current.push(best);
-        }
-        before = std::mem::replace(&mut above, current);
-        previous = Some(x);
-    }
-    above.last().copied().unwrap_or(0)
 }
 
 /// The names of all commands, as `help` lists them.

@@ -9,8 +9,7 @@
 //! Always true: one link to each servent, none to this one; at most `max_degree` links
 //! beside those that people asked for; after `leave`, none until the next `join`.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -18,9 +17,10 @@ use rand::rngs::ChaCha12Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::config::{
-    Config, DEAD_AFTER, DIAL_BURST, DIAL_RATE, GROUP_DIALS, LET_GO_RATE, MAX_DIALLING, PING_AFTER,
-    REFILL_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, STRIKE, WALKS_TAKE,
+    Config, DEAD_AFTER, LET_GO_RATE, PING_AFTER, REFILL_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, STRIKE,
+    WALKS_TAKE,
 };
+use super::dialling::{Dialling, Permit};
 use super::hosts::{Cached, HostCache};
 use super::neighbours::{Neighbour, Neighbours};
 use super::{Event, LinkId, Output, Peer};
@@ -56,19 +56,13 @@ pub(super) struct Membership {
     hosts: HostCache,
     /// Those whom a person asked us to be linked with: dialled again when lost.
     asked_for: BTreeMap<ServentId, Contact>,
-    /// Whom we are dialling on our own account, and where.
-    dialling: BTreeMap<ServentId, Option<IpAddr>>,
-    dials: Bucket,
-    /// Dials of the last minute that no accepted hello has answered for, by group.
-    unanswered: VecDeque<(Time, IpAddr)>,
+    dialling: Dialling,
     let_go: Bucket,
     alone: bool,
     refill_at: Time,
     wake_at: Time,
     lost: Vec<LinkId>,
 }
-
-const A_MINUTE: Duration = Duration::from_secs(60);
 
 impl Membership {
     pub(super) fn new(id: ServentId, config: Config, rng: ChaCha12Rng, now: Time) -> Self {
@@ -79,9 +73,7 @@ impl Membership {
             neighbours: Neighbours::default(),
             hosts: HostCache::new(id),
             asked_for: BTreeMap::new(),
-            dialling: BTreeMap::new(),
-            dials: Bucket::new(DIAL_RATE, DIAL_BURST, now),
-            unanswered: VecDeque::new(),
+            dialling: Dialling::new(now),
             let_go: Bucket::new(LET_GO_RATE, LET_GO_RATE, now),
             alone: false,
             refill_at: now,
@@ -143,7 +135,7 @@ impl Membership {
         out: &mut Vec<Output>,
     ) {
         let id = peer.contact.id;
-        self.answered(id);
+        self.dialling.answered(id);
         if id == self.id || *purpose == Purpose::Probe {
             out.push(Output::Close { link });
             return;
@@ -183,7 +175,7 @@ impl Membership {
         contacts: Vec<AgedContact>,
         out: &mut Vec<Output>,
     ) {
-        self.answered(peer.contact.id);
+        self.dialling.answered(peer.contact.id);
         self.hosts.met(now, &peer.contact, true);
         self.hosts.refused(now, peer.contact.id, &mut self.rng);
         if contacts.is_empty() {
@@ -195,7 +187,7 @@ impl Membership {
     }
 
     pub(super) fn on_dial_failed(&mut self, now: Time, id: ServentId, out: &mut Vec<Output>) {
-        self.dialling.remove(&id);
+        self.dialling.failed(id);
         let pressing = self.neighbours.len() == 0 || self.asked_for.contains_key(&id);
         self.hosts.failed(now, id, pressing, &mut self.rng);
         self.refill(now, out);
@@ -368,8 +360,7 @@ impl Membership {
     fn replaces(&mut self, now: Time, id: ServentId, dialled: bool, out: &mut Vec<Output>) -> bool {
         let Some(old) = self.neighbours.with_id(id) else { return true };
         let crossed = old.dialled != dialled && now.since(old.up) < SIMULTANEOUS;
-        let by_smaller = dialled == (self.id < id);
-        if crossed && !by_smaller {
+        if crossed && dialled != (self.id < id) {
             return false;
         }
         let link = old.link;
@@ -512,19 +503,12 @@ impl Membership {
     fn refill(&mut self, now: Time, out: &mut Vec<Output>) {
         self.refill_at = now + REFILL_EVERY;
         self.redial(now, out);
-        if self.alone || self.config.manual {
+        let kept = self.neighbours.degree() + self.dialling.len();
+        let wanted = self.config.target_degree.saturating_sub(kept);
+        if self.alone || self.config.manual || wanted == 0 {
             return;
         }
-        let Some(wanted) = self
-            .config
-            .target_degree
-            .checked_sub(self.neighbours.degree() + self.dialling.len())
-            .filter(|&wanted| wanted > 0)
-        else {
-            return;
-        };
-        let (neighbours, dialling) = (&self.neighbours, &self.dialling);
-        let excluded = |id| neighbours.with_id(id).is_some() || dialling.contains_key(&id);
+        let excluded = taken(&self.neighbours, &self.dialling);
         let candidates = self.hosts.candidates(now, &mut self.rng, excluded);
         let isolated = self.neighbours.len() == 0;
         for contact in candidates.into_iter().take(wanted) {
@@ -532,8 +516,7 @@ impl Membership {
                 break;
             }
         }
-        let (neighbours, dialling) = (&self.neighbours, &self.dialling);
-        let excluded = |id| neighbours.with_id(id).is_some() || dialling.contains_key(&id);
+        let excluded = taken(&self.neighbours, &self.dialling);
         let next = self.hosts.next_candidate(excluded);
         // What the dial rate held back is due in a second; else when a contact ripens.
         let soonest = now + Duration::from_secs(1);
@@ -561,36 +544,12 @@ impl Membership {
         purpose: Purpose,
         out: &mut Vec<Output>,
     ) -> bool {
-        if self.dialling.contains_key(&contact.id) || contact.addresses.is_empty() {
-            return true;
+        match self.dialling.begin(now, &contact) {
+            Permit::Granted => out.push(Output::Dial { contact, purpose }),
+            Permit::NotThisOne => {}
+            Permit::NoMore => return false,
         }
-        while self.unanswered.front().is_some_and(|&(at, _)| now.since(at) >= A_MINUTE) {
-            self.unanswered.pop_front();
-        }
-        let group = contact.addresses.first().and_then(group);
-        if let Some(group) = group {
-            let recent = self.unanswered.iter().filter(|(_, g)| *g == group).count();
-            if recent as u64 >= GROUP_DIALS {
-                return true; // this one not, others perhaps
-            }
-        }
-        if self.dialling.len() >= MAX_DIALLING || !self.dials.take(now, 1) {
-            return false;
-        }
-        if let Some(group) = group {
-            self.unanswered.push_back((now, group));
-        }
-        self.dialling.insert(contact.id, group);
-        out.push(Output::Dial { contact, purpose });
         true
-    }
-
-    /// Notes that a dial was answered by an accepted hello.
-    fn answered(&mut self, id: ServentId) {
-        let Some(group) = self.dialling.remove(&id).flatten() else { return };
-        if let Some(at) = self.unanswered.iter().rposition(|(_, g)| *g == group) {
-            self.unanswered.remove(at);
-        }
     }
 
     fn keep_alive(&mut self, now: Time, out: &mut Vec<Output>) {
@@ -632,12 +591,10 @@ impl Membership {
     }
 }
 
-/// The group that an address is counted with when strangers name it: its /24, or its
-/// /64. None for exactly the two loopback addresses, where meshes on one machine live.
-fn group(address: &SocketAddr) -> Option<IpAddr> {
-    match address.ip().to_canonical() {
-        ip if ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST => None,
-        IpAddr::V4(v4) => Some(IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff))),
-        IpAddr::V6(v6) => Some(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64))),
-    }
+/// Who needs no dial: the neighbours, and those being dialled.
+fn taken<'a>(
+    neighbours: &'a Neighbours,
+    dialling: &'a Dialling,
+) -> impl Fn(ServentId) -> bool + 'a {
+    |id| neighbours.with_id(id).is_some() || dialling.contains(id)
 }

@@ -11,7 +11,7 @@
 //! Messages keep their order on each link.
 //!
 //! - `membership`: joining, staying, leaving; who is a neighbour (HyParView).
-//! - `hosts`: contacts to dial when there are too few.
+//! - `hosts`: contacts to dial when there are too few; `dialling`: how many, how fast.
 //! - `search`: the flood, its exact horizon and its certain end.
 //! - `routes`: what is remembered of one search; `generations`: for how long.
 //!
@@ -27,6 +27,7 @@ use crate::base::{Contact, Guid, ServentId, Time};
 use crate::message::{AgedContact, Greeting, LinkMessage, Purpose, QueryHit};
 
 pub mod config;
+mod dialling;
 mod generations;
 mod hosts;
 mod membership;
