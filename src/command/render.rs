@@ -51,12 +51,14 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
         Reply::Results { results } => results_table(results, width),
         Reply::Result(result) => one_result(result, width),
         Reply::Peers { known, peers } => peers_table(peers, *known, width),
-        Reply::Joined(join) => format!(
-            "joined {} at {}; it knows {}\n",
-            servent(&join.name, &join.neighbour),
-            join.address,
-            count(join.contacts as u64, "other")
-        ),
+        Reply::Joined(join) => {
+            let others = match join.contacts {
+                0 => String::new(),
+                some => format!("; it knows {}", count(some as u64, "other")),
+            };
+            let who = servent(&join.name, &join.neighbour);
+            format!("joined {who} at {}{others}\n", join.address)
+        }
         Reply::Left { neighbours } => {
             format!("left; {} told\n", count(*neighbours as u64, "neighbour"))
         }
@@ -370,10 +372,9 @@ fn news_sentence(news: &News) -> String {
         News::NeighbourDown { id, name, why } => {
             format!("neighbour {} went: {}\n", servent(name, id), Escaped(why))
         }
-        News::Download { number, text } => match text.starts_with("download ") {
-            true => format!("{}\n", Escaped(text)),
-            false => format!("download {number}: {}\n", Escaped(text)),
-        },
+        News::Download { number, name, text } => {
+            format!("download {number} \"{}\": {}\n", cut(name, MAX_NAME), Escaped(text))
+        }
         News::Notice { text } => format!("{}\n", Escaped(text)),
         News::DownloadDone { report } | News::DownloadFailed { report } => {
             download_sentence(report)
@@ -531,7 +532,7 @@ mod tests {
             Reply::error(Exit::Failed, &evil),
             Reply::Notice { text: evil.into() },
             news(News::Notice { text: evil.into() }),
-            news(News::Download { number: 1, text: evil.into() }),
+            news(News::Download { number: 1, name: evil.into(), text: evil.into() }),
             news(News::DownloadFailed { report: running }),
             news(News::NeighbourUp { id, name: evil.into() }),
             news(News::NeighbourDown { id, name: evil.into(), why: evil.into() }),

@@ -440,8 +440,8 @@ impl Fetch {
             event => self.trouble = event.trouble().or_else(|| self.trouble.take()),
         }
         let text = self.with_names(event.to_string());
-        let number = self.show.borrow().number;
-        self.ground.tell(News::Download { number, text });
+        let DownloadReport { number, name, .. } = self.report_now();
+        self.ground.tell(News::Download { number, name, text });
     }
 
     /// Puts what their users call servents beside their short ids.

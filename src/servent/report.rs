@@ -250,6 +250,8 @@ pub enum News {
     Download {
         /// Which.
         number: usize,
+        /// The name that its file will have; unescaped.
+        name: String,
         /// A sentence.
         text: String,
     },

@@ -95,7 +95,7 @@ enum End {
 impl From<FrameError> for End {
     fn from(error: FrameError) -> Self {
         Self::Lost(match error {
-            FrameError::Io(error) => error.to_string(),
+            FrameError::Io(error) => phrase(&error),
             other => other.to_string(),
         })
     }
@@ -103,8 +103,15 @@ impl From<FrameError> for End {
 
 impl From<std::io::Error> for End {
     fn from(error: std::io::Error) -> Self {
-        Self::Lost(error.to_string())
+        Self::Lost(phrase(&error))
     }
+}
+
+/// What happened, without the system's number for it.
+fn phrase(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text.get(..end).unwrap_or(&text).to_lowercase()
 }
 
 impl Source {

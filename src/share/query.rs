@@ -113,7 +113,15 @@ pub enum QueryProblem {
 
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (at character {} of the query)", self.problem, self.at + 1)
+        write!(f, "{}", self.problem)?;
+        match self.problem {
+            // These are about the whole of it.
+            QueryProblem::TooShort
+            | QueryProblem::TooLong
+            | QueryProblem::TooManyWords
+            | QueryProblem::NothingWanted => Ok(()),
+            _ => write!(f, " (at character {} of the query)", self.at + 1),
+        }
     }
 }
 
