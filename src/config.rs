@@ -157,6 +157,7 @@ impl Config {
             announce: args.announce,
             name,
             network_key,
+            network_key_file: args.network_key,
             manual: args.manual,
             max_upload,
             max_download,

@@ -28,6 +28,7 @@ fn settings(number: u8) -> Settings {
         announce: None,
         name: format!("s{number}"),
         network_key: None,
+        network_key_file: None,
         manual: true,
         max_upload: None,
         max_download: None,

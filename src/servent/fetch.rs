@@ -22,7 +22,9 @@ use super::source::{Ask, Report, Shelf, Source};
 use crate::base::{ContentId, PieceIndex, PieceMap, ServentId};
 use crate::share::Library;
 use crate::store::{Disk, PartFile, StoreError};
-use crate::transfer::{Config, Download, Event, Input, Loss, Next, Output, PauseReason, PieceList};
+use crate::transfer::{
+    Config, Download, Event, Failure, Input, Loss, Next, Output, PauseReason, PieceList,
+};
 
 /// Reports of sources that wait for the plan; a full queue slows the sources down.
 const REPORTS: usize = 256;
@@ -287,8 +289,13 @@ impl Fetch {
             Output::FindSources => self.find_sources(),
             Output::Complete => self.complete(),
             Output::Failed(failure) => {
-                let why = self.with_names(failure.to_string());
-                self.fail(why);
+                let why = match &failure {
+                    // Nothing comes next: it is over.
+                    Failure::NoSourceLeft(event) => event.trouble(),
+                    Failure::NobodyHasIt => None,
+                };
+                let why = why.unwrap_or_else(|| failure.to_string());
+                self.fail(self.with_names(why));
             }
             Output::Event(event) => self.on_event(&event),
         }

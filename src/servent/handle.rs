@@ -217,7 +217,7 @@ impl Servent {
 
         let protected = Protected {
             state: state.as_ref().map(|state| state.path().to_path_buf()),
-            keys: if state.is_some() { vec![key] } else { Vec::new() },
+            keys: std::iter::once(key).chain(ground.settings.network_key_file.clone()).collect(),
             home: ground.settings.home.clone(),
         };
         let library = Library::new(Arc::clone(&disk), &protected);

@@ -22,6 +22,8 @@ pub struct Settings {
     pub name: String,
     /// The contents of the network key file of a private mesh.
     pub network_key: Option<Vec<u8>>,
+    /// Where that file lies, so that it is never shared.
+    pub network_key_file: Option<PathBuf>,
     /// Keep exactly the links asked for.
     pub manual: bool,
     /// Most bytes of pieces sent a second.
