@@ -87,7 +87,7 @@ fn a_search_shows_its_hits_and_how_it_ended() {
     let home = tempfile::tempdir().unwrap();
     let mut seat = Seat::take(home.path(), &[]);
     seat.see(PROMPT);
-    seat.enter(&format!("join {}", other.invitation()), "; it knows 0 others");
+    seat.enter(&format!("join {}", other.invitation()), " at 127.0.0.1:");
     seat.enter("search crab", "asked 1 servent within 8 hops, all answered: 1 file");
     seat.enter("results", "crab.txt");
     seat.enter("download 1 --wait", "verified: same as b3sum");
@@ -106,7 +106,7 @@ fn a_bad_line_gets_a_sentence_and_another_prompt() {
         ("search", "error: search wants at least one word to look for"),
         ("publish", "usage: publish PATH... [--yes]"),
         ("publish /no/such/file", "error: there is no /no/such/file"),
-        ("download 99", "error: there is no result 99: the latest search found nothing"),
+        ("download 99", "error: there is no result 99: nothing has been found"),
         ("join 127.0.0.1:1", "error: cannot join 127.0.0.1:1: nobody listens there"),
         ("say \"hello", "error: a quote is opened and not closed"),
         ("shared", "nothing is shared; 'publish PATH'"),
@@ -149,7 +149,7 @@ fn ctrl_c_puts_a_download_that_is_waited_for_into_the_background() {
     let home = tempfile::tempdir().unwrap();
     let mut seat = Seat::take(home.path(), &[]);
     seat.see(PROMPT);
-    seat.enter(&format!("join {}", other.invitation()), "; it knows 0 others");
+    seat.enter(&format!("join {}", other.invitation()), " at 127.0.0.1:");
     seat.enter("search large", ": 1 file");
     seat.press("download 1 --wait\r");
     seat.see("of 12.0 MB, ");

@@ -47,7 +47,7 @@ pub enum DownloadError {
 
 fn has(results: usize) -> String {
     match results {
-        0 => "there are no results ('search' finds some)".to_owned(),
+        0 => "nothing has been found ('search' first)".to_owned(),
         1 => "the latest search has only result 1".to_owned(),
         more => format!("the latest search has results 1 to {more}"),
     }
