@@ -29,4 +29,6 @@ PART2PART_BIN=$(type -P true) refuses "servent 1 ended before it was ready"
 printf 'Does the demo notice one wrong bit?\n'
 PART2PART_DEMO_FLIP=1 refuses "differs from what was published"
 
-cargo test --locked
+# The examples in the documentation first: the last lines are those of the last test file.
+cargo test --locked --doc
+cargo test --locked --lib --bins --tests
