@@ -142,6 +142,12 @@ impl Route {
         waits
     }
 
+    /// Forgets a link that is gone for good; how many of its answers were awaited.
+    pub(super) fn cut(&mut self, link: LinkId) -> u16 {
+        let at = self.ties.iter().position(|tie| tie.link == link);
+        at.map_or(0, |at| self.ties.swap_remove(at).outstanding)
+    }
+
     /// Tells the parent what came together, and is engaged no more.
     pub(super) fn answer(&mut self, guid: Guid, out: &mut Vec<Output>) {
         let (asked, lost) = (std::mem::take(&mut self.asked), std::mem::take(&mut self.lost));

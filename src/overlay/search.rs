@@ -412,8 +412,7 @@ impl Flood {
         let open: Vec<Guid> = self.open.iter().copied().collect();
         for guid in open {
             let Some(route) = self.routes.find_mut(guid) else { continue };
-            let tie = route.tie(link);
-            let owed = std::mem::take(&mut tie.outstanding);
+            let owed = route.cut(link);
             route.outstanding -= u32::from(owed);
             route.lost = route.lost.saturating_add(u32::from(owed));
             if route.parent == Parent::Link(link) {

@@ -172,13 +172,19 @@ impl Ground {
     }
 }
 
+/// Waits until nothing is owed, and only then owes: who goes away while it waits has
+/// taken nothing from the others.
 async fn await_bucket(bucket: &Mutex<Bucket>, clock: Clock, bytes: u64) {
-    let debt = {
-        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.owe(clock.now(), bytes);
-        bucket.debt(clock.now())
-    };
-    if !debt.is_zero() {
+    loop {
+        let debt = {
+            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            let debt = bucket.debt(clock.now());
+            if debt.is_zero() {
+                bucket.owe(clock.now(), bytes);
+                return;
+            }
+            debt
+        };
         tokio::time::sleep(debt).await;
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{sleep_until, timeout};
 
+use super::clock::Clock;
 use super::frames::{FrameReader, encode};
 use super::greeting::Secured;
 use super::ground::Ground;
@@ -22,6 +23,7 @@ use crate::message::{
     Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, TransferMessage,
 };
 use crate::share::{Library, OpenError, ReadError, SharedReader};
+use crate::transfer::upload::UNREAD;
 use crate::transfer::{Answer, Change, UploadSlots};
 use crate::wire::data_prefix;
 
@@ -97,14 +99,12 @@ impl Uploads {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the slots, and tells everybody whose place that changed.
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut UploadSlots<u64, IpAddr>, &mut Vec<Change<u64>>) -> T,
-    ) -> T {
+    /// Changes the slots, and tells everybody whose place that changed before anybody
+    /// else can change them again.
+    fn change(&self, change: impl FnOnce(&mut UploadSlots<u64, IpAddr>, &mut Vec<Change<u64>>)) {
         let mut table = self.lock();
         let mut changes = Vec::new();
-        let result = change(&mut table.slots, &mut changes);
+        change(&mut table.slots, &mut changes);
         for change in changes {
             let (peer, place) = match change {
                 Change::Granted(peer) => (peer, Place::Slot),
@@ -112,22 +112,25 @@ impl Uploads {
                 Change::Stopped(peer) => (peer, Place::Stopped),
             };
             if let Some(told) = table.told.get(&peer) {
-                told.send_replace(place);
+                told.send_if_modified(|known| std::mem::replace(known, place) != place);
             }
         }
         drop(table);
         self.changed.notify_one();
-        result
     }
 
-    fn enter(self: &Arc<Self>, group: Option<IpAddr>) -> (Ticket, watch::Receiver<Place>) {
+    fn enter(
+        self: &Arc<Self>,
+        group: Option<IpAddr>,
+        clock: Clock,
+    ) -> (Ticket, watch::Receiver<Place>) {
         let mut table = self.lock();
         table.next += 1;
         let number = table.next;
         let (told, place) = watch::channel(Place::Idle);
         table.told.insert(number, told);
         drop(table);
-        (Ticket { uploads: Arc::clone(self), number, group }, place)
+        (Ticket { uploads: Arc::clone(self), number, group, clock }, place)
     }
 }
 
@@ -136,33 +139,33 @@ struct Ticket {
     uploads: Arc<Uploads>,
     number: u64,
     group: Option<IpAddr>,
+    clock: Clock,
 }
 
 impl Ticket {
     /// Asks for a slot; false when slots and queue are full.
-    fn ask(&self, ground: &Ground) -> bool {
-        let now = ground.clock.now();
-        let answer = self.uploads.change(|slots, out| slots.ask(self.number, self.group, now, out));
-        let place = match answer {
-            Answer::Granted => Place::Slot,
-            Answer::Queued(position) => Place::Queued(position),
-            Answer::Busy => return false,
-        };
-        if let Some(told) = self.uploads.lock().told.get(&self.number) {
-            told.send_if_modified(|known| std::mem::replace(known, place) != place);
-        }
-        true
+    fn ask(&self) -> bool {
+        let mut taken = true;
+        self.uploads.change(|slots, out| {
+            match slots.ask(self.number, self.group, self.clock.now(), out) {
+                Answer::Granted => out.push(Change::Granted(self.number)),
+                Answer::Queued(position) => out.push(Change::Queued(self.number, position)),
+                Answer::Busy => taken = false,
+            }
+        });
+        taken
     }
 
-    fn served(&self, ground: &Ground, bytes: u64) {
-        let now = ground.clock.now();
+    fn served(&self, bytes: u64) {
+        let now = self.clock.now();
         self.uploads.change(|slots, out| slots.served(self.number, bytes, now, out));
     }
 
-    fn idle(&self, ground: &Ground) {
-        let now = ground.clock.now();
+    fn idle(&self) {
+        let now = self.clock.now();
         self.uploads.change(|slots, out| slots.idle(self.number, now, out));
         if let Some(told) = self.uploads.lock().told.get(&self.number) {
+            // Only this connection asks for itself, so nothing is overwritten.
             told.send_replace(Place::Idle);
         }
     }
@@ -171,8 +174,8 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.uploads.lock().told.remove(&self.number);
-        // The time only matters to those who hold a slot, and this one goes.
-        self.uploads.change(|slots, out| slots.gone(self.number, crate::base::Time::ZERO, out));
+        let now = self.clock.now();
+        self.uploads.change(|slots, out| slots.gone(self.number, now, out));
     }
 }
 
@@ -202,7 +205,7 @@ pub(super) async fn run(
     let from = greeted.peer.seen.ip();
     let (read, write) = tokio::io::split(greeted.stream);
     let (send, messages) = mpsc::channel(READ_AHEAD);
-    let (ticket, place) = uploads.enter((!from.is_loopback() || !is_plain(from)).then_some(from));
+    let (ticket, place) = uploads.enter((!is_plain(from)).then_some(from), ground.clock);
     let mut giver = Giver {
         ground: Arc::clone(&ground),
         library,
@@ -347,14 +350,14 @@ impl Giver {
         let within = |range: &PieceRange| {
             range.count > 0 && range.first.checked_add(range.count).is_some_and(|end| end <= count)
         };
-        if !pieces.iter().all(within) {
+        if pieces.is_empty() || !pieces.iter().all(within) {
             return self.refuse(id, Refusal::BadRequest).await;
         }
         if self.wanted.len() + pieces.len() > MAX_WAITING {
             return Err(ServeError::Greedy);
         }
         self.wanted.extend(pieces.into_iter().map(|range| (id, range)));
-        if !self.ticket.ask(&self.ground) {
+        if !self.ticket.ask() {
             self.wanted.clear();
             return self.refuse(id, Refusal::Busy).await;
         }
@@ -382,7 +385,7 @@ impl Giver {
 
     fn rest_if_idle(&mut self) {
         if self.wanted.is_empty() {
-            self.ticket.idle(&self.ground);
+            self.ticket.idle();
         }
     }
 
@@ -451,13 +454,13 @@ impl Giver {
         };
         let mut offset = 0;
         while offset < bytes.len() {
-            if self.open.as_ref().is_some_and(SharedReader::withdrawn) {
-                return self.refuse(id, Refusal::Withdrawn).await;
-            }
             let end = bytes.len().min(offset + longest.min(Data::MAX_LEN));
             let part = bytes.slice(offset..end);
             let sent = part.len() as u64;
             self.ground.await_upload(sent).await;
+            if self.open.as_ref().is_some_and(SharedReader::withdrawn) {
+                return self.refuse(id, Refusal::Withdrawn).await;
+            }
             let data = Data {
                 id,
                 piece: piece.get(),
@@ -466,7 +469,7 @@ impl Giver {
             };
             self.send_data(&data).await?;
             self.ground.sent.fetch_add(sent, Ordering::Relaxed);
-            self.ticket.served(&self.ground, sent);
+            self.ticket.served(sent);
             offset = end;
         }
         // The buffer is ours again, if nobody kept a slice of it.
@@ -504,7 +507,7 @@ impl Giver {
             self.write.flush().await
         };
         tokio::select! {
-            written = writing => Ok(written?),
+            written = timeout(UNREAD, writing) => Ok(written.map_err(|_| ServeError::Unread)??),
             _ = place.wait_for(|place| *place == Place::Stopped) => Err(ServeError::Unread),
         }
     }
