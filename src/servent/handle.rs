@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::changes::{self, StopOnDrop};
 use super::dial::{self, DialError};
 use super::downloads::{DownloadError, Downloads, is_over};
 use super::driver::{COMMANDS, Command, Driver, INPUTS};
@@ -39,8 +40,6 @@ use crate::store::{Disk, RealDisk, StateDir, StoreError};
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How long `join` waits for a neighbour once the host cache is being dialled.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
-/// How often the library is asked what it withdrew by itself.
-const NOTICE_EVERY: Duration = Duration::from_secs(2);
 /// The file of the key in the state folder.
 const KEY_FILE: &str = "key";
 
@@ -243,7 +242,7 @@ impl Servent {
         let uploads = Uploads::new();
         ground.spawn(driver.run(command_inbox, input_inbox));
         ground.spawn(Arc::clone(&uploads).keep(Arc::clone(&ground)));
-        ground.spawn(watch_library(Arc::clone(&ground), library.clone()));
+        ground.spawn(changes::watch(Arc::clone(&ground), library.clone()));
         let _ = commands.send(Command::Tell(Input::Cached(cached))).await;
         ground.spawn(server::run(
             Arc::clone(&ground),
@@ -322,6 +321,9 @@ impl Servent {
         let redirected = matches!(reception, Reception::Redirected(_));
         self.tell(Command::Tell(Input::Join)).await?;
         self.tell(Command::Dialled { greeted, reception, purpose }).await?;
+        if redirected && self.peers().await.iter().any(|peer| peer.id == report.neighbour) {
+            return Ok(report); // we are linked: its own dial crossed ours
+        }
         if redirected && report.contacts == 0 {
             return Err(JoinError::Alone { host, port });
         }
@@ -537,14 +539,6 @@ impl Servent {
     }
 }
 
-struct StopOnDrop(Arc<AtomicBool>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 fn report_of(published: crate::share::PublishReport) -> PublishReport {
     let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     PublishReport {
@@ -569,28 +563,5 @@ fn listen_error(ground: &Ground, source: io::Error) -> StartError {
         StartError::Taken { address, by: by.unwrap_or_default() }
     } else {
         StartError::Listen { address, source }
-    }
-}
-
-/// Files that the library withdrew because they changed are published anew, and the user
-/// is told either way.
-async fn watch_library(ground: Arc<Ground>, library: Library) {
-    loop {
-        tokio::select! {
-            () = ground.stop.cancelled() => return,
-            () = tokio::time::sleep(NOTICE_EVERY) => {}
-        }
-        for notice in library.take_notices() {
-            let (library, path) = (library.clone(), notice.path.clone());
-            let again = move || library.publish(&path, true, &|_| {}, &AtomicBool::new(false));
-            let text = match tokio::task::spawn_blocking(again).await {
-                Ok(Ok(_)) => {
-                    let path = notice.path.display();
-                    format!("{path} was changed; it is shared anew, as it is now")
-                }
-                _ => notice.to_string(),
-            };
-            ground.tell(News::Notice { text });
-        }
     }
 }

@@ -12,6 +12,7 @@
 //! memory under a paused clock.
 
 mod admission;
+mod changes;
 mod clock;
 mod descriptors;
 mod dial;

@@ -5,7 +5,7 @@
 //! How files are found and hashed is told in `publish`, how they are read in
 //! `published`, how they are matched in `matcher`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,6 +68,8 @@ pub(super) struct Shelf {
     contents: BTreeMap<ContentId, Content>,
     bytes: u64,
     notices: VecDeque<Notice>,
+    /// Withdrawn because they changed, and to be shared anew as they are now.
+    pub(super) changed: BTreeSet<PathBuf>,
 }
 
 /// One content, under at least one path.
@@ -217,6 +219,10 @@ impl Library {
             }
         };
         let mut report = UnpublishReport::default();
+        // What has just changed under its owner's hands is not to come back, either.
+        let before = shelf.changed.len();
+        shelf.changed.retain(|path| !candidates.iter().any(|gone| path.starts_with(gone)));
+        report.files += before - shelf.changed.len();
         for path in paths {
             if let Some(file) = shelf.remove(&path) {
                 report.files += 1;
@@ -324,8 +330,10 @@ impl Library {
         let mut shelf = self.shelf_mut();
         if shelf.paths.get(&file.path).is_some_and(|present| Arc::ptr_eq(present, file)) {
             shelf.remove(&file.path);
+            shelf.changed.insert(file.path.clone());
             if shelf.notices.len() >= MAX_NOTICES {
-                shelf.notices.pop_front();
+                let forgotten = shelf.notices.pop_front().map(|notice| notice.path);
+                forgotten.map(|path| shelf.changed.remove(&path));
             }
             shelf.notices.push_back(Notice { path: file.path.clone(), id: file.list.id() });
         }

@@ -18,6 +18,7 @@ pub mod matcher;
 pub mod publish;
 pub mod published;
 pub mod query;
+mod republish;
 
 pub use error::{OpenError, PublishError, ReadError, UnpublishError};
 pub use file_type::FileType;

@@ -51,6 +51,22 @@ pub struct PublishReport {
 }
 
 impl Library {
+    pub(super) fn run<'a>(
+        &'a self,
+        progress: &'a (dyn Fn(PublishProgress<'_>) + Sync),
+        stop: &'a AtomicBool,
+    ) -> Run<'a> {
+        Run {
+            library: self,
+            progress,
+            stop,
+            key_files: self.key_files(),
+            kept: HashSet::new(),
+            buffer: Vec::new(),
+            report: PublishReport::default(),
+        }
+    }
+
     /// Publishes a file, or all that is in a folder and may be shared. What is published
     /// already is hashed again only if it has changed.
     ///
@@ -69,15 +85,7 @@ impl Library {
     ) -> Result<PublishReport, PublishError> {
         let root = self.resolve(path)?;
         let kind = self.disk().kind(&root).map_err(|source| unreadable(&root, source))?;
-        let mut run = Run {
-            library: self,
-            progress,
-            stop,
-            key_files: self.key_files(),
-            kept: HashSet::new(),
-            buffer: Vec::new(),
-            report: PublishReport::default(),
-        };
+        let mut run = self.run(progress, stop);
         let refuse = |why| Err(PublishError::Refused { path: root.clone(), why });
         if self.is_protected(&root) {
             return refuse(LeftOut::Protected);
@@ -130,7 +138,7 @@ impl Library {
 }
 
 /// One call of publish.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     library: &'a Library,
     progress: &'a (dyn Fn(PublishProgress<'_>) + Sync),
     stop: &'a AtomicBool,
@@ -143,7 +151,7 @@ struct Run<'a> {
 }
 
 /// Why a file was not published.
-enum Skip {
+pub(super) enum Skip {
     LeftOut(LeftOut),
     System(io::Error),
     Stopped,
@@ -223,7 +231,7 @@ impl Run<'_> {
     }
 
     /// Publishes one file.
-    fn file(&mut self, path: &Path) -> Result<(), Skip> {
+    pub(super) fn file(&mut self, path: &Path) -> Result<(), Skip> {
         let name = own_name(path).ok_or(Skip::LeftOut(LeftOut::Name))?;
         let file = self.library.disk().open_shared(path)?;
         let stamp = file.stamp()?;

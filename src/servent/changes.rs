@@ -1,0 +1,52 @@
+//! Shared files that change under our hands.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::ground::Ground;
+use super::report::News;
+use crate::base::escape::Escaped;
+use crate::share::Library;
+
+/// How often the library is asked what it withdrew by itself.
+const NOTICE_EVERY: Duration = Duration::from_secs(2);
+
+/// Files that the library withdrew because they changed are shared anew, as they are now,
+/// and the user is told either way.
+pub(super) async fn watch(ground: Arc<Ground>, library: Library) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let _guard = StopOnDrop(Arc::clone(&stop));
+    loop {
+        tokio::select! {
+            () = ground.stop.cancelled() => return,
+            () = tokio::time::sleep(NOTICE_EVERY) => {}
+        }
+        for notice in library.take_notices() {
+            let (library, path) = (library.clone(), notice.path.clone());
+            let stop = Arc::clone(&stop);
+            let again = tokio::task::spawn_blocking(move || library.republish(&path, &stop));
+            let shared = tokio::select! {
+                () = ground.stop.cancelled() => return,
+                shared = again => matches!(shared, Ok(true)),
+            };
+            let text = match shared {
+                true => format!(
+                    "{} was changed; it is shared anew, as it is now",
+                    Escaped(&notice.path.to_string_lossy())
+                ),
+                false => notice.to_string(),
+            };
+            ground.tell(News::Notice { text });
+        }
+    }
+}
+
+/// Ends blocking work once nobody waits for it any more.
+pub(super) struct StopOnDrop(pub(super) Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

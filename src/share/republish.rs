@@ -1,0 +1,95 @@
+//! Sharing anew what changed under its owner's hands.
+//!
+//! A file that is no longer what was published is withdrawn at the first read that shows
+//! it. Whoever shared it most likely wants to share it as it is now; but what stands at
+//! its path may by now be something else altogether, so no link is followed to it.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::library::Library;
+use crate::store::disk::Kind;
+
+impl Library {
+    /// Shares a file anew that was withdrawn because it changed: only the file itself, and
+    /// only if nothing but a file stands at its path, without a link on the way. False when
+    /// it is not shared in the end, or was unpublished meanwhile.
+    ///
+    /// Blocks while it hashes; `stop` ends it.
+    pub fn republish(&self, path: &Path, stop: &AtomicBool) -> bool {
+        let plain = matches!(self.disk().kind(path), Ok(Kind::File))
+            && self.disk().resolve(path).is_ok_and(|resolved| resolved == path)
+            && !self.is_protected(path);
+        let mut run = self.run(&|_| {}, stop);
+        let shared = plain && self.shelf().changed.contains(path) && run.file(path).is_ok();
+        let mut shelf = self.shelf_mut();
+        let wanted = shelf.changed.remove(path);
+        if shared && !wanted {
+            shelf.remove(path);
+        }
+        shared && wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::library::UnpublishTarget;
+    use super::super::publish::tests::{library, publish};
+    use super::*;
+    use crate::base::ContentId;
+    use crate::store::MemoryDisk;
+
+    const PATH: &str = "/share/a";
+
+    fn id_of(bytes: &[u8]) -> ContentId {
+        ContentId(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// A library whose one file was changed, and found to be so by a reader.
+    fn changed() -> (MemoryDisk, Library) {
+        let (disk, library) = library();
+        disk.put(PATH, b"before");
+        publish(&library, PATH).unwrap();
+        disk.put(PATH, b"after");
+        assert!(library.open(id_of(b"before")).is_err());
+        (disk, library)
+    }
+
+    fn republish(library: &Library) -> bool {
+        library.republish(Path::new(PATH), &AtomicBool::new(false))
+    }
+
+    #[test]
+    fn a_changed_file_is_shared_as_it_is_now_and_only_once() {
+        let (_, library) = changed();
+        assert!(republish(&library));
+        assert!(library.is_published(id_of(b"after")));
+        assert!(!republish(&library), "nothing has changed since");
+    }
+
+    #[test]
+    fn what_became_a_folder_or_a_pipe_is_not_shared() {
+        let (disk, library) = changed();
+        disk.put_odd(PATH, Kind::Symlink);
+        assert!(!republish(&library));
+        let (disk, library) = changed();
+        disk.put_odd(PATH, Kind::Special);
+        assert!(!republish(&library));
+        assert_eq!(library.totals().files, 0);
+    }
+
+    #[test]
+    fn what_was_unpublished_meanwhile_does_not_come_back() {
+        let (_, library) = changed();
+        assert_eq!(library.unpublish(&UnpublishTarget::of(PATH)).unwrap().files, 1);
+        assert!(!republish(&library));
+        assert!(!library.is_published(id_of(b"after")));
+    }
+
+    #[test]
+    fn what_was_never_published_is_not_shared_by_this_way() {
+        let (disk, library) = library();
+        disk.put(PATH, b"mine");
+        assert!(!republish(&library));
+    }
+}
