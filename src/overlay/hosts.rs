@@ -39,13 +39,27 @@ pub struct Cached {
 #[derive(Debug)]
 struct Host {
     contact: Contact,
+    /// Whether a dial to it was welcomed.
     proven: bool,
+    /// Whether a hello passed between us: then it is more than somebody's word.
+    met: bool,
     /// When anybody last had a byte from it, as far as was told.
     heard: Option<Time>,
     /// When it was last found dead: word of it from before then counts for nothing.
     lost: Option<Time>,
     failures: u32,
     next_try: Time,
+}
+
+/// What a contact rests on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// Somebody said so.
+    Told,
+    /// It dialled us.
+    Met,
+    /// We dialled it, and it welcomed us.
+    Dialled,
 }
 
 #[derive(Debug)]
@@ -110,20 +124,23 @@ impl HostCache {
             let contact = Contact::new(contact.id, addresses);
             let age = Duration::from_secs(age_secs.into());
             let heard = (age <= FRESH && age <= now.since(Time::ZERO)).then(|| now.before(age));
-            self.insert(now, contact, heard, false);
+            self.insert(now, contact, heard, Evidence::Told);
         }
     }
 
     /// Takes contacts from an earlier run.
     pub(super) fn restore(&mut self, now: Time, cached: Vec<Cached>) {
         for Cached { contact, proven, .. } in cached {
-            self.insert(now, Contact::new(contact.id, contact.addresses), None, proven);
+            let evidence = if proven { Evidence::Dialled } else { Evidence::Told };
+            let contact = Contact::new(contact.id, contact.addresses);
+            self.insert(now, contact, None, evidence);
         }
     }
 
     /// Notes that a connection with `contact` stands; `proven` if we dialled it.
     pub(super) fn met(&mut self, now: Time, contact: &Contact, proven: bool) {
-        self.insert(now, contact.clone(), Some(now), proven);
+        let evidence = if proven { Evidence::Dialled } else { Evidence::Met };
+        self.insert(now, contact.clone(), Some(now), evidence);
         if let Some(host) = self.hosts.get_mut(&contact.id) {
             host.lost = None;
             if proven {
@@ -179,8 +196,8 @@ impl HostCache {
         self.hosts.get(&id).is_none_or(|host| host.next_try <= now)
     }
 
-    /// Contacts to dial now, best first: the fresh, then the proven, then the rest,
-    /// each in random order.
+    /// Contacts to dial now, best first: the fresh that we have met, the proven, the fresh
+    /// by others' word, then the rest; each in random order.
     pub(super) fn candidates(
         &self,
         now: Time,
@@ -194,7 +211,10 @@ impl HostCache {
             .filter(|host| !excluded(host.contact.id))
             .collect();
         list.shuffle(rng);
-        list.sort_by_key(|host| (!host.is_fresh(now), !host.proven, host.failures));
+        list.sort_by_key(|host| {
+            let fresh = host.is_fresh(now);
+            (!(fresh && host.met), !host.proven, !fresh, host.failures)
+        });
         list.into_iter().map(|host| host.contact.clone()).collect()
     }
 
@@ -233,7 +253,8 @@ impl HostCache {
         kept
     }
 
-    fn insert(&mut self, now: Time, contact: Contact, heard: Option<Time>, proven: bool) {
+    fn insert(&mut self, now: Time, contact: Contact, heard: Option<Time>, evidence: Evidence) {
+        let (proven, met) = (evidence == Evidence::Dialled, evidence != Evidence::Told);
         if contact.id == self.own {
             return;
         }
@@ -244,13 +265,14 @@ impl HostCache {
             }
             // A stranger may add to what we know of a proven contact, not replace it.
             let known = std::mem::take(&mut host.contact.addresses);
-            let merged: Vec<SocketAddr> = if proven || (heard == Some(now) && !host.proven) {
+            let merged: Vec<SocketAddr> = if proven || (met && !host.proven) {
                 contact.addresses.into_iter().chain(known).collect()
             } else {
                 known.into_iter().chain(contact.addresses).collect()
             };
             host.contact = Contact::new(contact.id, merged);
             host.proven |= proven;
+            host.met |= met;
             return;
         }
         if contact.addresses.is_empty() {
@@ -259,7 +281,7 @@ impl HostCache {
         if self.hosts.len() >= MAX_HOSTS {
             self.drop_worst();
         }
-        let host = Host { contact, proven, heard, lost: None, failures: 0, next_try: now };
+        let host = Host { contact, proven, met, heard, lost: None, failures: 0, next_try: now };
         self.hosts.insert(host.contact.id, host);
     }
 
@@ -267,7 +289,9 @@ impl HostCache {
         let worst = self
             .hosts
             .values()
-            .max_by_key(|host| (!host.proven, host.failures, std::cmp::Reverse(host.heard)))
+            .max_by_key(|host| {
+                (!host.proven, !host.met, host.failures, std::cmp::Reverse(host.heard))
+            })
             .map(|host| host.contact.id);
         if let Some(id) = worst {
             self.hosts.remove(&id);

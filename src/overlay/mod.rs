@@ -119,6 +119,11 @@ pub enum Input {
         /// The search.
         guid: Guid,
     },
+    /// Hits were thrown out of a full queue before they were sent.
+    HitShed {
+        /// The search.
+        guid: Guid,
+    },
     /// What [`Output::Match`] found; empty when nothing.
     Matched {
         /// The search.
@@ -274,6 +279,7 @@ impl Overlay {
             Input::CopyShed { link, guid } => {
                 self.flood.on_copy_shed(now, neighbours, link, guid, out);
             }
+            Input::HitShed { guid } => self.flood.on_hit_shed(guid),
             Input::Accepted { link, peer, purpose } => {
                 self.membership.on_accepted(now, link, peer, &purpose, out);
             }

@@ -119,7 +119,8 @@ impl Flood {
     ) {
         rings.reverse();
         let route = Route::new(self.hasher.hash_one(&body), now, true);
-        self.remember(now, guid, route, None, out);
+        self.turn_if_due(now, out);
+        self.routes.insert(guid, route, None);
         let search = Search {
             body,
             rings,
@@ -223,10 +224,12 @@ impl Flood {
         out: &mut Vec<Output>,
     ) {
         let Query { guid, ttl, hops, body } = query;
-        let taken = neighbours.find_mut(link).is_some_and(|n| n.taken.take(now, 1))
-            && self.routes.admits(link)
-            && self.relayed.take(now, 1);
-        if !taken {
+        self.turn_if_due(now, out);
+        let within = neighbours.find_mut(link).is_some_and(|n| n.taken.take(now, 1));
+        if !within {
+            neighbours.strike(now, link, ODD); // an honest servent sends half of that
+        }
+        if !within || !self.routes.admits(link) || !self.relayed.take(now, 1) {
             out.push(done(link, guid, 0, 1));
             return;
         }
@@ -237,7 +240,7 @@ impl Flood {
         route.parent = Parent::Link(link);
         route.way_back = Some(link);
         route.matching = true;
-        self.remember(now, guid, route, Some(link), out);
+        self.routes.insert(guid, route, Some(link));
         self.open.insert(guid);
         out.push(Output::Match { guid, body: body.clone() });
         self.spread(now, neighbours, guid, &body, out);
@@ -298,6 +301,13 @@ impl Flood {
         route.asked = route.asked.saturating_add(done.asked);
         route.lost = route.lost.saturating_add(done.lost);
         self.finish_if_quiet(now, neighbours, done.guid, out);
+    }
+
+    /// Hits were thrown out of a full queue: the searcher shall know that some are missing.
+    pub(super) fn on_hit_shed(&mut self, guid: Guid) {
+        if let Some(route) = self.routes.find_mut(guid) {
+            route.lost = route.lost.saturating_add(1);
+        }
     }
 
     /// A copy was thrown out of a full queue before it was sent.
@@ -537,27 +547,21 @@ impl Flood {
         }
     }
 
-    fn remember(
-        &mut self,
-        now: Time,
-        guid: Guid,
-        route: Route,
-        link: Option<LinkId>,
-        out: &mut Vec<Output>,
-    ) {
-        if self.routes.is_due(now) {
-            let mut forgotten = self.routes.turn(now);
-            // Whoever still waits for an answer gets one: what is known by now.
-            let open: Vec<Guid> =
-                self.open.iter().copied().filter(|guid| forgotten.contains_key(guid)).collect();
-            for guid in open {
-                self.open.remove(&guid);
-                if let Some(mut route) = forgotten.remove(&guid) {
-                    route.lost = route.lost.saturating_add(route.outstanding);
-                    route.answer(guid, out);
-                }
+    /// Begins a new generation of memory when the present one is full or old.
+    fn turn_if_due(&mut self, now: Time, out: &mut Vec<Output>) {
+        if !self.routes.is_due(now) {
+            return;
+        }
+        let mut forgotten = self.routes.turn(now);
+        // Whoever still waits for an answer gets one: what is known by now.
+        let open: Vec<Guid> =
+            self.open.iter().copied().filter(|guid| forgotten.contains_key(guid)).collect();
+        for guid in open {
+            self.open.remove(&guid);
+            if let Some(mut route) = forgotten.remove(&guid) {
+                route.lost = route.lost.saturating_add(route.outstanding);
+                route.answer(guid, out);
             }
         }
-        self.routes.insert(guid, route, link);
     }
 }

@@ -17,7 +17,7 @@ use super::ground::Ground;
 use super::hosts::HostFile;
 use super::listen::Arrival;
 use super::matching::Job;
-use super::outbox::{Outbox, Pushed};
+use super::outbox::{Outbox, Pushed, Shed};
 use super::report::{News, PeerReport, Relation};
 use super::{dial, link};
 use crate::base::{Contact, Guid, Time};
@@ -137,7 +137,7 @@ impl Driver {
     fn wake(&mut self) {
         let now = Instant::now();
         if now >= self.save_at {
-            self.hosts.save(&self.overlay.cached(), self.ground.clock.now());
+            self.hosts.save_soon(self.overlay.cached(), self.ground.clock.now());
             self.save_at = now + SAVE_EVERY;
         }
         self.handle(Input::Wake);
@@ -145,7 +145,12 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Tell(input) => self.handle(input),
+            Command::Tell(input) => {
+                if let Input::Abandon { guid } = input {
+                    self.searches.remove(&guid);
+                }
+                self.handle(input);
+            }
             Command::Arrived(arrival) => {
                 let link = self.new_link();
                 let peer = arrival.greeted.peer.clone();
@@ -249,8 +254,10 @@ impl Driver {
                 let Some(Link { outbox, cut }) = self.links.get(&link) else { return };
                 match outbox.push(message) {
                     Pushed::Queued(shed) => {
-                        let shed = shed.into_iter().map(|guid| Input::CopyShed { link, guid });
-                        self.backlog.extend(shed);
+                        self.backlog.extend(shed.into_iter().map(|shed| match shed {
+                            Shed::Copy(guid) => Input::CopyShed { link, guid },
+                            Shed::Hit(guid) => Input::HitShed { guid },
+                        }));
                     }
                     Pushed::Full => {
                         tracing::debug!(?link, "too slow");

@@ -2,6 +2,7 @@
 //! which outlives the process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock::Clock;
 use super::offload::offload;
@@ -10,16 +11,19 @@ use crate::overlay::Cached;
 use crate::store::{CachedContact, StateDir, StoreError, load_hosts, save_hosts};
 
 /// The file of the host cache; none for a servent that leaves nothing behind.
-pub(super) struct HostFile(Option<Arc<StateDir>>);
+pub(super) struct HostFile {
+    state: Option<Arc<StateDir>>,
+    saving: Arc<AtomicBool>,
+}
 
 impl HostFile {
     pub(super) fn new(state: Option<Arc<StateDir>>) -> Self {
-        Self(state)
+        Self { state, saving: Arc::default() }
     }
 
     /// What was saved, and a sentence if some of it was damaged.
     pub(super) fn load(&self) -> Result<(Vec<Cached>, Option<String>), StoreError> {
-        let Some(state) = &self.0 else { return Ok((Vec::new(), None)) };
+        let Some(state) = &self.state else { return Ok((Vec::new(), None)) };
         let loaded = load_hosts(state, Clock::unix())?;
         let notice = loaded
             .damaged
@@ -32,22 +36,41 @@ impl HostFile {
         Ok((cached.collect(), notice))
     }
 
-    /// Saves; a failure is logged and tried again with the next save.
-    pub(super) fn save(&self, cached: &[Cached], now: Time) {
-        let Some(state) = &self.0 else { return };
-        let unix = Clock::unix();
-        let contacts: Vec<CachedContact> = cached
-            .iter()
-            .map(|cached| CachedContact {
-                contact: cached.contact.clone(),
-                heard_unix: cached
-                    .heard
-                    .map_or(0, |heard| unix.saturating_sub(now.since(heard).as_secs())),
-                proven: cached.proven,
-            })
-            .collect();
-        if let Err(error) = offload(|| save_hosts(state, &contacts)) {
-            tracing::warn!(%error, "cannot save the host cache");
+    /// Saves away from the caller, who has no time for a slow disk; while one save runs,
+    /// the next is left to the time after it.
+    pub(super) fn save_soon(&self, cached: Vec<Cached>, now: Time) {
+        let Some(state) = self.state.clone() else { return };
+        if self.saving.swap(true, Ordering::AcqRel) {
+            return;
         }
+        let saving = Arc::clone(&self.saving);
+        tokio::task::spawn_blocking(move || {
+            write(&state, &cached, now);
+            saving.store(false, Ordering::Release);
+        });
+    }
+
+    /// Saves before it returns.
+    pub(super) fn save(&self, cached: &[Cached], now: Time) {
+        if let Some(state) = &self.state {
+            offload(|| write(state, cached, now));
+        }
+    }
+}
+
+/// Writes the file; a failure is logged, and the next save tries again.
+fn write(state: &StateDir, cached: &[Cached], now: Time) {
+    let unix = Clock::unix();
+    let heard_unix = |heard: Time| unix.saturating_sub(now.since(heard).as_secs());
+    let contacts: Vec<CachedContact> = cached
+        .iter()
+        .map(|cached| CachedContact {
+            contact: cached.contact.clone(),
+            heard_unix: cached.heard.map_or(0, heard_unix),
+            proven: cached.proven,
+        })
+        .collect();
+    if let Err(error) = save_hosts(state, &contacts) {
+        tracing::warn!(%error, "cannot save the host cache");
     }
 }

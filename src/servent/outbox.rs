@@ -30,10 +30,19 @@ struct Queue {
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
-    /// It waits its turn; these copies of queries were thrown out for it.
-    Queued(Vec<Guid>),
+    /// It waits its turn; these were thrown out for it.
+    Queued(Vec<Shed>),
     /// There is no room, and nothing that may be thrown out: the neighbour is too slow.
     Full,
+}
+
+/// What was thrown out, as far as somebody must know of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Shed {
+    /// A copy of a query.
+    Copy(Guid),
+    /// Hits.
+    Hit(Guid),
 }
 
 /// The order of shedding: what is lost first when a neighbour cannot keep up.
@@ -95,8 +104,10 @@ impl Outbox {
             };
             if let Some(gone) = queue.messages.remove(at) {
                 queue.bytes = queue.bytes.saturating_sub(weight(&gone));
-                if let LinkMessage::Query(query) = gone {
-                    shed.push(query.guid);
+                match gone {
+                    LinkMessage::Query(query) => shed.push(Shed::Copy(query.guid)),
+                    LinkMessage::QueryHit(hit) => shed.push(Shed::Hit(hit.guid)),
+                    _ => {}
                 }
             }
         }
@@ -164,7 +175,7 @@ mod tests {
                 Pushed::Full => panic!("there was something to shed"),
             }
         }
-        assert_eq!(shed, [Guid([2; 16])], "neither the own one nor a later one");
+        assert_eq!(shed, [Shed::Copy(Guid([2; 16]))], "neither the own one nor a later one");
     }
 
     #[test]
