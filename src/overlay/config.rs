@@ -88,6 +88,11 @@ pub const SIMULTANEOUS: Duration = Duration::from_secs(5);
 /// Neighbours let go for newcomers, a second: more would let a crowd of newcomers
 /// push all neighbours out.
 pub const LET_GO_RATE: u64 = 1;
+/// Newcomers that are introduced by walks, a second; others find neighbours by the
+/// contacts in their welcome.
+pub const INTRODUCTION_RATE: u64 = 4;
+/// See [`INTRODUCTION_RATE`].
+pub const INTRODUCTION_BURST: u64 = 32;
 /// Walks passed on for one link, a second; a burst is two newcomers' worth.
 pub const WALK_RATE: u64 = 4;
 /// See [`WALK_RATE`].

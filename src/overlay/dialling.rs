@@ -5,7 +5,7 @@
 //! and that one neighbourhood of addresses that does not answer as servents do gets at
 //! most [`GROUP_DIALS`] a minute, whoever named it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Dialling {
-    under_way: BTreeMap<ServentId, Option<IpAddr>>,
+    under_way: BTreeSet<ServentId>,
     rate: Bucket,
     /// Dials of the last minute that no accepted hello has answered for, by group.
     unanswered: VecDeque<(Time, IpAddr)>,
@@ -36,49 +36,55 @@ pub(super) enum Permit {
 impl Dialling {
     pub(super) fn new(now: Time) -> Self {
         Self {
-            under_way: BTreeMap::new(),
+            under_way: BTreeSet::new(),
             rate: Bucket::new(DIAL_RATE, DIAL_BURST, now),
             unanswered: VecDeque::new(),
         }
     }
 
     pub(super) fn contains(&self, id: ServentId) -> bool {
-        self.under_way.contains_key(&id)
+        self.under_way.contains(&id)
     }
 
     pub(super) fn len(&self) -> usize {
         self.under_way.len()
     }
 
-    pub(super) fn begin(&mut self, now: Time, contact: &Contact) -> Permit {
-        let Some(first) = contact.addresses.first() else { return Permit::NotThisOne };
+    /// Asks for a dial; addresses in spent groups are taken out of `contact`.
+    pub(super) fn begin(&mut self, now: Time, contact: &mut Contact) -> Permit {
         if self.contains(contact.id) {
             return Permit::NotThisOne;
         }
         while self.unanswered.front().is_some_and(|&(at, _)| now.since(at) >= A_MINUTE) {
             self.unanswered.pop_front();
         }
-        let group = group(first);
-        if let Some(group) = group {
-            let recent = self.unanswered.iter().filter(|(_, other)| *other == group).count();
-            if recent as u64 >= GROUP_DIALS {
-                return Permit::NotThisOne;
-            }
+        contact.addresses.retain(|address| group(address).is_none_or(|g| !self.is_spent(g)));
+        if contact.addresses.is_empty() {
+            return Permit::NotThisOne;
         }
         if self.len() >= MAX_DIALLING || !self.rate.take(now, 1) {
             return Permit::NoMore;
         }
-        if let Some(group) = group {
-            self.unanswered.push_back((now, group));
-        }
-        self.under_way.insert(contact.id, group);
+        // Every address may be tried, so every group is counted.
+        let groups: BTreeSet<IpAddr> = contact.addresses.iter().filter_map(group).collect();
+        self.unanswered.extend(groups.into_iter().map(|group| (now, group)));
+        self.under_way.insert(contact.id);
         Permit::Granted
     }
 
-    /// The dial was answered by an accepted hello: it does not count against its group.
-    pub(super) fn answered(&mut self, id: ServentId) {
-        let Some(group) = self.under_way.remove(&id).flatten() else { return };
-        if let Some(at) = self.unanswered.iter().rposition(|(_, other)| *other == group) {
+    fn is_spent(&self, group: IpAddr) -> bool {
+        let recent = self.unanswered.iter().filter(|(_, other)| *other == group).count();
+        recent as u64 >= GROUP_DIALS
+    }
+
+    /// The dial was answered at `seen` by an accepted hello: it does not count against
+    /// that group.
+    pub(super) fn answered(&mut self, id: ServentId, seen: &SocketAddr) {
+        if !self.under_way.remove(&id) {
+            return;
+        }
+        let own = group(seen);
+        if let Some(at) = self.unanswered.iter().rposition(|(_, other)| Some(*other) == own) {
             self.unanswered.remove(at);
         }
     }
@@ -116,7 +122,7 @@ mod tests {
         let mut dialling = Dialling::new(at(0));
         let granted = |dialling: &mut Dialling, secs, from| {
             let permits = (from..from + 10).map(|n| {
-                let permit = dialling.begin(at(secs), &contact(n, [198, 18, 0, n]));
+                let permit = dialling.begin(at(secs), &mut contact(n, [198, 18, 0, n]));
                 dialling.failed(ServentId([n; 32]));
                 permit
             });
@@ -131,21 +137,40 @@ mod tests {
     fn a_group_that_answers_as_servents_do_is_dialled_on() {
         let mut dialling = Dialling::new(at(0));
         for n in 0..10 {
-            assert_eq!(dialling.begin(at(0), &contact(n, [198, 18, 0, n])), Permit::Granted);
-            dialling.answered(ServentId([n; 32]));
+            let mut contact = contact(n, [198, 18, 0, n]);
+            assert_eq!(dialling.begin(at(0), &mut contact), Permit::Granted);
+            dialling.answered(contact.id, &contact.addresses[0]);
         }
+    }
+
+    #[test]
+    fn a_third_party_behind_an_answering_address_is_counted_all_the_same() {
+        let mut dialling = Dialling::new(at(0));
+        let victim: SocketAddr = "198.18.9.9:7272".parse().unwrap();
+        let aimed = |n: u8| {
+            let own = SocketAddr::from(([198, 18, n, 1], 7272));
+            Contact::new(ServentId([n; 32]), [own, victim])
+        };
+        let mut dialled = 0;
+        for n in 0..8 {
+            let mut contact = aimed(n);
+            assert_eq!(dialling.begin(at(0), &mut contact), Permit::Granted);
+            dialled += usize::from(contact.addresses.contains(&victim));
+            dialling.answered(contact.id, &contact.addresses[0]);
+        }
+        assert_eq!(dialled, 4);
     }
 
     #[test]
     fn a_burst_is_followed_by_one_a_second_and_nobody_is_dialled_twice() {
         let mut dialling = Dialling::new(at(0));
         let local = |n| contact(n, [127, 0, 0, 1]);
-        assert_eq!(dialling.begin(at(0), &local(0)), Permit::Granted);
-        assert_eq!(dialling.begin(at(0), &local(0)), Permit::NotThisOne);
-        let more = (1..100).filter(|&n| dialling.begin(at(0), &local(n)) == Permit::Granted);
+        assert_eq!(dialling.begin(at(0), &mut local(0)), Permit::Granted);
+        assert_eq!(dialling.begin(at(0), &mut local(0)), Permit::NotThisOne);
+        let more = (1..100).filter(|&n| dialling.begin(at(0), &mut local(n)) == Permit::Granted);
         assert_eq!(more.count(), MAX_DIALLING - 1);
         (0..100).for_each(|n| dialling.failed(ServentId([n; 32])));
-        assert_eq!(dialling.begin(at(0), &local(100)), Permit::NoMore);
-        assert_eq!(dialling.begin(at(1), &local(100)), Permit::Granted);
+        assert_eq!(dialling.begin(at(0), &mut local(100)), Permit::NoMore);
+        assert_eq!(dialling.begin(at(1), &mut local(100)), Permit::Granted);
     }
 }

@@ -17,8 +17,8 @@ use rand::rngs::ChaCha12Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::config::{
-    Config, DEAD_AFTER, LET_GO_RATE, PING_AFTER, REFILL_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, STRIKE,
-    WALKS_TAKE,
+    Config, DEAD_AFTER, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_RATE, PING_AFTER,
+    REFILL_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, STRIKE, WALKS_TAKE,
 };
 use super::dialling::{Dialling, Permit};
 use super::hosts::{Cached, HostCache};
@@ -53,14 +53,15 @@ pub(super) struct Membership {
     config: Config,
     rng: ChaCha12Rng,
     pub(super) neighbours: Neighbours,
-    hosts: HostCache,
+    pub(super) hosts: HostCache,
     /// Those whom a person asked us to be linked with: dialled again when lost.
     asked_for: BTreeMap<ServentId, Contact>,
     dialling: Dialling,
     let_go: Bucket,
+    introductions: Bucket,
     alone: bool,
     refill_at: Time,
-    wake_at: Time,
+    pub(super) wake_at: Time,
     lost: Vec<LinkId>,
 }
 
@@ -75,6 +76,7 @@ impl Membership {
             asked_for: BTreeMap::new(),
             dialling: Dialling::new(now),
             let_go: Bucket::new(LET_GO_RATE, LET_GO_RATE, now),
+            introductions: Bucket::new(INTRODUCTION_RATE, INTRODUCTION_BURST, now),
             alone: false,
             refill_at: now,
             wake_at: now,
@@ -119,7 +121,7 @@ impl Membership {
         let contact = peer.contact.clone();
         let manual = *purpose == Purpose::Manual || self.config.manual;
         self.add(now, link, peer, false, manual, out);
-        if introduce && !contact.addresses.is_empty() {
+        if introduce && !contact.addresses.is_empty() && self.introductions.take(now, 1) {
             self.send_walks(&contact, out);
         }
     }
@@ -135,7 +137,7 @@ impl Membership {
         out: &mut Vec<Output>,
     ) {
         let id = peer.contact.id;
-        self.dialling.answered(id);
+        self.dialling.answered(id, &peer.seen);
         if id == self.id || *purpose == Purpose::Probe {
             out.push(Output::Close { link });
             return;
@@ -175,7 +177,7 @@ impl Membership {
         contacts: Vec<AgedContact>,
         out: &mut Vec<Output>,
     ) {
-        self.dialling.answered(peer.contact.id);
+        self.dialling.answered(peer.contact.id, &peer.seen);
         self.hosts.met(now, &peer.contact, true);
         self.hosts.refused(now, peer.contact.id, &mut self.rng);
         if contacts.is_empty() {
@@ -245,7 +247,11 @@ impl Membership {
                 out.push(Output::Send { link, message: LinkMessage::ShuffleReply(reply) });
             }
             LinkMessage::ShuffleReply(ShuffleReply { contacts, .. }) => {
-                self.hosts.learn(now, seen, contacts);
+                if std::mem::take(&mut neighbour.awaits_shuffle) {
+                    self.hosts.learn(now, seen, contacts);
+                } else {
+                    self.neighbours.strike(now, link, STRIKE);
+                }
             }
             LinkMessage::Query(_) | LinkMessage::QueryHit(_) | LinkMessage::QueryDone(_) => {}
         }
@@ -288,10 +294,6 @@ impl Membership {
         self.wake_at = next.unwrap_or(self.refill_at).max(now + Duration::from_millis(1));
     }
 
-    pub(super) fn next_deadline(&self) -> Option<Time> {
-        Some(self.wake_at)
-    }
-
     /// Lets go of those who broke too many rules.
     pub(super) fn close_offenders(&mut self, now: Time, out: &mut Vec<Output>) {
         while let Some(link) = self.neighbours.next_offender() {
@@ -311,10 +313,6 @@ impl Membership {
         let mut known = self.hosts.fresh(now);
         known.retain(|aged| self.neighbours.with_id(aged.contact.id).is_none());
         known
-    }
-
-    pub(super) fn cached(&self) -> Vec<Cached> {
-        self.hosts.to_keep()
     }
 
     /// Whether `peer` may become a neighbour; may let another go for it.
@@ -343,8 +341,9 @@ impl Membership {
         if !pressing || (!dialled && !self.let_go.take(now, 1)) {
             return false;
         }
-        let links: Vec<LinkId> =
-            self.neighbours.iter().filter(|n| !n.manual).map(|n| n.link).collect();
+        // Those we dialled ourselves stay: no crowd of newcomers can have them all.
+        let links = self.neighbours.iter().filter(|n| !n.manual && !n.dialled);
+        let links: Vec<LinkId> = links.map(|n| n.link).collect();
         let Some(&victim) = links.choose(&mut self.rng) else { return false };
         let contacts = self.neighbours.find(victim).map(Neighbour::id);
         let contacts = contacts.map(|id| self.contacts_for(now, id, AgedContact::MAX_GREETING));
@@ -540,11 +539,11 @@ impl Membership {
     fn dial(
         &mut self,
         now: Time,
-        contact: Contact,
+        mut contact: Contact,
         purpose: Purpose,
         out: &mut Vec<Output>,
     ) -> bool {
-        match self.dialling.begin(now, &contact) {
+        match self.dialling.begin(now, &mut contact) {
             Permit::Granted => out.push(Output::Dial { contact, purpose }),
             Permit::NotThisOne => {}
             Permit::NoMore => return false,
@@ -587,6 +586,7 @@ impl Membership {
         }
         for neighbour in self.neighbours.iter_mut().filter(|n| n.shuffle_at <= now) {
             neighbour.shuffle_at = now + SHUFFLE_EVERY;
+            neighbour.awaits_shuffle = true;
         }
     }
 }

@@ -322,7 +322,7 @@ impl Overlay {
     /// When [`Input::Wake`] is due at the latest, if nothing else comes first.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.membership.next_deadline(), self.flood.next_deadline()].into_iter().flatten().min()
+        [Some(self.membership.wake_at), self.flood.next_deadline()].into_iter().flatten().min()
     }
 
     /// The living links, oldest first.
@@ -339,6 +339,6 @@ impl Overlay {
     /// Contacts worth keeping for the next run, best first.
     #[must_use]
     pub fn cached(&self) -> Vec<Cached> {
-        self.membership.cached()
+        self.membership.hosts.to_keep()
     }
 }

@@ -27,6 +27,8 @@ pub struct Neighbour {
     pub(super) ping: Option<(u64, Time)>,
     /// When the next shuffle is due.
     pub(super) shuffle_at: Time,
+    /// Whether a shuffle of ours waits for its reply.
+    pub(super) awaits_shuffle: bool,
     /// When a shuffle of theirs was last answered.
     pub(super) shuffled: Option<Time>,
     /// New searches taken from here.
@@ -65,6 +67,7 @@ impl Neighbour {
             round_trip: None,
             ping: None,
             shuffle_at: now,
+            awaits_shuffle: false,
             shuffled: None,
             taken: Bucket::new(config.taken_per_link, 2 * config.taken_per_link, now),
             sent: Bucket::new(config.sent_per_link, config.sent_per_link.max(QUERY_BURST), now),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::greeting::{self, Greeted, GreetingError, Reception};
 use super::ground::Ground;
@@ -16,6 +16,9 @@ use crate::message::Purpose;
 
 /// A connection is made within this time, or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// All addresses of a contact together have this long: a few that hold us up must not
+/// hold a place for a minute.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Head start of each address over the next (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -87,8 +90,9 @@ pub(super) async fn dial(
             (address, connect.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
         });
     }
+    let until = Instant::now() + DIAL_TIMEOUT;
     let mut worst = DialError::NoAddress;
-    while let Some(connected) = connects.join_next().await {
+    while let Ok(Some(connected)) = timeout_at(until, connects.join_next()).await {
         let Ok((address, connected)) = connected else { continue };
         let greeted = match connected {
             Ok(stream) => greeting::dial(ground, stream, address, expected, purpose.clone()).await,

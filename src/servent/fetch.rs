@@ -196,7 +196,8 @@ impl Fetch {
 
     fn learn(&mut self, source: SourceReport) {
         let id = source.id;
-        self.known.insert(id, source);
+        let known = self.known.entry(id);
+        known.and_modify(|known| known.merge(&source)).or_insert(source);
         self.tell(Input::SourceFound { source: id });
     }
 

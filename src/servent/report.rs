@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::base::{ContentId, ServentId};
+use crate::base::{Contact, ContentId, ServentId};
 
 /// A neighbour, or one of the contacts that `peers --known` lists.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -157,6 +157,20 @@ pub struct SourceReport {
     pub addresses: Vec<SocketAddr>,
     /// How many links its hit crossed; none when it was not found by a search.
     pub hops: Option<u16>,
+}
+
+impl SourceReport {
+    /// Takes in another hit's word on the same servent. Who answers for somebody else may
+    /// name dead addresses, so neither word replaces the other: half of each is kept.
+    pub(super) fn merge(&mut self, other: &Self) {
+        /// Of each: together they are as many as one contact may have.
+        const HALF: usize = Contact::MAX_ADDRESSES / 2;
+        if self.addresses != other.addresses {
+            let both = other.addresses.iter().take(HALF).chain(self.addresses.iter().take(HALF));
+            self.addresses = Contact::new(self.id, both.copied()).addresses;
+        }
+        self.hops = self.hops.into_iter().chain(other.hops).min();
+    }
 }
 
 /// What to download.

@@ -96,7 +96,8 @@ impl SharedResults {
         if let Some(found) = results.found.get_mut(number - 1) {
             *found.sizes.entry(hit.size).or_default() += 1;
             *found.names.entry(hit.name.clone()).or_default() += 1;
-            found.sources.entry(source.id).or_insert_with(|| source.clone());
+            let known = found.sources.entry(source.id);
+            known.and_modify(|known| known.merge(source)).or_insert_with(|| source.clone());
         }
         (number, first)
     }
@@ -190,7 +191,8 @@ impl Run {
             match update {
                 Some(Update::Hit(hit)) => {
                     for report in self.take(&hit) {
-                        let _ = events.send(SearchEvent::Hit(report)).await;
+                        let told = events.send(SearchEvent::Hit(report));
+                        let _ = self.ground.stop.run_until_cancelled(told).await;
                     }
                     if self.results.files() >= self.enough {
                         self.tell(Input::Enough { guid: self.guid }).await;
