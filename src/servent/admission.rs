@@ -20,6 +20,8 @@ const PER_ADDRESS: usize = 4;
 const PER_GROUP: usize = 32;
 /// Connections in all, both kinds: links and transfers.
 const MAX_INBOUND: usize = 128;
+/// Transfers among them, so that whoever fills them keeps no newcomer out of the mesh.
+const MAX_TRANSFERS: usize = 112;
 /// Wrong proofs of the network from one address, a minute: nobody guesses a key faster.
 const WRONG_PROOFS: u32 = 3;
 /// Addresses whose wrong proofs are remembered; the oldest is forgotten for a new one.
@@ -30,11 +32,18 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Admission(Arc<Mutex<Tables>>);
 
+/// What an established connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Link,
+    Transfer,
+}
+
 #[derive(Debug, Default)]
 struct Tables {
     next: u64,
     pending: BTreeMap<u64, (IpAddr, CancellationToken)>,
-    established: BTreeMap<u64, IpAddr>,
+    established: BTreeMap<u64, (IpAddr, Kind)>,
     wrong: HashMap<IpAddr, (u32, Time)>,
 }
 
@@ -115,18 +124,25 @@ impl Tables {
 
 impl Pass {
     /// The hello is said; false when there are enough connections of its kind.
-    pub(super) fn establish(&self) -> bool {
+    pub(super) fn establish(&self, kind: Kind) -> bool {
         let mut tables = self.admission.lock();
         tables.pending.remove(&self.number);
         let (address, group) = (address(self.from), group(self.from));
         let others = tables.established.values();
-        let beside = others.clone().filter(|&&other| self::address(other) == address).count();
-        let around = others.filter(|&&other| self::group(other) == group).count();
+        let same = |of: fn(IpAddr) -> IpAddr, own| {
+            others.clone().filter(|(other, _)| of(*other) == own).count()
+        };
+        let beside = same(self::address, address);
+        let around = same(self::group, group);
+        let transfers = others.clone().filter(|(_, other)| *other == Kind::Transfer).count();
         let crowded = beside >= PER_ADDRESS || around >= PER_GROUP;
-        if tables.established.len() >= MAX_INBOUND || (crowded && !is_exempt(self.from)) {
+        if tables.established.len() >= MAX_INBOUND
+            || (kind == Kind::Transfer && transfers >= MAX_TRANSFERS)
+            || (crowded && !is_exempt(self.from))
+        {
             return false;
         }
-        tables.established.insert(self.number, self.from);
+        tables.established.insert(self.number, (self.from, kind));
         true
     }
 }
@@ -173,12 +189,12 @@ mod tests {
         let passes: Vec<_> =
             (0..10).filter_map(|_| admission.admit(Time::ZERO, ip("127.9.9.9"))).collect();
         assert_eq!(passes.len(), PER_ADDRESS);
-        assert!(passes.iter().all(Pass::establish));
+        assert!(passes.iter().all(|pass| pass.establish(Kind::Link)));
         let more = admission.admit(Time::ZERO, ip("127.9.9.9")).unwrap();
-        assert!(!more.establish(), "four stand already");
+        assert!(!more.establish(Kind::Link), "four stand already");
         drop(passes);
         let again = admission.admit(Time::ZERO, ip("127.9.9.9")).unwrap();
-        assert!(again.establish());
+        assert!(again.establish(Kind::Link));
         let local: Vec<_> =
             (0..100).filter_map(|_| admission.admit(Time::ZERO, ip("127.0.0.1"))).collect();
         assert_eq!(local.len(), 100);
@@ -190,7 +206,21 @@ mod tests {
         let passes: Vec<_> = (0..100u8)
             .filter_map(|i| admission.admit(Time::ZERO, IpAddr::from([127, 9, 0, i])))
             .collect();
-        assert_eq!(passes.iter().filter(|pass| pass.establish()).count(), PER_GROUP);
+        assert_eq!(passes.iter().filter(|pass| pass.establish(Kind::Link)).count(), PER_GROUP);
+    }
+
+    #[test]
+    fn transfers_leave_room_for_newcomers() {
+        let admission = Admission::default();
+        let mut passes = Vec::new();
+        let mut come = |kind| {
+            let pass = admission.admit(Time::ZERO, ip("127.0.0.1")).unwrap();
+            let stands = pass.establish(kind);
+            passes.push(pass);
+            stands
+        };
+        assert_eq!((0..200).filter(|_| come(Kind::Transfer)).count(), MAX_TRANSFERS);
+        assert_eq!((0..200).filter(|_| come(Kind::Link)).count(), MAX_INBOUND - MAX_TRANSFERS);
     }
 
     #[test]

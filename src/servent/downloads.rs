@@ -12,7 +12,7 @@ use crate::base::ContentId;
 
 /// Downloads that run at the same time; each holds connections and buffers.
 const MAX_RUNNING: usize = 100;
-/// Ended downloads that are remembered beside the running ones.
+/// Downloads that one run remembers, by number.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// Why a download did not begin.
@@ -35,6 +35,11 @@ pub enum DownloadError {
     /// Too many at once.
     #[error("{MAX_RUNNING} downloads are running; wait until one is done")]
     TooMany,
+    /// More than one run remembers.
+    #[error(
+        "this servent has begun {MAX_REMEMBERED} downloads, which is all it counts; restart it"
+    )]
+    Forgetful,
     /// The folder cannot be named.
     #[error("{path} is not a folder that can be found: {source}")]
     Folder {
@@ -99,8 +104,11 @@ impl Downloads {
             }
             count += 1;
         }
-        if count >= MAX_RUNNING || list.len() >= MAX_REMEMBERED {
+        if count >= MAX_RUNNING {
             return Err(DownloadError::TooMany);
+        }
+        if list.len() >= MAX_REMEMBERED {
+            return Err(DownloadError::Forgetful);
         }
         let number = list.len() + 1;
         let report = fetch::start(tools.clone(), order(number, id, found, folder, request.once));

@@ -378,6 +378,7 @@ impl Fetch {
         let (ground, driver) = (Arc::clone(&self.ground), self.tools.driver.clone());
         let (id, found) = (self.show.borrow().id, self.found.clone());
         self.ground.spawn(async move {
+            ground.await_finding().await;
             let text = format!("id:{id}");
             let request = SearchRequest { text, reach: Reach::All, enough: ONE_FILE };
             let results = SharedResults::default();

@@ -20,6 +20,9 @@ use crate::message::{Hello, Purpose, VERSION};
 
 /// News that a slow listener may be behind before it misses some.
 const NEWS_BACKLOG: usize = 1024;
+/// Searches for sources a second, all downloads together: half of what a servent may
+/// search at all, the other half being its user's.
+const FIND_RATE: u64 = 1;
 /// A rate that nobody reaches, for those who set none.
 const NO_CAP: u64 = 1 << 50;
 
@@ -42,6 +45,7 @@ pub(super) struct Ground {
     seen: RwLock<Vec<IpAddr>>,
     upload: Mutex<Bucket>,
     download: Mutex<Bucket>,
+    finding: Mutex<Bucket>,
 }
 
 impl Ground {
@@ -74,6 +78,7 @@ impl Ground {
             seen: RwLock::default(),
             upload: cap(settings.max_upload),
             download: cap(settings.max_download),
+            finding: Mutex::new(Bucket::new(FIND_RATE, 1, clock.now())),
             settings,
         }
     }
@@ -161,6 +166,11 @@ impl Ground {
                 tracing::error!("a task panicked; this is a bug, please report it");
             }
         });
+    }
+
+    /// Waits until a download may search for sources.
+    pub(super) async fn await_finding(&self) {
+        await_bucket(&self.finding, self.clock, 1).await;
     }
 
     pub(super) fn tell(&self, news: News) {

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::{Admission, Pass};
+use super::admission::{Admission, Kind, Pass};
 use super::greeting::{self, Greeted, GreetingError};
 use super::ground::Ground;
 use super::network::{Listener, Stream};
+use crate::message::Purpose;
 
 /// The port of a servent that was told none.
 pub const DEFAULT_PORT: u16 = 7272;
@@ -86,8 +87,13 @@ async fn greet(
         greeted = greeting::accept(ground, stream, from) => greeted,
     };
     match greeted {
-        Ok(greeted) if pass.establish() => Some(Arrival { greeted, pass }),
-        Ok(_) => None,
+        Ok(greeted) => {
+            let kind = match greeted.hello.purpose {
+                Purpose::Transfer { .. } => Kind::Transfer,
+                _ => Kind::Link,
+            };
+            pass.establish(kind).then_some(Arrival { greeted, pass })
+        }
         Err(error) => {
             ground.note_incident();
             if matches!(error, GreetingError::WrongNetwork) {
