@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::fetch::{self, Order, Tools};
+use super::handle::Servent;
 use super::report::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget, ResultReport};
 use super::searching::SharedResults;
 use crate::base::ContentId;
@@ -132,6 +133,29 @@ impl Downloads {
         let _ = report.wait_for(is_over).await;
         let ended = report.borrow().clone();
         Some(ended)
+    }
+}
+
+impl Servent {
+    /// Starts a download and returns at once.
+    ///
+    /// # Errors
+    /// [`DownloadError`], when there is nothing to start.
+    pub async fn download(
+        &self,
+        request: DownloadRequest,
+    ) -> Result<DownloadReport, DownloadError> {
+        self.0.downloads.begin(&self.0.tools, request, &self.latest())
+    }
+
+    /// Waits until a download is over; none when there is none of that number.
+    pub async fn download_ended(&self, number: usize) -> Option<DownloadReport> {
+        self.0.downloads.ended(number).await
+    }
+
+    /// All downloads of this run, in order of their numbers.
+    pub async fn downloads(&self) -> Vec<DownloadReport> {
+        self.0.downloads.reports()
     }
 }
 

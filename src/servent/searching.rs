@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::driver::{Command, UPDATES, Update};
 use super::ground::Ground;
+use super::handle::Servent;
 use super::report::{
     HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
 };
@@ -125,6 +126,34 @@ impl Found {
             names: names.into_iter().map(|(name, _)| name.clone()).collect(),
             sources,
         }
+    }
+}
+
+impl Servent {
+    /// Searches. Hits come by the receiver as they arrive, then the end; dropping the
+    /// receiver ends the search. Its results replace those of the search before.
+    ///
+    /// # Errors
+    /// [`SearchError`]; then the results of the search before stay.
+    pub async fn search(
+        &self,
+        request: SearchRequest,
+    ) -> Result<mpsc::Receiver<SearchEvent>, SearchError> {
+        let results = SharedResults::default();
+        let inner = &self.0;
+        let events = start(&inner.ground, &inner.driver, &request, results.clone()).await?;
+        *inner.results.lock().unwrap_or_else(PoisonError::into_inner) = results;
+        Ok(events)
+    }
+
+    pub(super) fn latest(&self) -> SharedResults {
+        self.0.results.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the latest search has found.
+    #[must_use]
+    pub async fn results(&self) -> Vec<ResultReport> {
+        self.latest().reports()
     }
 }
 

@@ -1,0 +1,163 @@
+//! The way into a mesh, and out of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::dial::{self, DialError};
+use super::driver::Command;
+use super::greeting::Reception;
+use super::handle::Servent;
+use super::report::JoinReport;
+use super::settings::JoinTarget;
+use crate::message::Purpose;
+use crate::overlay::Input;
+
+/// How long `join` waits for a neighbour once the host cache is being dialled.
+const JOIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why a join came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The name has no address.
+    #[error("{host} has no address: {}", lookup(source))]
+    Resolve {
+        /// As typed.
+        host: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Nobody was found there.
+    #[error("cannot join {}{}: {source}", place(host, *port), elsewhere(host, source))]
+    Dial {
+        /// As typed.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What happened.
+        source: DialError,
+    },
+    /// It is there, but full, and so are those that it named.
+    #[error("{} is full, and nobody it named answered; try again later", place(host, *port))]
+    Full {
+        /// As typed.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// It is there, but its user has left the mesh.
+    #[error(
+        "{} has left its mesh and stays alone until its user joins again", place(host, *port)
+    )]
+    Alone {
+        /// As typed.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// The host cache has nobody.
+    #[error("no servent is known yet; join ID@HOST:PORT of one that is")]
+    NobodyKnown,
+    /// The host cache has some, but none answered.
+    #[error(
+        "none of the {0} servents known from earlier answered; join ID@HOST:PORT of one that is there"
+    )]
+    NobodyAnswered(usize),
+    /// The servent is stopping.
+    #[error("the servent is stopping")]
+    Stopping,
+}
+
+impl Servent {
+    /// Joins the mesh at a known servent, or through the host cache.
+    ///
+    /// # Errors
+    /// [`JoinError`]; links that stand already stay.
+    pub async fn join(&self, target: Option<JoinTarget>) -> Result<JoinReport, JoinError> {
+        match target {
+            Some(target) => self.join_at(target).await,
+            None => self.join_cached().await,
+        }
+    }
+
+    async fn join_at(&self, target: JoinTarget) -> Result<JoinReport, JoinError> {
+        let JoinTarget { id, host, port } = target;
+        let ground = &self.0.ground;
+        let addresses = ground
+            .network
+            .resolve(&host, port)
+            .await
+            .map_err(|source| JoinError::Resolve { host: host.clone(), source })?;
+        let manual = ground.settings.manual;
+        let purpose = if manual { Purpose::Manual } else { Purpose::Join };
+        let (greeted, reception) = dial::dial(ground, &addresses, id, purpose.clone())
+            .await
+            .map_err(|source| JoinError::Dial { host: host.clone(), port, source })?;
+        let report = JoinReport {
+            neighbour: greeted.peer.contact.id,
+            name: greeted.peer.name.clone(),
+            address: greeted.peer.seen,
+            contacts: match &reception {
+                Reception::Welcomed(welcome) => welcome.contacts.len(),
+                Reception::Redirected(redirect) => redirect.contacts.len(),
+            },
+        };
+        let redirected = matches!(reception, Reception::Redirected(_));
+        self.tell(Command::Tell(Input::Join)).await?;
+        self.tell(Command::Dialled { greeted, reception, purpose }).await?;
+        if redirected && self.peers().await.iter().any(|peer| peer.id == report.neighbour) {
+            return Ok(report); // we are linked: its own dial crossed ours
+        }
+        if redirected && report.contacts == 0 {
+            return Err(JoinError::Alone { host, port });
+        }
+        // It is our neighbour now; or those that it named are being dialled.
+        if !redirected || self.has_neighbour(JOIN_LIMIT).await {
+            Ok(report)
+        } else {
+            Err(JoinError::Full { host, port })
+        }
+    }
+
+    async fn join_cached(&self) -> Result<JoinReport, JoinError> {
+        let cached = self.ask(Command::Cached).await.ok_or(JoinError::Stopping)?;
+        if cached == 0 && self.degree() == 0 {
+            return Err(JoinError::NobodyKnown);
+        }
+        self.tell(Command::Tell(Input::Join)).await?;
+        if !self.has_neighbour(JOIN_LIMIT).await {
+            return Err(JoinError::NobodyAnswered(cached));
+        }
+        let first =
+            self.peers().await.into_iter().next().ok_or(JoinError::NobodyAnswered(cached))?;
+        let address = first.addresses.first().copied();
+        Ok(JoinReport {
+            neighbour: first.id,
+            name: first.name,
+            address: address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+            contacts: 0,
+        })
+    }
+
+    /// Says bye to all neighbours and stays alone; answers how many they were.
+    pub async fn leave(&self) -> usize {
+        self.ask(Command::Leave).await.unwrap_or(0)
+    }
+}
+
+/// Host and port as they are typed.
+fn place(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// The address behind a host name, where it is not the name itself.
+fn elsewhere(host: &str, source: &DialError) -> String {
+    let address = source.address().filter(|address| address.ip().to_string() != host);
+    address.map(|address| format!(" ({address})")).unwrap_or_default()
+}
+
+/// What a name server said, without the name of the function that asked it.
+fn lookup(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.rsplit(": ").next().map(str::to_owned).unwrap_or(text)
+}

@@ -1,0 +1,75 @@
+//! What a download is asked and where it stands.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::as_text;
+use crate::base::ContentId;
+
+/// What to download.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DownloadTarget {
+    /// A result of the latest search.
+    Result(usize),
+    /// A content, looked for in the mesh when the latest search did not find it.
+    Content(ContentId),
+}
+
+/// A wish to download.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DownloadRequest {
+    /// What.
+    pub target: DownloadTarget,
+    /// Into which folder; the downloads folder by default.
+    pub to: Option<PathBuf>,
+    /// Whether to fail, rather than wait, once no source is left.
+    pub once: bool,
+}
+
+/// One download, running or ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DownloadReport {
+    /// What `cancel` and the like take.
+    pub number: usize,
+    /// The content.
+    pub id: ContentId,
+    /// The name it will have, or has.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes verified so far.
+    pub verified: u64,
+    /// Bytes a second at present.
+    pub rate: u64,
+    /// How many sources are connected.
+    pub connected: usize,
+    /// How many sources are known.
+    pub sources: usize,
+    /// Where it stands.
+    pub state: DownloadState,
+}
+
+/// Where a download stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DownloadState {
+    /// Pieces are coming, or are about to.
+    Running,
+    /// Nobody can give anything at present; it goes on by itself.
+    Waiting {
+        /// A sentence: why, and what happens next.
+        why: String,
+    },
+    /// Verified and in place.
+    Done {
+        /// Where it lies.
+        #[serde(serialize_with = "as_text")]
+        path: PathBuf,
+    },
+    /// Over without the file.
+    Failed {
+        /// A sentence: why.
+        why: String,
+    },
+}

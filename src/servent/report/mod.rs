@@ -1,0 +1,27 @@
+//! What a servent tells its user: plain data, ready to be shown or sent as JSON.
+
+use std::path::Path;
+
+use serde::Serializer;
+
+mod download;
+mod news;
+mod peer;
+mod search;
+mod shared;
+mod status;
+
+pub use download::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
+pub use news::News;
+pub use peer::{JoinReport, PeerReport, Relation};
+pub use search::{
+    HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
+};
+pub use shared::{LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport};
+pub use status::StatusReport;
+
+/// A path as text: JSON has no other kind, and a name that is no UTF-8 must not
+/// cost the whole reply.
+fn as_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&path.display())
+}

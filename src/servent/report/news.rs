@@ -1,0 +1,52 @@
+//! What nobody asked for just now.
+
+use serde::{Deserialize, Serialize};
+
+use super::DownloadReport;
+use crate::base::ServentId;
+
+/// Something worth telling that nobody asked for just now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    /// A neighbour came.
+    NeighbourUp {
+        /// Who.
+        id: ServentId,
+        /// What its user calls it.
+        name: String,
+    },
+    /// A neighbour went.
+    NeighbourDown {
+        /// Who.
+        id: ServentId,
+        /// What its user calls it.
+        name: String,
+        /// A sentence: why.
+        why: String,
+    },
+    /// Something about a download: a lost source, a wait, a resumption.
+    Download {
+        /// Which.
+        number: usize,
+        /// The name that its file will have; unescaped.
+        name: String,
+        /// A sentence.
+        text: String,
+    },
+    /// A download is complete, verified and in place.
+    DownloadDone {
+        /// Its last report.
+        report: DownloadReport,
+    },
+    /// A download is over without the file.
+    DownloadFailed {
+        /// Its last report.
+        report: DownloadReport,
+    },
+    /// Something the user should know about this servent.
+    Notice {
+        /// A sentence.
+        text: String,
+    },
+}

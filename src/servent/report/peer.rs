@@ -1,0 +1,54 @@
+//! Who is there: neighbours and known contacts, and the way to them.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ServentId;
+
+/// A neighbour, or one of the contacts that `peers --known` lists.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PeerReport {
+    /// Who it is.
+    pub id: ServentId,
+    /// What its user calls it; unescaped, and never an identity.
+    pub name: String,
+    /// Where it can be dialled, best first; empty when nobody can.
+    pub addresses: Vec<SocketAddr>,
+    /// What there is between us.
+    pub relation: Relation,
+    /// Seconds since a byte was last heard of it, as far as is known.
+    pub age_secs: u64,
+}
+
+/// What there is between this servent and a peer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// A living link.
+    Neighbour {
+        /// Whether this side dialled.
+        dialled: bool,
+        /// Whether a person asked for the link.
+        manual: bool,
+        /// Seconds since the link came up.
+        up_secs: u64,
+        /// The last measured round trip, in microseconds.
+        round_trip_micros: Option<u64>,
+    },
+    /// Only known of.
+    Known,
+}
+
+/// How `join` went.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JoinReport {
+    /// Who took us in.
+    pub neighbour: ServentId,
+    /// What its user calls it.
+    pub name: String,
+    /// Where it was found.
+    pub address: SocketAddr,
+    /// How many contacts it handed us.
+    pub contacts: usize,
+}

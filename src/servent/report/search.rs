@@ -1,0 +1,126 @@
+//! What a search is asked and what it brings.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Contact, ContentId, ServentId};
+
+/// How far a search reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Radius 2, then 4, then 8, until there is enough.
+    Rings,
+    /// Everybody within 8 hops, at once.
+    All,
+    /// Everybody within this many hops.
+    Ttl(u8),
+}
+
+/// What to search for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SearchRequest {
+    /// The query, as typed.
+    pub text: String,
+    /// How far it goes.
+    pub reach: Reach,
+    /// How many different files are enough to ask no wider ring.
+    pub enough: usize,
+}
+
+/// One thing that a search brings.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchEvent {
+    /// A file at a servent.
+    Hit(HitReport),
+    /// The search is over; nothing follows.
+    End(SearchEnd),
+}
+
+/// A file that a servent says it has.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HitReport {
+    /// The number of the result that it belongs to; hits of one content share it.
+    pub number: usize,
+    /// Whether it is the first hit of this content.
+    pub first: bool,
+    /// The content.
+    pub id: ContentId,
+    /// The size that the servent names, in bytes.
+    pub size: u64,
+    /// What the servent calls the file; unescaped.
+    pub name: String,
+    /// Who has it.
+    pub servent: ServentId,
+    /// What its user calls it.
+    pub servent_name: String,
+    /// How many links the hit crossed.
+    pub hops: u16,
+    /// How long after the search began it arrived, in microseconds.
+    pub after_micros: u64,
+}
+
+/// How a search ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SearchEnd {
+    /// How many servents were asked.
+    pub asked: u64,
+    /// How many did not answer.
+    pub lost: u64,
+    /// Within how many hops.
+    pub radius: u8,
+    /// Whether the end is known (everybody answered) or was declared by a timer.
+    pub by_timer: bool,
+    /// Whether it stopped because there was enough.
+    pub enough: bool,
+    /// Whether there were more hits than one search takes; the rest was dropped.
+    pub cut: bool,
+    /// How many different files were found.
+    pub files: usize,
+    /// How long it took, in microseconds.
+    pub took_micros: u64,
+}
+
+/// One content that the latest search found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ResultReport {
+    /// What `download` takes.
+    pub number: usize,
+    /// The content.
+    pub id: ContentId,
+    /// Its size in bytes, as most sources say.
+    pub size: u64,
+    /// What its sources call it, most common first.
+    pub names: Vec<String>,
+    /// Who has it, nearest first.
+    pub sources: Vec<SourceReport>,
+}
+
+/// A servent that has a content.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SourceReport {
+    /// Who.
+    pub id: ServentId,
+    /// What its user calls it.
+    pub name: String,
+    /// Where it says it can be dialled.
+    pub addresses: Vec<SocketAddr>,
+    /// How many links its hit crossed; none when it was not found by a search.
+    pub hops: Option<u16>,
+}
+
+impl SourceReport {
+    /// Takes in another hit's word on the same servent. Who answers for somebody else may
+    /// name dead addresses, so neither word replaces the other: half of each is kept.
+    pub(in crate::servent) fn merge(&mut self, other: &Self) {
+        /// Of each: together they are as many as one contact may have.
+        const HALF: usize = Contact::MAX_ADDRESSES / 2;
+        if self.addresses != other.addresses {
+            let both = other.addresses.iter().take(HALF).chain(self.addresses.iter().take(HALF));
+            self.addresses = Contact::new(self.id, both.copied()).addresses;
+        }
+        self.hops = self.hops.into_iter().chain(other.hops).min();
+    }
+}

@@ -1,0 +1,66 @@
+//! What is shared, and how that came about.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::as_text;
+use crate::base::ContentId;
+
+/// How far a `publish` has come.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublishProgress {
+    /// Files hashed so far.
+    pub files: usize,
+    /// Bytes hashed so far.
+    pub bytes: u64,
+    /// The file in hand; unescaped.
+    pub current: String,
+}
+
+/// How a `publish` went.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublishReport {
+    /// Files now shared under the path.
+    pub files: usize,
+    /// How many bytes they are.
+    pub bytes: u64,
+    /// How many of them were shared already, as they are.
+    pub unchanged: usize,
+    /// How many files and folders were left out.
+    pub left_out: usize,
+    /// Some of those, with the reason.
+    pub examples: Vec<LeftOut>,
+}
+
+/// Something that `publish` passed over.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Where it lies; unescaped.
+    pub path: String,
+    /// Why it is not shared.
+    pub why: String,
+}
+
+/// How an `unpublish` went.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UnpublishReport {
+    /// Files no longer shared.
+    pub files: usize,
+    /// How many bytes they are.
+    pub bytes: u64,
+}
+
+/// A file that this servent shares.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SharedReport {
+    /// What others see.
+    pub name: String,
+    /// Where it lies.
+    #[serde(serialize_with = "as_text")]
+    pub path: PathBuf,
+    /// What it holds.
+    pub id: ContentId,
+    /// Its size in bytes.
+    pub size: u64,
+}

@@ -1,0 +1,42 @@
+//! How the servent is.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ServentId;
+
+/// How the servent is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// Who it is.
+    pub id: ServentId,
+    /// What its user calls it.
+    pub name: String,
+    /// Where it listens.
+    pub listening: Vec<SocketAddr>,
+    /// Where others can reach it, as far as it knows.
+    pub addresses: Vec<SocketAddr>,
+    /// How many neighbours it has.
+    pub neighbours: usize,
+    /// How many contacts the host cache holds.
+    pub cached: usize,
+    /// How many files it shares.
+    pub shared_files: usize,
+    /// How many bytes they are.
+    pub shared_bytes: u64,
+    /// Downloads that are not over.
+    pub downloads: usize,
+    /// Uploads that hold a slot.
+    pub uploads: usize,
+    /// Bytes of pieces received and verified since the start.
+    pub received: u64,
+    /// Bytes of pieces sent since the start.
+    pub sent: u64,
+    /// Whether the mesh is private.
+    pub private: bool,
+    /// Seconds since the start.
+    pub up_secs: u64,
+    /// Connections that broke the protocol since the start, and tasks that panicked.
+    pub incidents: u64,
+}

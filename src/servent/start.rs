@@ -1,0 +1,183 @@
+//! From settings to a running servent.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{mpsc, watch};
+
+use super::downloads::Downloads;
+use super::driver::{COMMANDS, Command, Driver, INPUTS};
+use super::fetch::Tools;
+use super::ground::Ground;
+use super::handle::{Inner, Servent};
+use super::holder::holder;
+use super::hosts::HostFile;
+use super::network::{Internet, Network};
+use super::report::News;
+use super::serve::Uploads;
+use super::settings::Settings;
+use super::{changes, listen, matching, searching, server};
+use crate::identity::{Identity, KeyFileError, Tls, TlsError};
+use crate::overlay::{self, Input, Overlay};
+use crate::share::{Library, Protected};
+use crate::store::{Disk, RealDisk, StateDir, StoreError};
+
+/// The file of the key in the state folder.
+const KEY_FILE: &str = "key";
+
+/// Why a servent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder is in use, or cannot be used.
+    #[error(transparent)]
+    State(#[from] StoreError),
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address is taken.
+    #[error(
+        "{address} is in use{by}; use --listen with another port, or --listen :0 for any free one"
+    )]
+    Taken {
+        /// Which.
+        address: SocketAddr,
+        /// By whom, where that is known.
+        by: String,
+    },
+    /// The address cannot be listened at.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Too few files and connections may be open.
+    #[error(
+        "this process may open only {0} files and connections at once; allow it more (ulimit -n)"
+    )]
+    Descriptors(u64),
+    /// The system gives no threads or random numbers.
+    #[error("the system gives too little to start: {0}")]
+    System(io::Error),
+}
+
+impl Servent {
+    /// Starts a servent on the real network and the real disk.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        super::descriptors::raise_limit().map_err(StartError::Descriptors)?;
+        Self::start_on(settings, Arc::new(Internet), Arc::new(RealDisk), None).await
+    }
+
+    /// Starts a servent on a network and a disk of the caller's; `seed` makes its key and
+    /// its choices repeatable.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_on(
+        settings: Settings,
+        network: Arc<dyn Network>,
+        disk: Arc<dyn Disk>,
+        seed: Option<[u8; 32]>,
+    ) -> Result<Self, StartError> {
+        let state = if settings.ephemeral {
+            None
+        } else {
+            let locked = StateDir::lock(Arc::clone(&disk), &settings.state, std::process::id())?;
+            Some(Arc::new(locked))
+        };
+        let key = settings.state.join(KEY_FILE);
+        let identity = match seed {
+            Some(seed) => Identity::from_seed(seed),
+            None if settings.ephemeral => Identity::generate()?,
+            None => Identity::load_or_create(&key)?,
+        };
+        let no_chance = || StartError::System(io::Error::other("no random numbers"));
+        let engine_seed = match seed {
+            Some(seed) => blake3::derive_key("part2part 1 engine seed", &seed),
+            None => searching::random().ok_or_else(no_chance)?,
+        };
+        let id = identity.id();
+        let config = overlay::Config { manual: settings.manual, ..overlay::Config::default() };
+        let ground = Arc::new(Ground::new(id, Tls::new(&identity)?, network, settings));
+        let listener = listen::open(&ground).map_err(|source| listen_error(&ground, source))?;
+        let listening = listener.local_address().map_err(StartError::System)?;
+        ground.set_listening(vec![listening]);
+
+        let protected = Protected {
+            state: state.as_ref().map(|state| state.path().to_path_buf()),
+            keys: std::iter::once(key).chain(ground.settings.network_key_file.clone()).collect(),
+            home: ground.settings.home.clone(),
+        };
+        let library = Library::new(Arc::clone(&disk), &protected);
+        let (commands, command_inbox) = mpsc::channel(COMMANDS);
+        let (inputs, input_inbox) = mpsc::channel(INPUTS);
+        let (degree, degree_seen) = watch::channel(0);
+        let (matcher, jobs) = mpsc::channel(matching::QUEUE);
+        let matching = matching::run(Arc::clone(&ground), library.clone(), inputs.clone(), jobs);
+        ground.spawn(matching);
+
+        let hosts = HostFile::new(state.clone());
+        let (cached, damaged) = hosts.load()?;
+        let overlay = Overlay::new(id, config, engine_seed, ground.clock.now());
+        let driver = Driver::new(
+            Arc::clone(&ground),
+            overlay,
+            matcher,
+            inputs,
+            commands.clone(),
+            degree,
+            hosts,
+        );
+        let uploads = Uploads::new();
+        ground.spawn(driver.run(command_inbox, input_inbox));
+        ground.spawn(Arc::clone(&uploads).keep(Arc::clone(&ground)));
+        ground.spawn(changes::watch(Arc::clone(&ground), library.clone()));
+        let _ = commands.send(Command::Tell(Input::Cached(cached))).await;
+        ground.spawn(server::run(
+            Arc::clone(&ground),
+            listener,
+            library.clone(),
+            Arc::clone(&uploads),
+            commands.clone(),
+        ));
+        if let Some(text) = damaged {
+            ground.tell(News::Notice { text });
+        }
+        let tools = Tools {
+            ground: Arc::clone(&ground),
+            driver: commands.clone(),
+            disk,
+            library: library.clone(),
+        };
+        Ok(Self(Arc::new(Inner {
+            ground,
+            driver: commands,
+            degree: degree_seen,
+            library,
+            uploads,
+            downloads: Downloads::default(),
+            results: Mutex::default(),
+            tools,
+            _state: state,
+        })))
+    }
+}
+
+fn listen_error(ground: &Ground, source: io::Error) -> StartError {
+    let any = SocketAddr::from(([0, 0, 0, 0], listen::DEFAULT_PORT));
+    let address = ground.settings.listen.unwrap_or(any);
+    if source.kind() == io::ErrorKind::AddrInUse {
+        let by = holder(address.port()).map(|holder| format!(" by {holder}"));
+        StartError::Taken { address, by: by.unwrap_or_default() }
+    } else {
+        StartError::Listen { address, source }
+    }
+}

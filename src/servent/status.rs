@@ -1,0 +1,34 @@
+//! How the servent is, gathered from everybody who knows a part of it.
+
+use std::sync::atomic::Ordering;
+
+use super::downloads::is_over;
+use super::driver::Command;
+use super::handle::{Inner, Servent};
+use super::report::StatusReport;
+
+impl Servent {
+    /// How the servent is.
+    pub async fn status(&self) -> StatusReport {
+        let Inner { ground, library, uploads, .. } = &*self.0;
+        let totals = library.totals();
+        let running = self.0.downloads.reports().iter().filter(|report| !is_over(report)).count();
+        StatusReport {
+            id: ground.id,
+            name: ground.settings.name.clone(),
+            listening: ground.listening(),
+            addresses: ground.addresses(),
+            neighbours: self.degree(),
+            cached: self.ask(Command::Cached).await.unwrap_or(0),
+            shared_files: totals.files,
+            shared_bytes: totals.bytes,
+            downloads: running,
+            uploads: uploads.active(),
+            received: ground.received.load(Ordering::Relaxed),
+            sent: ground.sent.load(Ordering::Relaxed),
+            private: ground.settings.network_key.is_some(),
+            up_secs: ground.clock.up_secs(),
+            incidents: ground.incidents.load(Ordering::Relaxed),
+        }
+    }
+}
