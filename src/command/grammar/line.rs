@@ -1,169 +1,10 @@
-//! The language of the command lines, one for every front.
-//!
-//! Words are split as a shell splits them, so a name with spaces is quoted and one that
-//! begins with a dash follows `--`. Only `search` takes its rest as it stands: quotes
-//! and dashes in it belong to the query.
-
-use std::path::PathBuf;
-use std::str::FromStr;
+//! From a line to a command, or to a sentence that says why it is none.
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser};
 
-use super::address::join_target;
-use crate::base::{ContentId, MAX_TTL};
-use crate::servent::JoinTarget;
-use crate::servent::report::DownloadTarget;
-
-/// How many different files end a search unless told otherwise: a few screens.
-pub const ENOUGH: usize = 50;
-/// Most files that a search may ask for: what a servent takes for one query.
-pub const MAX_ENOUGH: usize = 2_000;
-/// How wide help texts are, in columns.
-const HELP_WIDTH: usize = 80;
-
-#[derive(Parser)]
-#[command(multicall = true, disable_help_subcommand = true, disable_version_flag = true)]
-#[command(term_width = HELP_WIDTH)]
-struct Line {
-    #[command(subcommand)]
-    command: Command,
-}
-
-/// What a line asks for.
-#[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
-pub enum Command {
-    /// Join a mesh through a servent that is in it
-    ///
-    /// The port is 7272 when left out; an IPv6 address goes in brackets. With an id, nobody
-    /// but the servent with this id will do. Without an address, servents known from
-    /// earlier are tried.
-    #[command(override_usage = "join [[ID@]HOST[:PORT]]")]
-    Join {
-        /// Where to knock
-        #[arg(value_parser = join_target)]
-        address: Option<JoinTarget>,
-    },
-    /// Say goodbye to all neighbours and stay alone until the next join
-    #[command(override_usage = "leave")]
-    Leave,
-    /// List the neighbours
-    #[command(override_usage = "peers [--known]")]
-    Peers {
-        /// List the contacts that are known without a link instead
-        #[arg(long)]
-        known: bool,
-    },
-    /// Search the mesh for files
-    ///
-    /// All words must be in the name, whole and in any order; case and accents do not
-    /// matter. word* matches beginnings, *word* parts; "a phrase" wants the words together,
-    /// -word leaves out; .flac, size>10M, size<1G, type:audio and id:HASH narrow it down.
-    /// Hits show as they arrive; the search ends when everybody asked has answered.
-    #[command(override_usage = "search WORDS... [--all | --ttl N] [--max N]")]
-    Search {
-        /// Ask everybody within 8 hops at once, not the near ones first
-        #[arg(long, conflicts_with = "ttl")]
-        all: bool,
-        /// Ask exactly those within N hops
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_TTL)))]
-        ttl: Option<u8>,
-        /// Ask no further once N different files are found
-        #[arg(long, value_name = "N", default_value_t = ENOUGH, value_parser = enough)]
-        max: usize,
-        /// What to look for
-        #[arg(value_name = "WORDS")]
-        words: String,
-    },
-    /// Show what the latest search found, or everybody who has result N
-    #[command(override_usage = "results [N]")]
-    Results {
-        /// A result
-        #[arg(value_name = "N", value_parser = number)]
-        number: Option<usize>,
-    },
-    /// Share a file, or everything in a folder
-    ///
-    /// Hidden files are left out. It is shared until unpublish or quit; to share it at
-    /// every start, start with --share PATH. The root of the
-    /// file system and the home folder want --yes.
-    #[command(override_usage = "publish PATH... [--yes]")]
-    Publish {
-        /// Share even what is seldom meant to be shared whole
-        #[arg(long)]
-        yes: bool,
-        /// Files and folders
-        #[arg(value_name = "PATH", required = true)]
-        paths: Vec<PathBuf>,
-    },
-    /// Stop sharing a file, a folder, or a content
-    #[command(override_usage = "unpublish PATH|HASH")]
-    Unpublish {
-        /// What is no longer shared
-        #[arg(value_name = "PATH|HASH")]
-        what: String,
-    },
-    /// List what this servent shares
-    #[command(override_usage = "shared")]
-    Shared,
-    /// Download a result of the latest search, or a content by its hash
-    ///
-    /// It goes on in the background, from everybody who has it; every piece is verified.
-    #[command(override_usage = "download N|HASH [--wait] [--once] [--to DIR]")]
-    Download {
-        /// Wait until it is over
-        #[arg(long)]
-        wait: bool,
-        /// Fail, rather than wait, when no source or no space is left
-        #[arg(long)]
-        once: bool,
-        /// Put it into this folder instead of the downloads folder
-        #[arg(long, value_name = "DIR")]
-        to: Option<PathBuf>,
-        /// A number that search shows, or 64 digits as b3sum prints them
-        #[arg(value_name = "N|HASH", value_parser = download_target)]
-        what: DownloadTarget,
-    },
-    /// List the downloads
-    #[command(override_usage = "downloads")]
-    Downloads,
-    /// Show how this servent is
-    #[command(override_usage = "status")]
-    Status,
-    /// Tell when neighbours come and go, or no longer
-    #[command(override_usage = "news on|off")]
-    News {
-        /// Whether to tell
-        #[arg(value_name = "on|off")]
-        switch: Switch,
-    },
-    /// Wait until download N, or every download, is over
-    #[command(override_usage = "wait [N]")]
-    Wait {
-        /// A download
-        #[arg(value_name = "N", value_parser = number)]
-        number: Option<usize>,
-    },
-    /// List the commands, or explain one
-    #[command(override_usage = "help [COMMAND]", alias = "?")]
-    Help {
-        /// The command to explain
-        command: Option<String>,
-    },
-    /// Say goodbye and stop
-    #[command(override_usage = "quit", alias = "exit")]
-    Quit,
-}
-
-/// On or off.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Switch {
-    /// Yes.
-    On,
-    /// No.
-    Off,
-}
+use super::{Command, Line, names};
 
 /// Why a line is no command: one sentence, and the usage where there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -260,31 +101,6 @@ fn tokens(text: &str) -> Vec<&str> {
     .collect()
 }
 
-fn number(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| "a number is wanted".to_owned())
-}
-
-fn enough(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if (1..=MAX_ENOUGH).contains(&number) => Ok(number),
-        _ => Err(format!("a number from 1 to {MAX_ENOUGH} is wanted")),
-    }
-}
-
-fn download_target(text: &str) -> Result<DownloadTarget, String> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits && text.len() < ContentId::TEXT_LEN {
-        return match text.parse() {
-            Ok(number) if number > 0 => Ok(DownloadTarget::Result(number)),
-            _ => Err("results are numbered from 1, as 'results' shows them".to_owned()),
-        };
-    }
-    ContentId::from_str(&text.to_ascii_lowercase()).map(DownloadTarget::Content).map_err(|_| {
-        "a number that 'results' shows is wanted, or 64 hexadecimal digits as b3sum prints them"
-            .to_owned()
-    })
-}
-
 /// What is wrong with a line whose command is known, in our own words.
 fn explain(name: &str, error: &clap::Error, usage: &StyledStr) -> UsageError {
     let context = |kind| match error.get(kind) {
@@ -327,7 +143,7 @@ fn explain(name: &str, error: &clap::Error, usage: &StyledStr) -> UsageError {
     UsageError(format!("{what}\nusage: {usage}"))
 }
 
-fn unknown(name: &str) -> UsageError {
+pub(super) fn unknown(name: &str) -> UsageError {
     let shown = crate::base::escape::Escaped(name);
     UsageError(match nearest(name) {
         Some(near) => format!("there is no command '{shown}'; did you mean '{near}'?"),
@@ -352,69 +168,11 @@ fn nearest(name: &str) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
-/// The names of all commands, as `help` lists them.
-#[must_use]
-pub fn names() -> &'static [&'static str] {
-    &[
-        "join",
-        "leave",
-        "peers",
-        "search",
-        "results",
-        "publish",
-        "unpublish",
-        "shared",
-        "download",
-        "downloads",
-        "status",
-        "news",
-        "wait",
-        "help",
-        "quit",
-    ]
-}
-
-/// How `name` is used, without its name: what the prompt hints at.
-#[must_use]
-pub fn usage_of(name: &str) -> Option<String> {
-    let mut grammar = Line::command();
-    let usage = grammar.find_subcommand_mut(name)?.render_usage().to_string();
-    let rest = usage.trim_start_matches("Usage:").trim().strip_prefix(name)?.trim().to_owned();
-    (!rest.is_empty()).then_some(rest)
-}
-
-/// The options of `name`, each with its dashes.
-#[must_use]
-pub fn options_of(name: &str) -> Vec<String> {
-    let grammar = Line::command();
-    let Some(command) = grammar.find_subcommand(name) else { return Vec::new() };
-    let longs = command.get_arguments().filter_map(|argument| argument.get_long());
-    longs.filter(|long| *long != "help").map(|long| format!("--{long}")).collect()
-}
-
-/// The text of `help` and `help COMMAND`.
-///
-/// # Errors
-/// [`UsageError`] when there is no such command.
-pub fn help(command: Option<&str>) -> Result<String, UsageError> {
-    let mut grammar = Line::command();
-    let Some(name) = command else {
-        let about = |command: &clap::Command| {
-            command.get_about().map(ToString::to_string).unwrap_or_default()
-        };
-        let rows =
-            grammar.get_subcommands().map(|c| format!("  {:<10} {}\n", c.get_name(), about(c)));
-        let rows: String = rows.collect();
-        return Ok(format!("{rows}'help COMMAND' explains one of them."));
-    };
-    let found = grammar.find_subcommand_mut(name).ok_or_else(|| unknown(name))?;
-    let found = std::mem::take(found).disable_help_flag(true).term_width(HELP_WIDTH);
-    Ok(found.clone().render_long_help().to_string().trim_end().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ContentId;
+    use crate::servent::report::DownloadTarget;
 
     fn command(line: &str) -> Command {
         parse(line).unwrap().unwrap()
@@ -429,14 +187,6 @@ mod tests {
             Command::Search { words, .. } => words,
             other => panic!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn the_grammar_holds_together() {
-        Line::command().debug_assert();
-        let listed: Vec<_> =
-            Line::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
-        assert_eq!(listed, names());
     }
 
     #[test]
@@ -556,20 +306,6 @@ mod tests {
             assert!(matches!(parse(line), Ok(None)) || line == "''", "{line}");
         }
         assert!(parse("''").is_err());
-    }
-
-    #[test]
-    fn every_command_has_help_that_fits_a_terminal() {
-        let overview = help(None).unwrap();
-        for name in names() {
-            assert!(overview.contains(&format!("  {name} ")), "{name}");
-            let text = help(Some(name)).unwrap();
-            assert!(text.contains(&format!("Usage: {name}")), "{text}");
-            assert!(text.lines().all(|line| line.chars().count() <= HELP_WIDTH), "{text}");
-            let asked = Some(Command::Help { command: Some((*name).to_owned()) });
-            assert_eq!(parse(&format!("{name} --help")), Ok(asked));
-        }
-        assert!(help(Some("serach")).unwrap_err().to_string().contains("'search'"));
     }
 
     #[test]

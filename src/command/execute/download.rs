@@ -1,0 +1,101 @@
+//! `download`, and `wait` for its end.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Local, Out};
+use crate::command::{Exit, Order, Reply};
+use crate::servent::report::{DownloadReport, DownloadRequest, DownloadState};
+
+/// How often a download that is waited for tells how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+impl Local {
+    pub(super) async fn download(
+        &self,
+        request: DownloadRequest,
+        wait: bool,
+        order: &Order,
+        out: Out<'_>,
+    ) -> Exit {
+        match self.servent.download(request).await {
+            Ok(report) => {
+                let number = report.number;
+                let over = is_over(&report);
+                if !over || !wait {
+                    out.say(Reply::Download(report)).await;
+                }
+                if wait { self.see_out(number, order, out).await } else { Exit::Done }
+            }
+            Err(error) => out.fail(Exit::Failed, &error).await,
+        }
+    }
+
+    pub(super) async fn wait(&self, number: Option<usize>, order: &Order, out: Out<'_>) -> Exit {
+        if let Some(number) = number {
+            return self.see_out(number, order, out).await;
+        }
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut wanted = self.servent.downloads().await;
+        // Like a shell's `wait`: a script must hear of a download that failed before
+        // the script came to wait for it. A person has read it in the news.
+        wanted.retain(|report| {
+            !is_over(report) || (order.scripted && !told.contains(&report.number))
+        });
+        if wanted.is_empty() {
+            let text = "no download is running".to_owned();
+            return self.done(Reply::Notice { text }, out).await;
+        }
+        let mut exit = Exit::Done;
+        for report in wanted {
+            exit = self.see_out(report.number, order, out).await.or_earlier(exit);
+        }
+        exit
+    }
+
+    /// Waits until download `number` is over, telling how far it is; says how it ended. A
+    /// person reads in the news why it stands still, a script is told here.
+    async fn see_out(&self, number: usize, order: &Order, out: Out<'_>) -> Exit {
+        let ended = self.servent.download_ended(number);
+        tokio::pin!(ended);
+        let mut ticks = interval(PROGRESS_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once, and there is nothing to tell yet.
+        ticks.tick().await;
+        let mut waited = false;
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut ended => break ended,
+                _ = ticks.tick() => {
+                    let all = self.servent.downloads().await;
+                    let Some(report) = all.into_iter().find(|report| report.number == number)
+                    else {
+                        continue;
+                    };
+                    let waits = matches!(report.state, DownloadState::Waiting { .. });
+                    let begins = waits && !std::mem::replace(&mut waited, waits);
+                    out.say(match order.scripted && begins {
+                        true => Reply::Download(report),
+                        false => Reply::Progress(report),
+                    })
+                    .await;
+                }
+            }
+        };
+        let Some(report) = ended else {
+            let text = format!("there is no download {number}; 'downloads' lists them");
+            return out.fail(Exit::Failed, &text).await;
+        };
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
+        let done = matches!(report.state, DownloadState::Done { .. });
+        out.say(Reply::Download(report)).await;
+        if done { Exit::Done } else { Exit::Failed }
+    }
+}
+
+fn is_over(report: &DownloadReport) -> bool {
+    matches!(report.state, DownloadState::Done { .. } | DownloadState::Failed { .. })
+}

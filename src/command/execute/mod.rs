@@ -1,0 +1,184 @@
+//! Commands carried out on a servent in this process.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::grammar::{self, Command, Switch};
+use super::{Console, Exit, Order, Reply};
+use crate::servent::report::{DownloadRequest, News, Reach, SearchRequest};
+use crate::servent::{JoinTarget, Servent};
+
+mod download;
+mod path;
+mod publish;
+mod search;
+
+/// How long the first command of a script that needs the mesh waits for a neighbour: a
+/// dial that must try a second address takes a few seconds.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The servent of this process, as a [`Console`].
+pub struct Local {
+    servent: Servent,
+    home: Option<PathBuf>,
+    quitting: CancellationToken,
+    /// Whether neighbours that come and go are told of.
+    news_on: AtomicBool,
+    /// Whether some command has waited for a neighbour already.
+    waited: AtomicBool,
+    /// Downloads whose end a waiting command has told.
+    told: Mutex<BTreeSet<usize>>,
+}
+
+/// Where replies go. A front that no longer listens is no reason to stop: what was
+/// asked for is still done.
+#[derive(Clone, Copy)]
+struct Out<'a>(&'a mpsc::Sender<Reply>);
+
+impl Out<'_> {
+    async fn say(&self, reply: Reply) {
+        let _ = self.0.send(reply).await;
+    }
+
+    async fn fail(&self, kind: Exit, text: &(impl ToString + Sync)) -> Exit {
+        self.say(Reply::error(kind, text)).await;
+        kind
+    }
+}
+
+impl Local {
+    /// A console of `servent`; `~` in paths is `home`.
+    #[must_use]
+    pub fn new(servent: Servent, home: Option<PathBuf>) -> Self {
+        Self {
+            servent,
+            home,
+            quitting: CancellationToken::new(),
+            news_on: AtomicBool::new(false),
+            waited: AtomicBool::new(false),
+            told: Mutex::default(),
+        }
+    }
+
+    async fn execute(&self, command: Command, order: &Order, out: Out<'_>) -> Exit {
+        match command {
+            Command::Join { address } => self.join(address, out).await,
+            Command::Leave => {
+                let neighbours = self.servent.leave().await;
+                self.done(Reply::Left { neighbours }, out).await
+            }
+            Command::Peers { known } => {
+                let peers = match known {
+                    true => self.servent.known().await,
+                    false => self.servent.peers().await,
+                };
+                self.done(Reply::Peers { known, peers }, out).await
+            }
+            Command::Search { all, ttl, max, words } => {
+                let reach = match ttl {
+                    Some(ttl) => Reach::Ttl(ttl),
+                    None if all => Reach::All,
+                    None => Reach::Rings,
+                };
+                self.wait_for_mesh(order).await;
+                self.search(SearchRequest { text: words, reach, enough: max }, out).await
+            }
+            Command::Results { number } => self.results(number, out).await,
+            Command::Publish { paths, yes } => self.publish(&paths, yes, order, out).await,
+            Command::Unpublish { what } => self.unpublish(&what, order, out).await,
+            Command::Shared => {
+                let files = self.servent.shared().await;
+                self.done(Reply::Shared { files }, out).await
+            }
+            Command::Download { wait, once, to, what } => {
+                let to = match to.map(|to| self.absolute(&to, order)).transpose() {
+                    Ok(to) => to,
+                    Err(why) => return out.fail(Exit::Usage, &why).await,
+                };
+                self.wait_for_mesh(order).await;
+                let request = DownloadRequest { target: what, to, once };
+                self.download(request, wait, order, out).await
+            }
+            Command::Downloads => {
+                let downloads = self.servent.downloads().await;
+                self.done(Reply::Downloads { downloads }, out).await
+            }
+            Command::Status => {
+                let status = self.servent.status().await;
+                self.done(Reply::Status(status), out).await
+            }
+            Command::News { switch } => {
+                let on = switch == Switch::On;
+                self.news_on.store(on, Ordering::Relaxed);
+                self.done(Reply::NewsSwitch { on }, out).await
+            }
+            Command::Wait { number } => self.wait(number, order, out).await,
+            Command::Help { command } => match grammar::help(command.as_deref()) {
+                Ok(text) => self.done(Reply::Help { text }, out).await,
+                Err(error) => out.fail(Exit::Usage, &error).await,
+            },
+            Command::Quit => {
+                let status = self.servent.status().await;
+                let (downloads, uploads) = (status.downloads, status.uploads);
+                out.say(Reply::Stopping { downloads, uploads }).await;
+                self.quitting.cancel();
+                Exit::Done
+            }
+        }
+    }
+
+    async fn done(&self, reply: Reply, out: Out<'_>) -> Exit {
+        out.say(reply).await;
+        Exit::Done
+    }
+
+    /// A script has nobody who would type the command again a second later, so the first
+    /// command that needs the mesh gives the links time to come up.
+    async fn wait_for_mesh(&self, order: &Order) {
+        if order.scripted && !self.waited.load(Ordering::Relaxed) {
+            self.servent.has_neighbour(PATIENCE).await;
+            self.waited.store(true, Ordering::Relaxed);
+        }
+    }
+
+    async fn join(&self, target: Option<JoinTarget>, out: Out<'_>) -> Exit {
+        match self.servent.join(target).await {
+            Ok(report) => self.done(Reply::Joined(report), out).await,
+            Err(error) => out.fail(Exit::Failed, &error).await,
+        }
+    }
+}
+
+impl Console for Local {
+    async fn obey(&self, order: Order, out: mpsc::Sender<Reply>) -> Exit {
+        let out = Out(&out);
+        match grammar::parse(&order.line) {
+            Ok(Some(command)) => self.execute(command, &order, out).await,
+            Ok(None) => Exit::Done,
+            Err(error) => out.fail(Exit::Usage, &error).await,
+        }
+    }
+
+    fn news(&self) -> broadcast::Receiver<News> {
+        self.servent.news()
+    }
+
+    fn wants(&self, news: &News) -> bool {
+        match news {
+            News::NeighbourUp { .. } | News::NeighbourDown { .. } => {
+                self.news_on.load(Ordering::Relaxed)
+            }
+            _ => true,
+        }
+    }
+
+    fn quitting(&self) -> CancellationToken {
+        self.quitting.clone()
+    }
+}

@@ -1,0 +1,60 @@
+//! `publish` and `unpublish`.
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use super::{Local, Out};
+use crate::base::ContentId;
+use crate::command::{Exit, Order, Reply};
+
+/// How many progress messages of a publication may wait to be shown.
+const PROGRESS_QUEUE: usize = 8;
+
+impl Local {
+    pub(super) async fn publish(
+        &self,
+        paths: &[PathBuf],
+        yes: bool,
+        order: &Order,
+        out: Out<'_>,
+    ) -> Exit {
+        let mut exit = Exit::Done;
+        for path in paths {
+            let path = match self.absolute(path, order) {
+                Ok(path) => path,
+                Err(why) => return out.fail(Exit::Usage, &why).await,
+            };
+            let (sender, mut progress) = mpsc::channel(PROGRESS_QUEUE);
+            let publishing = self.servent.publish(path.clone(), yes, sender);
+            let showing = async {
+                while let Some(step) = progress.recv().await {
+                    out.say(Reply::Publishing(step)).await;
+                }
+            };
+            // Both end together: the sender goes with the publication.
+            let (published, ()) = tokio::join!(publishing, showing);
+            match published {
+                Ok(report) => {
+                    out.say(Reply::Published { path: path.display().to_string(), report }).await;
+                }
+                Err(error) => exit = out.fail(Exit::Failed, &error).await,
+            }
+        }
+        exit
+    }
+
+    pub(super) async fn unpublish(&self, what: &str, order: &Order, out: Out<'_>) -> Exit {
+        let what = match what.to_ascii_lowercase().parse::<ContentId>() {
+            Ok(id) => id.to_string(),
+            Err(_) => match self.absolute(Path::new(what), order) {
+                Ok(path) => path.display().to_string(),
+                Err(why) => return out.fail(Exit::Usage, &why).await,
+            },
+        };
+        match self.servent.unpublish(what).await {
+            Ok(report) => self.done(Reply::Unpublished(report), out).await,
+            Err(error) => out.fail(Exit::Failed, &error).await,
+        }
+    }
+}

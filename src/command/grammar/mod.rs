@@ -1,0 +1,168 @@
+//! The language of the command lines, one for every front.
+//!
+//! Words are split as a shell splits them, so a name with spaces is quoted and one that
+//! begins with a dash follows `--`. Only `search` takes its rest as it stands: quotes
+//! and dashes in it belong to the query.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::address::join_target;
+use crate::base::MAX_TTL;
+use crate::servent::JoinTarget;
+use crate::servent::report::DownloadTarget;
+
+mod help;
+mod line;
+mod value;
+
+pub use help::{help, names, options_of, usage_of};
+pub use line::{UsageError, line_of, parse};
+pub use value::{ENOUGH, MAX_ENOUGH};
+use value::{download_target, enough, number};
+
+/// How wide help texts are, in columns.
+const HELP_WIDTH: usize = 80;
+
+#[derive(Parser)]
+#[command(multicall = true, disable_help_subcommand = true, disable_version_flag = true)]
+#[command(term_width = HELP_WIDTH)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What a line asks for.
+#[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Join a mesh through a servent that is in it
+    ///
+    /// The port is 7272 when left out; an IPv6 address goes in brackets. With an id, nobody
+    /// but the servent with this id will do. Without an address, servents known from
+    /// earlier are tried.
+    #[command(override_usage = "join [[ID@]HOST[:PORT]]")]
+    Join {
+        /// Where to knock
+        #[arg(value_parser = join_target)]
+        address: Option<JoinTarget>,
+    },
+    /// Say goodbye to all neighbours and stay alone until the next join
+    #[command(override_usage = "leave")]
+    Leave,
+    /// List the neighbours
+    #[command(override_usage = "peers [--known]")]
+    Peers {
+        /// List the contacts that are known without a link instead
+        #[arg(long)]
+        known: bool,
+    },
+    /// Search the mesh for files
+    ///
+    /// All words must be in the name, whole and in any order; case and accents do not
+    /// matter. word* matches beginnings, *word* parts; "a phrase" wants the words together,
+    /// -word leaves out; .flac, size>10M, size<1G, type:audio and id:HASH narrow it down.
+    /// Hits show as they arrive; the search ends when everybody asked has answered.
+    #[command(override_usage = "search WORDS... [--all | --ttl N] [--max N]")]
+    Search {
+        /// Ask everybody within 8 hops at once, not the near ones first
+        #[arg(long, conflicts_with = "ttl")]
+        all: bool,
+        /// Ask exactly those within N hops
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_TTL)))]
+        ttl: Option<u8>,
+        /// Ask no further once N different files are found
+        #[arg(long, value_name = "N", default_value_t = ENOUGH, value_parser = enough)]
+        max: usize,
+        /// What to look for
+        #[arg(value_name = "WORDS")]
+        words: String,
+    },
+    /// Show what the latest search found, or everybody who has result N
+    #[command(override_usage = "results [N]")]
+    Results {
+        /// A result
+        #[arg(value_name = "N", value_parser = number)]
+        number: Option<usize>,
+    },
+    /// Share a file, or everything in a folder
+    ///
+    /// Hidden files are left out. It is shared until unpublish or quit; to share it at
+    /// every start, start with --share PATH. The root of the
+    /// file system and the home folder want --yes.
+    #[command(override_usage = "publish PATH... [--yes]")]
+    Publish {
+        /// Share even what is seldom meant to be shared whole
+        #[arg(long)]
+        yes: bool,
+        /// Files and folders
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Stop sharing a file, a folder, or a content
+    #[command(override_usage = "unpublish PATH|HASH")]
+    Unpublish {
+        /// What is no longer shared
+        #[arg(value_name = "PATH|HASH")]
+        what: String,
+    },
+    /// List what this servent shares
+    #[command(override_usage = "shared")]
+    Shared,
+    /// Download a result of the latest search, or a content by its hash
+    ///
+    /// It goes on in the background, from everybody who has it; every piece is verified.
+    #[command(override_usage = "download N|HASH [--wait] [--once] [--to DIR]")]
+    Download {
+        /// Wait until it is over
+        #[arg(long)]
+        wait: bool,
+        /// Fail, rather than wait, when no source or no space is left
+        #[arg(long)]
+        once: bool,
+        /// Put it into this folder instead of the downloads folder
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+        /// A number that search shows, or 64 digits as b3sum prints them
+        #[arg(value_name = "N|HASH", value_parser = download_target)]
+        what: DownloadTarget,
+    },
+    /// List the downloads
+    #[command(override_usage = "downloads")]
+    Downloads,
+    /// Show how this servent is
+    #[command(override_usage = "status")]
+    Status,
+    /// Tell when neighbours come and go, or no longer
+    #[command(override_usage = "news on|off")]
+    News {
+        /// Whether to tell
+        #[arg(value_name = "on|off")]
+        switch: Switch,
+    },
+    /// Wait until download N, or every download, is over
+    #[command(override_usage = "wait [N]")]
+    Wait {
+        /// A download
+        #[arg(value_name = "N", value_parser = number)]
+        number: Option<usize>,
+    },
+    /// List the commands, or explain one
+    #[command(override_usage = "help [COMMAND]", alias = "?")]
+    Help {
+        /// The command to explain
+        command: Option<String>,
+    },
+    /// Say goodbye and stop
+    #[command(override_usage = "quit", alias = "exit")]
+    Quit,
+}
+
+/// On or off.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}

@@ -1,0 +1,36 @@
+//! Values of arguments, checked as they are read.
+
+use std::str::FromStr;
+
+use crate::base::ContentId;
+use crate::servent::report::DownloadTarget;
+
+/// How many different files end a search unless told otherwise: a few screens.
+pub const ENOUGH: usize = 50;
+/// Most files that a search may ask for: what a servent takes for one query.
+pub const MAX_ENOUGH: usize = 2_000;
+
+pub(super) fn number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a number is wanted".to_owned())
+}
+
+pub(super) fn enough(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=MAX_ENOUGH).contains(&number) => Ok(number),
+        _ => Err(format!("a number from 1 to {MAX_ENOUGH} is wanted")),
+    }
+}
+
+pub(super) fn download_target(text: &str) -> Result<DownloadTarget, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits && text.len() < ContentId::TEXT_LEN {
+        return match text.parse() {
+            Ok(number) if number > 0 => Ok(DownloadTarget::Result(number)),
+            _ => Err("results are numbered from 1, as 'results' shows them".to_owned()),
+        };
+    }
+    ContentId::from_str(&text.to_ascii_lowercase()).map(DownloadTarget::Content).map_err(|_| {
+        "a number that 'results' shows is wanted, or 64 hexadecimal digits as b3sum prints them"
+            .to_owned()
+    })
+}

@@ -1,0 +1,182 @@
+//! Replies as text for people, and as JSON for programs.
+//!
+//! Whatever another servent or a file's owner wrote is escaped here, on its way out.
+//! Text is whole lines, each ended.
+
+use serde::Serialize;
+
+use super::layout::{MAX_NAME, count, cut, servent, size};
+use super::{Exit, Reply};
+use crate::base::escape::Escaped;
+use crate::servent::report::News;
+
+mod download;
+mod peer;
+mod search;
+mod shared;
+mod status;
+
+/// `reply` as one line of JSON in ASCII, without the line end.
+#[must_use]
+pub fn json(reply: &impl Serialize) -> String {
+    let text = serde_json::to_string(reply).unwrap_or_else(|error| {
+        let text = Escaped(&error.to_string()).to_string();
+        let error = Reply::Error { kind: Exit::Failed, text };
+        serde_json::to_string(&error).unwrap_or_default()
+    });
+    let mut ascii = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Outside strings JSON is ASCII, so what is escaped here stands in a string.
+        if c.is_ascii() && c != '\x7f' {
+            ascii.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                ascii.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    ascii
+}
+
+/// `reply` as text for people; no line is wider than `width` columns where cutting
+/// names can help it. Empty for what people are not shown.
+#[must_use]
+pub fn text(reply: &Reply, width: Option<usize>) -> String {
+    match reply {
+        Reply::Hit(hit) => search::hit_line(hit, width),
+        Reply::SearchEnd(end) => format!("{}\n", search::search_end(end)),
+        Reply::Results { results } => search::results_table(results, width),
+        Reply::Result(result) => search::one_result(result, width),
+        Reply::Peers { known, peers } => peer::peers_table(peers, *known, width),
+        Reply::Joined(join) => {
+            let others = match join.contacts {
+                0 => String::new(),
+                some => format!("; it knows {}", count(some as u64, "other")),
+            };
+            let who = servent(&join.name, &join.neighbour);
+            format!("joined {who} at {}{others}\n", join.address)
+        }
+        Reply::Left { neighbours } => {
+            format!("left; {} told\n", count(*neighbours as u64, "neighbour"))
+        }
+        Reply::Publishing(progress) => format!(
+            "hashing: {}, {}; now {}\n",
+            count(progress.files as u64, "file"),
+            size(progress.bytes),
+            cut(&progress.current, 40)
+        ),
+        Reply::Published { path, report } => shared::published(path, report),
+        Reply::Unpublished(report) => format!(
+            "{}, {} no longer shared\n",
+            count(report.files as u64, "file"),
+            size(report.bytes)
+        ),
+        Reply::Shared { files } => shared::shared_table(files, width),
+        Reply::Download(download) => download::download_sentence(download),
+        Reply::Progress(download) => format!("{}\n", download::progress(download)),
+        Reply::Downloads { downloads } => download::downloads_table(downloads, width),
+        Reply::Status(status) => status::status_lines(status),
+        Reply::Greeting(status) => status::greeting(status),
+        Reply::Back(status) => format!(
+            "back in the mesh: {}; sharing {}\n",
+            count(status.neighbours as u64, "neighbour"),
+            count(status.shared_files as u64, "file")
+        ),
+        Reply::News { news } => news_sentence(news),
+        Reply::NewsSwitch { on: true } => "neighbours that come and go are told of\n".into(),
+        Reply::NewsSwitch { on: false } => "neighbours come and go in silence\n".into(),
+        Reply::Notice { text } | Reply::Error { text, .. } => lines(text),
+        Reply::Help { text } => format!("{text}\n"),
+        Reply::Stopping { downloads, uploads } => status::stopping(*downloads, *uploads),
+        Reply::Exit { .. } => String::new(),
+    }
+}
+
+/// `text` with each of its lines escaped.
+fn lines(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", Escaped(line))).collect()
+}
+
+fn news_sentence(news: &News) -> String {
+    match news {
+        News::NeighbourUp { id, name } => format!("neighbour {} came\n", servent(name, id)),
+        News::NeighbourDown { id, name, why } => {
+            format!("neighbour {} went: {}\n", servent(name, id), Escaped(why))
+        }
+        News::Download { number, name, text } => {
+            format!("download {number} \"{}\": {}\n", cut(name, MAX_NAME), Escaped(text))
+        }
+        News::Notice { text } => format!("{}\n", Escaped(text)),
+        News::DownloadDone { report } | News::DownloadFailed { report } => {
+            download::download_sentence(report)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::download::tests::download;
+    use super::search::tests::hit;
+    use super::*;
+    use crate::base::{ContentId, ServentId};
+    use crate::servent::report::{
+        DownloadState, HitReport, PeerReport, PublishReport, Relation, ResultReport, SharedReport,
+    };
+
+    #[test]
+    fn nothing_that_a_stranger_wrote_steers_a_terminal_or_a_program() {
+        let evil = "a\x1b[2J\x1b]52;c;x\x07\r\u{9b}31m\u{202E}\n\u{7f}b";
+        let mut running = download(DownloadState::Failed { why: evil.into() });
+        running.name = evil.into();
+        let id = ServentId([1; 32]);
+        let peer = PeerReport {
+            id,
+            name: evil.into(),
+            addresses: Vec::new(),
+            relation: Relation::Known,
+            age_secs: 0,
+        };
+        let result = ResultReport {
+            number: 1,
+            id: ContentId::of_nothing(),
+            size: 1,
+            names: vec![evil.into()],
+            sources: Vec::new(),
+        };
+        let shared = SharedReport {
+            name: evil.into(),
+            path: evil.into(),
+            id: ContentId::of_nothing(),
+            size: 1,
+        };
+        let left = crate::servent::report::LeftOut { path: evil.into(), why: evil.into() };
+        let report =
+            PublishReport { files: 1, bytes: 1, unchanged: 1, left_out: 2, examples: vec![left] };
+        let news = |news| Reply::News { news };
+        for reply in [
+            Reply::Hit(HitReport { servent_name: evil.into(), ..hit(evil) }),
+            Reply::Results { results: vec![result.clone()] },
+            Reply::Result(result),
+            Reply::Peers { known: true, peers: vec![peer] },
+            Reply::Published { path: evil.into(), report },
+            Reply::Shared { files: vec![shared] },
+            Reply::Download(running.clone()),
+            Reply::Downloads { downloads: vec![running.clone()] },
+            Reply::error(Exit::Failed, &evil),
+            Reply::Notice { text: evil.into() },
+            news(News::Notice { text: evil.into() }),
+            news(News::Download { number: 1, name: evil.into(), text: evil.into() }),
+            news(News::DownloadFailed { report: running }),
+            news(News::NeighbourUp { id, name: evil.into() }),
+            news(News::NeighbourDown { id, name: evil.into(), why: evil.into() }),
+        ] {
+            let shown = text(&reply, Some(80));
+            let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202E}';
+            assert!(!shown.contains(steers), "{shown:?}");
+            assert!(shown.contains("a\\u{1b}"), "{shown:?}");
+            let line = json(&reply);
+            assert!(line.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{line:?}");
+            assert_eq!(serde_json::from_str::<Reply>(&line).unwrap(), reply);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Neighbours, and known contacts.
+
+use crate::command::layout::{Column, servent, span, table};
+use crate::servent::report::{PeerReport, Relation};
+
+pub(super) fn peers_table(peers: &[PeerReport], known: bool, width: Option<usize>) -> String {
+    if peers.is_empty() {
+        return match known {
+            true => "no contacts heard of lately\n".into(),
+            false => "no neighbours; 'join [ID@]HOST:PORT' finds some\n".into(),
+        };
+    }
+    let row = |peer: &PeerReport| {
+        let place =
+            peer.addresses.first().map_or_else(|| "no address".to_owned(), ToString::to_string);
+        let mut row = vec![servent(&peer.name, &peer.id), place];
+        match &peer.relation {
+            Relation::Neighbour { dialled, manual, up_secs, round_trip_micros } => {
+                row.push(if *dialled { "dialled" } else { "dialled us" }.to_owned());
+                row.push(format!("up {}", span(*up_secs)));
+                row.push(match round_trip_micros {
+                    Some(micros) => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
+                    None => "-".to_owned(),
+                });
+                row.push(if *manual { "manual" } else { "" }.to_owned());
+            }
+            Relation::Known => row.push(format!("heard of {} ago", span(peer.age_secs))),
+        }
+        row
+    };
+    let rows: Vec<_> = peers.iter().map(row).collect();
+    let columns =
+        [Column::Left, Column::Left, Column::Left, Column::Left, Column::Right, Column::Left];
+    table(&columns, &rows, width)
+}

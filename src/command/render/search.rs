@@ -1,0 +1,163 @@
+//! Hits, results, and how a search ended.
+
+use crate::command::layout::{Column, MAX_NAME, count, cut, grouped, servent, size, table};
+use crate::servent::report::{HitReport, ResultReport, SearchEnd};
+
+/// Hits come one by one, so their columns cannot wait for the widest: they are fixed,
+/// and the name comes after what is narrow.
+pub(super) fn hit_line(hit: &HitReport, width: Option<usize>) -> String {
+    let number = if hit.first { hit.number.to_string() } else { format!("+{}", hit.number) };
+    let head = format!("{number:>4}  {:>7}  ", size(hit.size));
+    let tail = format!("  {}  {}", servent(&hit.servent_name, &hit.servent), hops(hit.hops.into()));
+    let taken = [&head, &tail].map(|text| unicode_width::UnicodeWidthStr::width(text.as_str()));
+    let room = width.map_or(MAX_NAME, |width| width.saturating_sub(taken.iter().sum()));
+    format!("{head}{}{tail}\n", cut(&hit.name, room.clamp(12, MAX_NAME)))
+}
+
+/// How a search ended, in the one sentence that people rely on: whether everybody was
+/// asked, whether everybody answered, and what came of it.
+pub(super) fn search_end(end: &SearchEnd) -> String {
+    if end.asked == 0 && end.lost == 0 && end.files == 0 {
+        return "nobody was asked: this servent has no neighbour; 'join' finds one".into();
+    }
+    let answered = match (end.lost, end.by_timer) {
+        (0, false) => "all answered".to_owned(),
+        (0, true) => "the end declared by the clock".to_owned(),
+        (lost, false) => format!("{} did not answer", grouped(lost)),
+        (lost, true) => {
+            format!("{} did not answer, the end declared by the clock", grouped(lost))
+        }
+    };
+    let found = match end.files {
+        0 if end.lost > 0 || end.by_timer => "nobody who answered has it".to_owned(),
+        0 => "nobody has it".to_owned(),
+        files if end.cut => {
+            format!("{}, and more than one search takes", count(files as u64, "file"))
+        }
+        files if end.enough => {
+            format!("{}, which is enough (--max asks for more)", count(files as u64, "file"))
+        }
+        files => count(files as u64, "file"),
+    };
+    let (asked, radius) = (count(end.asked, "servent"), hops(end.radius.into()));
+    format!("asked {asked} within {radius}, {answered}: {found}")
+}
+
+pub(super) fn results_table(results: &[ResultReport], width: Option<usize>) -> String {
+    if results.is_empty() {
+        return "no results; 'search WORDS' finds some\n".into();
+    }
+    let row = |result: &ResultReport| {
+        let name = result.names.first().cloned().unwrap_or_default();
+        let sources = count(result.sources.len() as u64, "source");
+        vec![result.number.to_string(), size(result.size), name, sources]
+    };
+    let rows: Vec<_> = results.iter().map(row).collect();
+    table(&[Column::Right, Column::Right, Column::Name, Column::Left], &rows, width)
+}
+
+pub(super) fn one_result(result: &ResultReport, width: Option<usize>) -> String {
+    let mut text = String::new();
+    for name in &result.names {
+        text.push_str(&format!("{}\n", cut(name, MAX_NAME)));
+    }
+    text.push_str(&format!("{} ({} bytes)\n", size(result.size), grouped(result.size)));
+    text.push_str(&format!("{}\n", result.id));
+    let rows: Vec<_> = result
+        .sources
+        .iter()
+        .map(|source| {
+            let far = source.hops.map_or_else(|| "-".to_owned(), |far| hops(far.into()));
+            let place =
+                source.addresses.first().map_or_else(|| "-".to_owned(), ToString::to_string);
+            vec![servent(&source.name, &source.id), far, place]
+        })
+        .collect();
+    text.push_str(&table(&[Column::Left, Column::Left, Column::Left], &rows, width));
+    text
+}
+
+fn hops(hops: u64) -> String {
+    count(hops, "hop")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::base::{ContentId, ServentId};
+
+    fn end() -> SearchEnd {
+        SearchEnd {
+            asked: 412,
+            lost: 0,
+            radius: 4,
+            by_timer: false,
+            enough: false,
+            cut: false,
+            files: 0,
+            took_micros: 1,
+        }
+    }
+
+    pub(in crate::command::render) fn hit(name: &str) -> HitReport {
+        HitReport {
+            number: 3,
+            first: true,
+            id: ContentId::of_nothing(),
+            size: 12_345_678,
+            name: name.into(),
+            servent: ServentId([7; 32]),
+            servent_name: "attic".into(),
+            hops: 2,
+            after_micros: 900,
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_search_says_who_was_asked_and_who_answered() {
+        let say = |change: fn(&mut SearchEnd)| {
+            let mut end = end();
+            change(&mut end);
+            search_end(&end)
+        };
+        assert_eq!(
+            say(|end| (end.asked, end.radius) = (7, 8)),
+            "asked 7 servents within 8 hops, all answered: nobody has it"
+        );
+        assert_eq!(
+            say(|end| end.files = 3),
+            "asked 412 servents within 4 hops, all answered: 3 files"
+        );
+        assert_eq!(
+            say(|end| (end.lost, end.files) = (3, 1)),
+            "asked 412 servents within 4 hops, 3 did not answer: 1 file"
+        );
+        assert_eq!(
+            say(|end| end.lost = 3),
+            "asked 412 servents within 4 hops, 3 did not answer: nobody who answered has it"
+        );
+        assert_eq!(
+            say(|end| (end.asked, end.radius, end.by_timer) = (1, 1, true)),
+            "asked 1 servent within 1 hop, the end declared by the clock: nobody who answered has it"
+        );
+        assert!(say(|end| end.asked = 0).starts_with("nobody was asked"));
+        assert!(
+            say(|end| (end.files, end.enough) = (50, true)).contains("50 files, which is enough")
+        );
+        assert!(
+            say(|end| (end.files, end.cut) = (50, true)).ends_with("more than one search takes")
+        );
+    }
+
+    #[test]
+    fn a_hit_fits_its_line_and_names_everything_that_matters() {
+        let line = hit_line(&hit("ferris.png"), Some(80));
+        assert_eq!(line, "   3  12.3 MB  ferris.png  attic~a4dqobyh  2 hops\n");
+        let line = hit_line(&hit(&"n".repeat(250)), Some(80));
+        assert_eq!(line.trim_end().chars().count(), 80, "{line}");
+        let line = hit_line(&hit(&"n".repeat(250)), None);
+        assert!(line.contains(&format!("{}…", "n".repeat(79))), "{line}");
+        let again = hit_line(&HitReport { first: false, ..hit("x") }, None);
+        assert!(again.starts_with("  +3 "), "{again}");
+    }
+}

@@ -1,0 +1,83 @@
+//! How the servent is: at length, in greeting, at the end.
+
+use crate::command::layout::{count, grouped, servent, size, span};
+use crate::servent::report::StatusReport;
+
+/// What a person who is alone is told to do about it.
+const ALONE: &str = "You are alone. 'join ID@HOST:PORT' takes a friend's line; \
+                     there is no public mesh.";
+
+pub(super) fn status_lines(status: &StatusReport) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: String| text.push_str(&format!("{key:<10} {value}\n"));
+    line("id", status.id.to_string());
+    if !status.name.is_empty() {
+        line("name", servent(&status.name, &status.id));
+    }
+    line("mesh", if status.private { "private (network key)" } else { "open" }.into());
+    line("listening", joined(&status.listening));
+    line("addresses", joined(&status.addresses));
+    let (neighbours, cached) = (status.neighbours as u64, status.cached as u64);
+    line("neighbours", format!("{} ({} known)", grouped(neighbours), count(cached, "contact")));
+    let shared = count(status.shared_files as u64, "file");
+    line("sharing", format!("{shared}, {}", size(status.shared_bytes)));
+    let (downloads, uploads) = (status.downloads as u64, status.uploads as u64);
+    line("running", format!("{}, {}", count(downloads, "download"), count(uploads, "upload")));
+    line("received", format!("{} ({} bytes)", size(status.received), grouped(status.received)));
+    line("sent", format!("{} ({} bytes)", size(status.sent), grouped(status.sent)));
+    line("up", span(status.up_secs));
+    line("incidents", grouped(status.incidents));
+    text
+}
+
+pub(super) fn greeting(status: &StatusReport) -> String {
+    let mut text = format!("part2part {}: you are {}\n", env!("CARGO_PKG_VERSION"), status.id);
+    text.push_str(&format!("listening on {}\n", joined(&status.listening)));
+    if !status.addresses.is_empty() {
+        text.push_str(&format!("friends dial {}\n", joined(&status.addresses)));
+    }
+    text.push_str(&match status.shared_files {
+        0 => "nothing is shared yet; 'publish PATH' shares a file or a folder\n".to_owned(),
+        files => {
+            format!("sharing {}, {}\n", count(files as u64, "file"), size(status.shared_bytes))
+        }
+    });
+    if status.neighbours > 0 {
+        text.push_str(&format!("in the mesh: {}\n", count(status.neighbours as u64, "neighbour")));
+    } else if status.cached == 0 {
+        text.push_str(ALONE);
+        text.push('\n');
+    }
+    text
+}
+
+fn joined(addresses: &[std::net::SocketAddr]) -> String {
+    let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    if all.is_empty() { "nowhere".into() } else { all.join(", ") }
+}
+
+pub(super) fn stopping(downloads: usize, uploads: usize) -> String {
+    let running = [(downloads, "download"), (uploads, "upload")];
+    let some: Vec<_> = running
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, noun)| count(number as u64, noun))
+        .collect();
+    match (some.is_empty(), downloads + uploads) {
+        (true, _) => "goodbye\n".to_owned(),
+        (_, 1) => format!("goodbye; {} stops\n", some.join("")),
+        _ => format!("goodbye; {} stop\n", some.join(" and ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quitting_says_what_stops() {
+        assert_eq!(stopping(0, 0), "goodbye\n");
+        assert_eq!(stopping(1, 0), "goodbye; 1 download stops\n");
+        assert_eq!(stopping(2, 1), "goodbye; 2 downloads and 1 upload stop\n");
+    }
+}
