@@ -82,7 +82,7 @@ impl Completer for Words {
             (at.saturating_sub(begun.len()), fitting.map(pair).collect())
         };
         Ok(match place(typed) {
-            Place::Command(begun) => offer(begun, &mut grammar::names().iter().copied()),
+            Place::Command(begun) => offer(begun, &mut grammar::names().iter().map(String::as_str)),
             Place::Word(begun, words) => offer(begun, &mut words.iter().map(String::as_str)),
             Place::Path => self.paths.complete_path(line, at)?,
             Place::Anything => (at, Vec::new()),

@@ -1,5 +1,7 @@
 //! What the grammar says of itself: names, usage, help texts.
 
+use std::sync::LazyLock;
+
 use clap::CommandFactory;
 
 use super::line::unknown;
@@ -7,24 +9,11 @@ use super::{HELP_WIDTH, Line, UsageError};
 
 /// The names of all commands, as `help` lists them.
 #[must_use]
-pub fn names() -> &'static [&'static str] {
-    &[
-        "join",
-        "leave",
-        "peers",
-        "search",
-        "results",
-        "publish",
-        "unpublish",
-        "shared",
-        "download",
-        "downloads",
-        "status",
-        "news",
-        "wait",
-        "help",
-        "quit",
-    ]
+pub fn names() -> &'static [String] {
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        Line::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    });
+    &NAMES
 }
 
 /// How `name` is used, without its name: what the prompt hints at.
@@ -73,9 +62,6 @@ mod tests {
     #[test]
     fn the_grammar_holds_together() {
         Line::command().debug_assert();
-        let listed: Vec<_> =
-            Line::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
-        assert_eq!(listed, names());
     }
 
     #[test]
@@ -86,7 +72,7 @@ mod tests {
             let text = help(Some(name)).unwrap();
             assert!(text.contains(&format!("Usage: {name}")), "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= HELP_WIDTH), "{text}");
-            let asked = Some(Command::Help { command: Some((*name).to_owned()) });
+            let asked = Some(Command::Help { command: Some(name.clone()) });
             assert_eq!(parse(&format!("{name} --help")), Ok(asked));
         }
         assert!(help(Some("serach")).unwrap_err().to_string().contains("'search'"));
