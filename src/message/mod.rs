@@ -12,8 +12,8 @@ pub mod search;
 pub mod transfer;
 
 pub use presence::{
-    AgedContact, Bye, ByeReason, ForwardJoin, Hello, Ping, Pong, Purpose, Redirect, Shuffle,
-    ShuffleReply, Welcome,
+    AgedContact, Bye, ByeReason, ForwardJoin, Hello, Ping, Pong, Purpose, Redirect, Shares,
+    Shuffle, ShuffleReply, Welcome,
 };
 pub use search::{Hit, HitBody, Query, QueryBody, QueryDone, QueryHit};
 pub use transfer::{

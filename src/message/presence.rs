@@ -92,6 +92,37 @@ impl AgedContact {
     pub const MAX_SHUFFLE: usize = 8;
 }
 
+/// How much a servent shares, as it says itself: an extension of [`Ping`] and [`Pong`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Shares {
+    /// Files.
+    pub files: u32,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+impl Shares {
+    /// The tag of the extension.
+    pub const TAG: u16 = 1;
+
+    /// As an extension: the files as 4 bytes, the bytes as 8, both little-endian.
+    #[must_use]
+    pub fn to_extensions(self) -> Extensions {
+        let mut value = self.files.to_le_bytes().to_vec();
+        value.extend(self.bytes.to_le_bytes());
+        vec![(Self::TAG, value)]
+    }
+
+    /// What the extensions say; none when they do not, or not as they should.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        let (_, value) = extensions.iter().find(|(tag, _)| *tag == Self::TAG)?;
+        let (files, bytes) = value.split_first_chunk::<4>()?;
+        let bytes = <[u8; 8]>::try_from(bytes).ok()?;
+        Some(Self { files: u32::from_le_bytes(*files), bytes: u64::from_le_bytes(bytes) })
+    }
+}
+
 /// Asks for a [`Pong`]; sent after silence, and to measure the round trip.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Ping {
@@ -170,4 +201,21 @@ pub struct ShuffleReply {
     pub contacts: Vec<AgedContact>,
     /// Extensions.
     pub ext: Extensions,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_travels_beside_other_extensions_and_only_in_its_own_shape() {
+        let shares = Shares { files: 1204, bytes: u64::MAX };
+        let mut extensions = vec![(9, vec![1])];
+        extensions.extend(shares.to_extensions());
+        assert_eq!(Shares::of(&extensions), Some(shares));
+        assert_eq!(Shares::of(&Vec::new()), None);
+        for wrong in [0, 3, 11, 13] {
+            assert_eq!(Shares::of(&vec![(Shares::TAG, vec![0; wrong])]), None);
+        }
+    }
 }

@@ -56,6 +56,8 @@ pub const GENERATION_AGE: Duration = Duration::from_secs(600);
 pub const QUERY_BURST: u64 = 200;
 /// Silence after which a neighbour is pinged.
 pub const PING_AFTER: Duration = Duration::from_secs(30);
+/// Between two pings on a link that is never silent: what a pong tells is that old at most.
+pub const PING_EVERY: Duration = Duration::from_secs(60);
 /// Silence after which a neighbour is dead: three missed pings.
 pub const DEAD_AFTER: Duration = Duration::from_secs(90);
 /// Between two shuffles on a link.

@@ -17,16 +17,16 @@ use rand::rngs::ChaCha12Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::config::{
-    Config, DEAD_AFTER, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_RATE, PING_AFTER,
-    REFILL_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, STRIKE, WALKS_TAKE,
+    Config, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_RATE, REFILL_EVERY, SHUFFLE_EVERY,
+    SIMULTANEOUS, STRIKE, WALKS_TAKE,
 };
 use super::dialling::{Dialling, Permit};
 use super::hosts::{Cached, HostCache};
 use super::neighbours::{Neighbour, Neighbours};
-use super::{Event, LinkId, Output, Peer};
+use super::{Event, LinkId, Output, Peer, keep_alive};
 use crate::base::{Bucket, Contact, ServentId, Time};
 use crate::message::{
-    AgedContact, Bye, ByeReason, ForwardJoin, Greeting, LinkMessage, Ping, Pong, Purpose, Redirect,
+    AgedContact, Bye, ByeReason, ForwardJoin, Greeting, LinkMessage, Purpose, Redirect, Shares,
     Shuffle, ShuffleReply, Welcome,
 };
 
@@ -51,9 +51,11 @@ pub enum DownReason {
 pub(super) struct Membership {
     id: ServentId,
     config: Config,
-    rng: ChaCha12Rng,
+    pub(super) rng: ChaCha12Rng,
     pub(super) neighbours: Neighbours,
     pub(super) hosts: HostCache,
+    /// What this servent shares, as its neighbours are told.
+    pub(super) shares: Shares,
     /// Those whom a person asked us to be linked with: dialled again when lost.
     asked_for: BTreeMap<ServentId, Contact>,
     dialling: Dialling,
@@ -73,6 +75,7 @@ impl Membership {
             rng,
             neighbours: Neighbours::default(),
             hosts: HostCache::new(id),
+            shares: Shares::default(),
             asked_for: BTreeMap::new(),
             dialling: Dialling::new(now),
             let_go: Bucket::new(LET_GO_RATE, LET_GO_RATE, now),
@@ -215,17 +218,8 @@ impl Membership {
         let Some(neighbour) = self.neighbours.find_mut(link) else { return };
         let seen = neighbour.peer.seen.ip();
         match message {
-            LinkMessage::Ping(Ping { nonce, .. }) => {
-                let pong = LinkMessage::Pong(Pong { nonce, ext: Vec::new() });
-                out.push(Output::Send { link, message: pong });
-            }
-            LinkMessage::Pong(Pong { nonce, .. }) => match neighbour.ping.take() {
-                Some((sent, at)) if sent == nonce => neighbour.round_trip = Some(now.since(at)),
-                other => {
-                    neighbour.ping = other;
-                    self.neighbours.strike(now, link, STRIKE);
-                }
-            },
+            LinkMessage::Ping(ping) => self.on_ping(link, &ping, out),
+            LinkMessage::Pong(pong) => self.on_pong(now, link, &pong),
             LinkMessage::Bye(Bye { reason, contacts, .. }) => {
                 self.hosts.learn(now, seen, contacts);
                 out.push(Output::Close { link });
@@ -285,10 +279,7 @@ impl Membership {
         if now >= self.refill_at {
             self.refill(now, out);
         }
-        let pings = self.neighbours.iter().map(|n| match n.ping {
-            Some(_) => n.heard + DEAD_AFTER,
-            None => n.heard + PING_AFTER,
-        });
+        let pings = self.neighbours.iter().map(keep_alive::due);
         let shuffles = self.neighbours.iter().map(|n| n.shuffle_at);
         let next = pings.chain(shuffles).chain([self.refill_at]).min();
         self.wake_at = next.unwrap_or(self.refill_at).max(now + Duration::from_millis(1));
@@ -383,17 +374,20 @@ impl Membership {
         let mut neighbour = Neighbour::new(link, peer.clone(), dialled, manual, &self.config, now);
         let jitter = self.rng.random_range(0.5..1.0);
         neighbour.shuffle_at = now + SHUFFLE_EVERY.mul_f64(jitter);
-        let nonce = self.rng.random();
-        neighbour.ping = Some((nonce, now));
         self.neighbours.push(neighbour);
         out.push(Output::Event(Event::NeighbourUp { peer }));
-        let ping = LinkMessage::Ping(Ping { nonce, ext: Vec::new() });
-        out.push(Output::Send { link, message: ping });
+        self.ping(now, link, out);
         self.wake_at = now;
     }
 
     /// Forgets a link, and refills at once.
-    fn drop_link(&mut self, now: Time, link: LinkId, reason: DownReason, out: &mut Vec<Output>) {
+    pub(super) fn drop_link(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        reason: DownReason,
+        out: &mut Vec<Output>,
+    ) {
         let Some(Neighbour { peer, .. }) = self.neighbours.remove(link) else { return };
         self.lost.push(link);
         match reason {
@@ -549,27 +543,6 @@ impl Membership {
             Permit::NoMore => return false,
         }
         true
-    }
-
-    fn keep_alive(&mut self, now: Time, out: &mut Vec<Output>) {
-        let mut dead = Vec::new();
-        for neighbour in self.neighbours.iter_mut() {
-            let silent = now.since(neighbour.heard);
-            if silent >= DEAD_AFTER {
-                dead.push(neighbour.link);
-            } else if silent >= PING_AFTER
-                && neighbour.ping.is_none_or(|(_, at)| now.since(at) >= PING_AFTER)
-            {
-                let nonce = self.rng.random();
-                neighbour.ping = Some((nonce, now));
-                let ping = LinkMessage::Ping(Ping { nonce, ext: Vec::new() });
-                out.push(Output::Send { link: neighbour.link, message: ping });
-            }
-        }
-        for link in dead {
-            out.push(Output::Close { link });
-            self.drop_link(now, link, DownReason::Silent, out);
-        }
     }
 
     fn shuffle(&mut self, now: Time, out: &mut Vec<Output>) {

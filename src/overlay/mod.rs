@@ -11,6 +11,7 @@
 //! Messages keep their order on each link.
 //!
 //! - `membership`: joining, staying, leaving; who is a neighbour (HyParView).
+//! - `keep_alive`: who is still there.
 //! - `hosts`: contacts to dial when there are too few; `dialling`: how many, how fast.
 //! - `search`: the flood, its exact horizon and its certain end.
 //! - `routes`: what is remembered of one search; `generations`: for how long.
@@ -24,12 +25,13 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 
 use crate::base::{Contact, Guid, ServentId, Time};
-use crate::message::{AgedContact, Greeting, LinkMessage, Purpose, QueryHit};
+use crate::message::{AgedContact, Greeting, LinkMessage, Purpose, QueryHit, Shares};
 
 pub mod config;
 mod dialling;
 mod generations;
 mod hosts;
+mod keep_alive;
 mod membership;
 mod neighbours;
 mod routes;
@@ -155,6 +157,8 @@ pub enum Input {
         /// Which search.
         guid: Guid,
     },
+    /// What this servent shares has changed; neighbours learn it with the next ping.
+    Shares(Shares),
     /// The user wants to be in the mesh.
     Join,
     /// The user wants to be alone.
@@ -293,6 +297,7 @@ impl Overlay {
             Input::Cached(contacts) => self.membership.on_cached(now, contacts, out),
             Input::Offence { link } => neighbours.strike(now, link, config::STRIKE),
             Input::LinkLost { link } => self.membership.on_link_lost(now, link, out),
+            Input::Shares(shares) => self.membership.shares = shares,
             Input::Join => self.membership.join(now, out),
             Input::Leave => self.membership.leave(now, out),
             Input::Wake => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::config::{Config, MAX_STRIKES, QUERY_BURST, STRIKE, WALK_BURST, WALK_RATE};
 use super::{LinkId, Peer};
 use crate::base::{Bucket, ServentId, Time};
+use crate::message::Shares;
 
 /// A living link to another servent.
 #[derive(Clone, Debug)]
@@ -23,6 +24,10 @@ pub struct Neighbour {
     pub heard: Time,
     /// The last measured round trip.
     pub round_trip: Option<Duration>,
+    /// What it says that it shares.
+    pub shares: Option<Shares>,
+    /// When it was last pinged.
+    pub(super) pinged: Time,
     /// The nonce and time of the ping that waits for its pong.
     pub(super) ping: Option<(u64, Time)>,
     /// When the next shuffle is due.
@@ -65,6 +70,8 @@ impl Neighbour {
             up: now,
             heard: now,
             round_trip: None,
+            shares: None,
+            pinged: now,
             ping: None,
             shuffle_at: now,
             awaits_shuffle: false,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::base::{Hops, Ttl};
-use crate::message::{ByeReason, ForwardJoin, HitBody, Query, QueryDone};
+use crate::message::{ByeReason, ForwardJoin, HitBody, Ping, Pong, Query, QueryDone};
 
 const ME: ServentId = ServentId([100; 32]);
 
@@ -360,6 +360,30 @@ fn a_silent_neighbour_is_pinged_and_at_last_forgotten() {
     }
     assert_eq!(gone, Some(90));
     assert_eq!(pinged.first(), Some(&30));
+}
+
+#[test]
+fn pings_and_pongs_tell_what_is_shared_on_busy_links_too() {
+    let mut overlay = with_neighbours(1);
+    let (mine, theirs) =
+        (Shares { files: 3, bytes: 9 }, Shares { files: 1204, bytes: 7_000_000_000 });
+    tell(&mut overlay, at(0), Input::Shares(mine));
+    let ping = LinkMessage::Ping(Ping { nonce: 5, ext: theirs.to_extensions() });
+    let out = tell(&mut overlay, at(1), from(1, ping.clone()));
+    let pong = LinkMessage::Pong(Pong { nonce: 5, ext: mine.to_extensions() });
+    assert_eq!(sent(&out), [(1, &pong)]);
+    assert_eq!(overlay.neighbours().next().unwrap().shares, Some(theirs));
+    // One that says something every second is pinged all the same.
+    let mut pinged = Vec::new();
+    for secs in 1..100 {
+        let mut out = tell(&mut overlay, at(secs), from(1, ping.clone()));
+        out.extend(tell(&mut overlay, at(secs), Input::Wake));
+        pinged.extend(sent(&out).into_iter().filter_map(|(_, message)| match message {
+            LinkMessage::Ping(ping) => Shares::of(&ping.ext).map(|shares| (secs, shares)),
+            _ => None,
+        }));
+    }
+    assert_eq!(pinged, [(60, mine)]);
 }
 
 #[test]

@@ -1,12 +1,17 @@
-//! Shared files that change under our hands.
+//! Shared files that change under our hands, and how many they are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
+use super::driver::Command;
 use super::ground::Ground;
 use super::report::News;
 use crate::base::escape::Escaped;
+use crate::message::Shares;
+use crate::overlay::Input;
 use crate::share::Library;
 
 /// How often the library is asked what it withdrew by itself.
@@ -38,6 +43,30 @@ pub(super) async fn watch(ground: Arc<Ground>, library: Library) {
                 false => notice.to_string(),
             };
             ground.tell(News::Notice { text });
+        }
+    }
+}
+
+/// Tells the engine how much is shared, for the neighbours, whenever that has changed.
+pub(super) async fn tell_shares(
+    ground: Arc<Ground>,
+    library: Library,
+    driver: mpsc::Sender<Command>,
+) {
+    let mut told = Shares::default();
+    loop {
+        let totals = library.totals();
+        let files = u32::try_from(totals.files).unwrap_or(u32::MAX);
+        let shares = Shares { files, bytes: totals.bytes };
+        if shares != told {
+            told = shares;
+            if driver.send(Command::Tell(Input::Shares(shares))).await.is_err() {
+                return;
+            }
+        }
+        tokio::select! {
+            () = ground.stop.cancelled() => return,
+            () = tokio::time::sleep(NOTICE_EVERY) => {}
         }
     }
 }

@@ -18,10 +18,11 @@ use super::hosts::HostFile;
 use super::listen::Arrival;
 use super::matching::Job;
 use super::outbox::{Outbox, Pushed, Shed};
-use super::report::{News, PeerReport, Relation};
+use super::report::{News, PeerReport, Relation, SharesReport};
+use super::traffic::Traffic;
 use super::{dial, link};
 use crate::base::{Contact, Guid, Time};
-use crate::message::{ByeReason, Greeting, Purpose, QueryHit};
+use crate::message::{ByeReason, Greeting, Purpose, QueryHit, Shares};
 use crate::overlay::{DownReason, Event, Input, LinkId, Neighbour, Output, Overlay, RingEnd};
 
 /// Commands that wait for the loop: they come from people, one at a time.
@@ -63,6 +64,7 @@ pub(super) enum Update {
 
 struct Link {
     outbox: Arc<Outbox>,
+    traffic: Arc<Traffic>,
     /// Ends the link without a farewell.
     cut: CancellationToken,
 }
@@ -172,7 +174,9 @@ impl Driver {
             }
             Command::Peers(reply) => {
                 let now = self.ground.clock.now();
-                let peers = self.overlay.neighbours().map(|n| neighbour_report(n, now));
+                let traffic = |link| self.links.get(&link).map(|link| &*link.traffic);
+                let neighbours = self.overlay.neighbours();
+                let peers = neighbours.map(|n| neighbour_report(n, traffic(n.link), now));
                 let _ = reply.send(peers.collect());
             }
             Command::Known(reply) => {
@@ -201,9 +205,9 @@ impl Driver {
             Reception::Welcomed(welcome) => {
                 self.ground.note_seen(welcome.your_address.ip());
                 let link = self.new_link();
-                let outbox = self.open(link);
+                let (outbox, traffic) = self.open(link);
                 let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
-                let running = link::run(ground, link, stream, ahead, outbox, inputs);
+                let running = link::run(ground, link, stream, ahead, outbox, traffic, inputs);
                 self.spawn_link(link, running);
                 let contacts = welcome.contacts;
                 self.handle(Input::Dialled { link, peer, purpose, contacts });
@@ -216,11 +220,12 @@ impl Driver {
         LinkId(self.next_link)
     }
 
-    fn open(&mut self, link: LinkId) -> Arc<Outbox> {
-        let outbox = Arc::new(Outbox::default());
+    fn open(&mut self, link: LinkId) -> (Arc<Outbox>, Arc<Traffic>) {
+        let (outbox, traffic) = (Arc::new(Outbox::default()), Arc::new(Traffic::default()));
         let cut = CancellationToken::new();
-        self.links.insert(link, Link { outbox: Arc::clone(&outbox), cut });
-        outbox
+        let opened = (Arc::clone(&outbox), Arc::clone(&traffic));
+        self.links.insert(link, Link { outbox, traffic, cut });
+        opened
     }
 
     fn spawn_link(&self, link: LinkId, running: impl Future<Output = ()> + Send + 'static) {
@@ -251,7 +256,7 @@ impl Driver {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Send { link, message } => {
-                let Some(Link { outbox, cut }) = self.links.get(&link) else { return };
+                let Some(Link { outbox, cut, .. }) = self.links.get(&link) else { return };
                 match outbox.push(message) {
                     Pushed::Queued(shed) => {
                         self.backlog.extend(shed.into_iter().map(|shed| match shed {
@@ -294,11 +299,11 @@ impl Driver {
             });
             return;
         }
-        let outbox = self.open(link);
+        let (outbox, traffic) = self.open(link);
         let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
         self.spawn_link(link, async move {
             if greeting::answer(&mut stream, &greeting).await.is_ok() {
-                link::run(ground, link, stream, ahead, outbox, inputs).await;
+                link::run(ground, link, stream, ahead, outbox, traffic, inputs).await;
             } else {
                 let _ = inputs.send(Input::LinkLost { link }).await;
             }
@@ -356,7 +361,7 @@ impl Driver {
     }
 }
 
-fn neighbour_report(neighbour: &Neighbour, now: Time) -> PeerReport {
+fn neighbour_report(neighbour: &Neighbour, traffic: Option<&Traffic>, now: Time) -> PeerReport {
     let round_trip = neighbour.round_trip.map(|rtt| rtt.as_micros());
     PeerReport {
         id: neighbour.id(),
@@ -367,6 +372,9 @@ fn neighbour_report(neighbour: &Neighbour, now: Time) -> PeerReport {
             manual: neighbour.manual,
             up_secs: now.since(neighbour.up).as_secs(),
             round_trip_micros: round_trip.and_then(|micros| u64::try_from(micros).ok()),
+            shares: neighbour.shares.map(|Shares { files, bytes }| SharesReport { files, bytes }),
+            sent: traffic.map_or(0, Traffic::sent),
+            received: traffic.map_or(0, Traffic::received),
         },
         age_secs: now.since(neighbour.heard).as_secs(),
     }

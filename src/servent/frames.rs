@@ -46,6 +46,8 @@ pub(super) struct FrameReader<R, F> {
     codec: Codec<F>,
     begun: Option<Instant>,
     skipped: (u32, Option<Instant>),
+    /// Bytes read since somebody last asked.
+    read: u64,
 }
 
 impl<R: AsyncRead + Unpin, F: Family> FrameReader<R, F> {
@@ -55,7 +57,7 @@ impl<R: AsyncRead + Unpin, F: Family> FrameReader<R, F> {
 
     /// Goes on with what another family's reader had read already.
     pub(super) fn resume(io: R, buffer: BytesMut) -> Self {
-        Self { io, buffer, codec: Codec::new(), begun: None, skipped: (0, None) }
+        Self { io, buffer, codec: Codec::new(), begun: None, skipped: (0, None), read: 0 }
     }
 
     /// Gives the connection back, and what has been read of the next frames.
@@ -66,6 +68,11 @@ impl<R: AsyncRead + Unpin, F: Family> FrameReader<R, F> {
     /// Reads raw bytes that come before the first frame.
     pub(super) async fn read_exact(&mut self, into: &mut [u8]) -> io::Result<()> {
         self.io.read_exact(into).await.map(|_| ())
+    }
+
+    /// How many bytes were read since this was last asked.
+    pub(super) fn take_read(&mut self) -> u64 {
+        std::mem::take(&mut self.read)
     }
 
     pub(super) fn io_mut(&mut self) -> &mut R {
@@ -102,7 +109,8 @@ impl<R: AsyncRead + Unpin, F: Family> FrameReader<R, F> {
             };
             match read {
                 Ok(0) => return Ok(self.codec.decode_eof(&mut self.buffer)?.and_then(message)),
-                Ok(_) => {
+                Ok(more) => {
+                    self.read += more as u64;
                     self.begun.get_or_insert_with(Instant::now);
                 }
                 // A peer that just drops leaves TLS without its farewell.

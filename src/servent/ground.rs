@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures_util::FutureExt;
@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::network::Network;
 use super::report::News;
 use super::settings::Settings;
+use super::traffic::Traffic;
 use crate::base::{Bucket, Contact, ServentId};
 use crate::identity::{NetworkKey, Tls};
 use crate::message::{Hello, Purpose, VERSION};
@@ -39,6 +40,10 @@ pub(super) struct Ground {
     pub(super) news: broadcast::Sender<News>,
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
+    /// What all links together carried.
+    pub(super) mesh: Traffic,
+    /// Whether somebody has dialled us.
+    pub(super) reached: AtomicBool,
     pub(super) incidents: AtomicU64,
     listening: RwLock<Vec<SocketAddr>>,
     /// Addresses that others have seen us come from.
@@ -73,6 +78,8 @@ impl Ground {
             news: broadcast::channel(NEWS_BACKLOG).0,
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            mesh: Traffic::default(),
+            reached: AtomicBool::new(false),
             incidents: AtomicU64::new(0),
             listening: RwLock::default(),
             seen: RwLock::default(),

@@ -12,6 +12,7 @@ use super::frames::{FrameError, FrameReader};
 use super::greeting::Secured;
 use super::ground::Ground;
 use super::outbox::Outbox;
+use super::traffic::Traffic;
 use crate::message::LinkMessage;
 use crate::overlay::{Input, LinkId};
 
@@ -27,11 +28,13 @@ pub(super) async fn run(
     stream: Secured,
     ahead: BytesMut,
     outbox: Arc<Outbox>,
+    traffic: Arc<Traffic>,
     driver: mpsc::Sender<Input>,
 ) {
     let (read, mut write) = tokio::io::split(stream);
-    let reading = receive(link, FrameReader::resume(read, ahead), &driver);
-    let writing = send(&mut write, &outbox);
+    let count = Count { ground: &ground, link: &traffic };
+    let reading = receive(link, FrameReader::resume(read, ahead), count, &driver);
+    let writing = send(&mut write, &outbox, count);
     tokio::select! {
         read = reading => {
             if let Err(error) = read {
@@ -42,7 +45,7 @@ pub(super) async fn run(
             }
             // What the engine still has to say, a bye for example, may be on its way.
             outbox.close();
-            let _ = timeout(FAREWELL, send(&mut write, &outbox)).await;
+            let _ = timeout(FAREWELL, send(&mut write, &outbox, count)).await;
         }
         () = writing => {}
     }
@@ -50,12 +53,33 @@ pub(super) async fn run(
     let _ = driver.send(Input::LinkLost { link }).await;
 }
 
+/// Where the bytes of one link are counted: for itself, and among all links.
+#[derive(Clone, Copy)]
+struct Count<'a> {
+    ground: &'a Ground,
+    link: &'a Traffic,
+}
+
+impl Count<'_> {
+    fn sent(self, bytes: u64) {
+        self.link.add_sent(bytes);
+        self.ground.mesh.add_sent(bytes);
+    }
+
+    fn received(self, bytes: u64) {
+        self.link.add_received(bytes);
+        self.ground.mesh.add_received(bytes);
+    }
+}
+
 async fn receive(
     link: LinkId,
     mut reader: FrameReader<ReadHalf<Secured>, LinkMessage>,
+    count: Count<'_>,
     driver: &mpsc::Sender<Input>,
 ) -> Result<(), FrameError> {
     while let Some(message) = reader.next().await? {
+        count.received(reader.take_read());
         if driver.send(Input::Received { link, message }).await.is_err() {
             break;
         }
@@ -63,7 +87,7 @@ async fn receive(
     Ok(())
 }
 
-async fn send(write: &mut WriteHalf<Secured>, outbox: &Outbox) {
+async fn send(write: &mut WriteHalf<Secured>, outbox: &Outbox, count: Count<'_>) {
     let mut bytes = BytesMut::new();
     while outbox.take(&mut bytes).await {
         let written = async {
@@ -73,6 +97,7 @@ async fn send(write: &mut WriteHalf<Secured>, outbox: &Outbox) {
         if !matches!(timeout(SLOW, written).await, Ok(Ok(()))) {
             return;
         }
+        count.sent(bytes.len() as u64);
         /// A quiet link gives back what a busy moment took.
         const KEEP: usize = 16 * 1024;
         if bytes.capacity() > KEEP { bytes = BytesMut::new() } else { bytes.clear() }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::admission::{Admission, Kind, Pass};
@@ -88,6 +89,7 @@ async fn greet(
     };
     match greeted {
         Ok(greeted) => {
+            ground.reached.store(true, Ordering::Relaxed);
             let kind = match greeted.hello.purpose {
                 Purpose::Transfer { .. } => Kind::Transfer,
                 _ => Kind::Link,

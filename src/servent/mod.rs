@@ -42,6 +42,7 @@ mod settings;
 mod source;
 mod start;
 mod status;
+mod traffic;
 
 pub use dial::DialError;
 pub use downloads::DownloadError;

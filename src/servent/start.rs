@@ -140,6 +140,8 @@ impl Servent {
         ground.spawn(driver.run(command_inbox, input_inbox));
         ground.spawn(Arc::clone(&uploads).keep(Arc::clone(&ground)));
         ground.spawn(changes::watch(Arc::clone(&ground), library.clone()));
+        let shares = changes::tell_shares(Arc::clone(&ground), library.clone(), commands.clone());
+        ground.spawn(shares);
         let _ = commands.send(Command::Tell(Input::Cached(cached))).await;
         ground.spawn(server::run(
             Arc::clone(&ground),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::downloads::is_over;
 use super::driver::Command;
 use super::handle::{Inner, Servent};
-use super::report::StatusReport;
+use super::report::{Reachable, StatusReport};
 
 impl Servent {
     /// How the servent is.
@@ -18,6 +18,10 @@ impl Servent {
             name: ground.settings.name.clone(),
             listening: ground.listening(),
             addresses: ground.addresses(),
+            reachable: match ground.reached.load(Ordering::Relaxed) {
+                true => Reachable::Yes,
+                false => Reachable::Unknown,
+            },
             neighbours: self.degree(),
             cached: self.ask(Command::Cached).await.unwrap_or(0),
             shared_files: totals.files,
@@ -26,6 +30,8 @@ impl Servent {
             uploads: uploads.active(),
             received: ground.received.load(Ordering::Relaxed),
             sent: ground.sent.load(Ordering::Relaxed),
+            mesh_received: ground.mesh.received(),
+            mesh_sent: ground.mesh.sent(),
             private: ground.settings.network_key.is_some(),
             up_secs: ground.clock.up_secs(),
             incidents: ground.incidents.load(Ordering::Relaxed),

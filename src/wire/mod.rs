@@ -114,7 +114,9 @@
 //!
 //! # Links
 //!
-//! **ping**, **pong**: nonce `u64`; ext. A pong returns the nonce of its ping.
+//! **ping**, **pong**: nonce `u64`; ext, of which tag 1 says what the sender shares, in 12
+//! bytes: how many files (4 bytes) and how many bytes in them (8), little-endian. A pong
+//! returns the nonce of its ping.
 //!
 //! **bye**: reason, one of: 0 leaving, 1 full, 2 replaced by another link to the same
 //! servent, 3 the receiver misbehaved, 4 the receiver is too slow; list of at most 16

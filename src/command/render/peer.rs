@@ -1,6 +1,6 @@
 //! Neighbours, and known contacts.
 
-use crate::command::layout::{Column, servent, span, table};
+use crate::command::layout::{Column, count, servent, size, span, table};
 use crate::servent::report::{PeerReport, Relation};
 
 pub(super) fn peers_table(peers: &[PeerReport], known: bool, width: Option<usize>) -> String {
@@ -15,13 +15,28 @@ pub(super) fn peers_table(peers: &[PeerReport], known: bool, width: Option<usize
             peer.addresses.first().map_or_else(|| "no address".to_owned(), ToString::to_string);
         let mut row = vec![servent(&peer.name, &peer.id), place];
         match &peer.relation {
-            Relation::Neighbour { dialled, manual, up_secs, round_trip_micros } => {
+            Relation::Neighbour {
+                dialled,
+                manual,
+                up_secs,
+                round_trip_micros,
+                shares,
+                sent,
+                received,
+            } => {
                 row.push(if *dialled { "dialled" } else { "dialled us" }.to_owned());
                 row.push(format!("up {}", span(*up_secs)));
                 row.push(match round_trip_micros {
                     Some(micros) => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
                     None => "-".to_owned(),
                 });
+                row.push(shares.map_or_else(
+                    || "-".to_owned(),
+                    |shares| {
+                        format!("{}, {}", count(shares.files.into(), "file"), size(shares.bytes))
+                    },
+                ));
+                row.push(format!("{} out, {} in", size(*sent), size(*received)));
                 row.push(if *manual { "manual" } else { "" }.to_owned());
             }
             Relation::Known => row.push(format!("heard of {} ago", span(peer.age_secs))),
@@ -29,7 +44,6 @@ pub(super) fn peers_table(peers: &[PeerReport], known: bool, width: Option<usize
         row
     };
     let rows: Vec<_> = peers.iter().map(row).collect();
-    let columns =
-        [Column::Left, Column::Left, Column::Left, Column::Left, Column::Right, Column::Left];
+    let columns = [[Column::Left; 4].as_slice(), &[Column::Right], &[Column::Left; 3]].concat();
     table(&columns, &rows, width)
 }

@@ -1,7 +1,7 @@
 //! How the servent is: at length, in greeting, at the end.
 
 use crate::command::layout::{count, grouped, servent, size, span};
-use crate::servent::report::StatusReport;
+use crate::servent::report::{Reachable, StatusReport};
 
 /// What a person who is alone is told to do about it.
 const ALONE: &str = "You are alone. 'join ID@HOST:PORT' takes a friend's line; \
@@ -17,12 +17,18 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     line("mesh", if status.private { "private (network key)" } else { "open" }.into());
     line("listening", joined(&status.listening));
     line("addresses", joined(&status.addresses));
+    let reachable = match status.reachable {
+        Reachable::Yes => "yes: others have dialled this servent",
+        Reachable::Unknown => "unknown: nobody has dialled this servent so far",
+    };
+    line("reachable", reachable.into());
     let (neighbours, cached) = (status.neighbours as u64, status.cached as u64);
     line("neighbours", format!("{} ({} known)", grouped(neighbours), count(cached, "contact")));
     let shared = count(status.shared_files as u64, "file");
     line("sharing", format!("{shared}, {}", size(status.shared_bytes)));
     let (downloads, uploads) = (status.downloads as u64, status.uploads as u64);
     line("running", format!("{}, {}", count(downloads, "download"), count(uploads, "upload")));
+    line("searches", format!("{} out, {} in", size(status.mesh_sent), size(status.mesh_received)));
     line("received", format!("{} ({} bytes)", size(status.received), grouped(status.received)));
     line("sent", format!("{} ({} bytes)", size(status.sent), grouped(status.sent)));
     line("up", span(status.up_secs));

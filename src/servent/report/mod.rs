@@ -13,12 +13,12 @@ mod status;
 
 pub use download::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
 pub use news::News;
-pub use peer::{JoinReport, PeerReport, Relation};
+pub use peer::{JoinReport, PeerReport, Relation, SharesReport};
 pub use search::{
     HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
 };
 pub use shared::{LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport};
-pub use status::StatusReport;
+pub use status::{Reachable, StatusReport};
 
 /// A path as text: JSON has no other kind, and a name that is no UTF-8 must not
 /// cost the whole reply.

@@ -35,9 +35,24 @@ pub enum Relation {
         up_secs: u64,
         /// The last measured round trip, in microseconds.
         round_trip_micros: Option<u64>,
+        /// What it says that it shares; none before it has said so.
+        shares: Option<SharesReport>,
+        /// Bytes of searches and the like sent to it; files go by connections of their own.
+        sent: u64,
+        /// Bytes received from it in the same way.
+        received: u64,
     },
     /// Only known of.
     Known,
+}
+
+/// How much a servent says that it shares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SharesReport {
+    /// Files.
+    pub files: u32,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 /// How `join` went.

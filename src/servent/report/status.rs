@@ -17,6 +17,8 @@ pub struct StatusReport {
     pub listening: Vec<SocketAddr>,
     /// Where others can reach it, as far as it knows.
     pub addresses: Vec<SocketAddr>,
+    /// Whether others can reach it there.
+    pub reachable: Reachable,
     /// How many neighbours it has.
     pub neighbours: usize,
     /// How many contacts the host cache holds.
@@ -33,10 +35,24 @@ pub struct StatusReport {
     pub received: u64,
     /// Bytes of pieces sent since the start.
     pub sent: u64,
+    /// Bytes of searches and the like received on all links since the start.
+    pub mesh_received: u64,
+    /// Bytes of searches and the like sent on all links since the start.
+    pub mesh_sent: u64,
     /// Whether the mesh is private.
     pub private: bool,
     /// Seconds since the start.
     pub up_secs: u64,
     /// Connections that broke the protocol since the start, and tasks that panicked.
     pub incidents: u64,
+}
+
+/// Whether a servent can be dialled by others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reachable {
+    /// Somebody has dialled it.
+    Yes,
+    /// Nobody has, so far; they may all be able to.
+    Unknown,
 }
