@@ -16,9 +16,11 @@ use part2part::config::{self, Config};
 use part2part::control::{self, Listener};
 use part2part::prompt::{self, Printer, terminal};
 use part2part::servent::Servent;
+use part2part::servent::report::News;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -297,6 +299,17 @@ async fn start_up(local: Arc<Local>, first: Vec<First>, servent: Servent, printe
     }
 }
 
+/// What happens in a daemon goes where its log goes.
+async fn tell_news(mut news: broadcast::Receiver<News>, local: Arc<Local>, printer: Printer) {
+    loop {
+        match news.recv().await {
+            Ok(news) if local.wants(&news) => printer.say(text(&Reply::News { news }, None)),
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
 /// A servent without a prompt: says where it is, then waits to be stopped.
 async fn daemon(
     servent: &Servent,
@@ -316,7 +329,12 @@ async fn daemon(
         }
         let _ = stdout.flush();
     }
-    // No supervisor, no news: it is not an error.
+    let news = local.news();
+    for warning in servent.status().await.warnings {
+        printer.say(format!("{}\n", Escaped(&warning)));
+    }
+    let telling = tokio::spawn(tell_news(news, Arc::clone(&local), printer.clone()));
+    // No supervisor, nobody to tell: it is not an error.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let starting = tokio::spawn(start_up(local, first, servent.clone(), printer.clone()));
     let exit = tokio::select! {
@@ -325,5 +343,6 @@ async fn daemon(
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     starting.abort();
+    telling.abort();
     exit
 }

@@ -24,6 +24,9 @@ const NEWS_BACKLOG: usize = 1024;
 /// Searches for sources a second, all downloads together: half of what a servent may
 /// search at all, the other half being its user's.
 const FIND_RATE: u64 = 1;
+/// Warnings that are kept for `status`; each is about something that lasts, and a run has
+/// few of them.
+const MAX_WARNINGS: usize = 32;
 /// A rate that nobody reaches, for those who set none.
 const NO_CAP: u64 = 1 << 50;
 
@@ -45,6 +48,7 @@ pub(super) struct Ground {
     /// Whether somebody has dialled us.
     pub(super) reached: AtomicBool,
     pub(super) incidents: AtomicU64,
+    warnings: RwLock<Vec<String>>,
     listening: RwLock<Vec<SocketAddr>>,
     /// Addresses that others have seen us come from.
     seen: RwLock<Vec<IpAddr>>,
@@ -81,6 +85,7 @@ impl Ground {
             mesh: Traffic::default(),
             reached: AtomicBool::new(false),
             incidents: AtomicU64::new(0),
+            warnings: RwLock::default(),
             listening: RwLock::default(),
             seen: RwLock::default(),
             upload: cap(settings.max_upload),
@@ -182,6 +187,21 @@ impl Ground {
 
     pub(super) fn tell(&self, news: News) {
         let _ = self.news.send(news); // nobody may be listening
+    }
+
+    /// Tells of something that should not be so and stays so: as news now, and in `status`
+    /// from now on, for those who come later.
+    pub(super) fn warn(&self, text: String) {
+        let mut warnings = self.warnings.write().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&text) && warnings.len() < MAX_WARNINGS {
+            warnings.push(text.clone());
+        }
+        drop(warnings);
+        self.tell(News::Notice { text });
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn note_incident(&self) {

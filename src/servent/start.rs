@@ -14,7 +14,6 @@ use super::handle::{Inner, Servent};
 use super::holder::holder;
 use super::hosts::HostFile;
 use super::network::{Internet, Network};
-use super::report::News;
 use super::serve::Uploads;
 use super::settings::Settings;
 use super::{changes, listen, matching, searching, server};
@@ -151,7 +150,7 @@ impl Servent {
             commands.clone(),
         ));
         if let Some(text) = damaged {
-            ground.tell(News::Notice { text });
+            ground.warn(text);
         }
         let tools = Tools {
             ground: Arc::clone(&ground),

@@ -35,6 +35,7 @@ impl Servent {
             private: ground.settings.network_key.is_some(),
             up_secs: ground.clock.up_secs(),
             incidents: ground.incidents.load(Ordering::Relaxed),
+            warnings: ground.warnings(),
         }
     }
 }

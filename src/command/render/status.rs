@@ -1,5 +1,6 @@
 //! How the servent is: at length, in greeting, at the end.
 
+use crate::base::escape::Escaped;
 use crate::command::layout::{count, grouped, servent, size, span};
 use crate::servent::report::{Reachable, StatusReport};
 
@@ -33,6 +34,9 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     line("sent", format!("{} ({} bytes)", size(status.sent), grouped(status.sent)));
     line("up", span(status.up_secs));
     line("incidents", grouped(status.incidents));
+    for warning in &status.warnings {
+        line("warning", Escaped(warning).to_string());
+    }
     text
 }
 
@@ -48,6 +52,9 @@ pub(super) fn greeting(status: &StatusReport) -> String {
             format!("sharing {}, {}\n", count(files as u64, "file"), size(status.shared_bytes))
         }
     });
+    for warning in &status.warnings {
+        text.push_str(&format!("{}\n", Escaped(warning)));
+    }
     if status.neighbours > 0 {
         text.push_str(&format!("in the mesh: {}\n", count(status.neighbours as u64, "neighbour")));
     } else if status.cached == 0 {

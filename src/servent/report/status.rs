@@ -45,6 +45,8 @@ pub struct StatusReport {
     pub up_secs: u64,
     /// Connections that broke the protocol since the start, and tasks that panicked.
     pub incidents: u64,
+    /// What should not be so and stays so, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// Whether a servent can be dialled by others.
