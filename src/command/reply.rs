@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::servent::report::{
     DownloadReport, HitReport, JoinReport, News, PeerReport, PublishProgress, PublishReport,
-    ResultReport, SearchEnd, SharedReport, StatusReport, UnpublishReport,
+    ResultReport, SearchEnd, SharedReport, StatusReport, UnpublishReport, WantedReport,
 };
 
 /// One answer of a command; most commands give one, a search gives many.
@@ -28,6 +28,15 @@ pub enum Reply {
     },
     /// One result, with everybody who has it.
     Result(ResultReport),
+    /// The standing searches.
+    Wanted {
+        /// By number.
+        wanted: Vec<WantedReport>,
+    },
+    /// A search that stands from now on.
+    Wants(WantedReport),
+    /// A search that stands no longer.
+    Forgot(WantedReport),
     /// Neighbours, or known contacts.
     Peers {
         /// Whether these are contacts without a link.

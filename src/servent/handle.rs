@@ -18,6 +18,7 @@ use super::join::JoinError;
 use super::report::{News, PeerReport};
 use super::searching::SharedResults;
 use super::serve::Uploads;
+use super::wanted::Wanted;
 use crate::base::ServentId;
 use crate::share::Library;
 use crate::store::StateDir;
@@ -38,6 +39,7 @@ pub(super) struct Inner {
     pub(super) downloads: Downloads,
     pub(super) results: Mutex<SharedResults>,
     pub(super) tools: Tools,
+    pub(super) wanted: Arc<Wanted>,
     /// Holds the lock on the state folder.
     pub(super) _state: Option<Arc<StateDir>>,
 }

@@ -43,6 +43,7 @@ mod source;
 mod start;
 mod status;
 mod traffic;
+mod wanted;
 
 pub use dial::DialError;
 pub use downloads::DownloadError;
@@ -53,3 +54,4 @@ pub use listen::DEFAULT_PORT;
 pub use searching::SearchError;
 pub use settings::{JoinTarget, Settings};
 pub use start::StartError;
+pub use wanted::WantedError;

@@ -16,6 +16,7 @@ use super::hosts::HostFile;
 use super::network::{Internet, Network};
 use super::serve::Uploads;
 use super::settings::Settings;
+use super::wanted::Wanted;
 use super::{changes, listen, matching, searching, server};
 use crate::identity::{Identity, KeyFileError, Tls, TlsError};
 use crate::overlay::{self, Input, Overlay};
@@ -149,7 +150,15 @@ impl Servent {
             Arc::clone(&uploads),
             commands.clone(),
         ));
-        if let Some(text) = damaged {
+        let (wanted, wanted_damaged) = Wanted::load(state.clone())?;
+        let wanted = Arc::new(wanted);
+        ground.spawn(Arc::clone(&wanted).run(
+            Arc::clone(&ground),
+            commands.clone(),
+            library.clone(),
+            degree_seen.clone(),
+        ));
+        for text in damaged.into_iter().chain(wanted_damaged) {
             ground.warn(text);
         }
         let tools = Tools {
@@ -167,6 +176,7 @@ impl Servent {
             downloads: Downloads::default(),
             results: Mutex::default(),
             tools,
+            wanted,
             _state: state,
         })))
     }

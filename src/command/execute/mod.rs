@@ -90,6 +90,7 @@ impl Local {
                 self.search(SearchRequest { text: words, reach, enough: max }, out).await
             }
             Command::Results { number } => self.results(number, out).await,
+            Command::Wanted { show, forget, words } => self.wanted(show, forget, words, out).await,
             Command::Publish { paths, yes } => self.publish(&paths, yes, order, out).await,
             Command::Unpublish { what } => self.unpublish(&what, order, out).await,
             Command::Shared => {

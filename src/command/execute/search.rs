@@ -1,9 +1,9 @@
-//! `search` and `results`.
+//! `search`, `results` and `wanted`.
 
 use super::{Local, Out};
 use crate::command::{Exit, Reply};
-use crate::servent::SearchError;
 use crate::servent::report::{SearchEvent, SearchRequest};
+use crate::servent::{SearchError, WantedError};
 
 impl Local {
     pub(super) async fn search(&self, request: SearchRequest, out: Out<'_>) -> Exit {
@@ -48,6 +48,28 @@ impl Local {
                 let text = format!("there is no result {number}; the latest search found {found}");
                 out.fail(Exit::Failed, &text).await
             }
+        }
+    }
+
+    pub(super) async fn wanted(
+        &self,
+        show: Option<usize>,
+        forget: Option<usize>,
+        words: Option<String>,
+        out: Out<'_>,
+    ) -> Exit {
+        let reply = match (show, forget, words) {
+            (Some(number), ..) => {
+                self.servent.show_wanted(number).await.map(|results| Reply::Results { results })
+            }
+            (_, Some(number), _) => self.servent.forget_wanted(number).await.map(Reply::Forgot),
+            (.., Some(words)) => self.servent.want(&words).await.map(Reply::Wants),
+            _ => Ok(Reply::Wanted { wanted: self.servent.wanted() }),
+        };
+        match reply {
+            Ok(reply) => self.done(reply, out).await,
+            Err(error @ WantedError::Query(_)) => out.fail(Exit::Usage, &error).await,
+            Err(error) => out.fail(Exit::Failed, &error).await,
         }
     }
 }

@@ -21,8 +21,8 @@ pub fn parse(line: &str) -> Result<Option<Command>, UsageError> {
         return Ok(None);
     }
     let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    let words = if first == "search" {
-        search_words(rest)?
+    let words = if takes_query(first) {
+        query_words(first, rest)?
     } else {
         shlex::split(line).ok_or_else(|| {
             UsageError("a quote is opened and not closed (a \\ before it takes it as it is)".into())
@@ -44,49 +44,63 @@ pub fn parse(line: &str) -> Result<Option<Command>, UsageError> {
 }
 
 /// The words of `ctl`, which a shell has split already, as one line that [`parse`] splits
-/// into the same words; after `search` they stand as they are.
+/// into the same words; those of a query stand as they are.
 ///
 /// # Errors
 /// A word that no line can carry.
 pub fn line_of(words: &[String]) -> Result<String, UsageError> {
-    if words.first().is_some_and(|first| first == "search") {
+    if words.first().is_some_and(|first| takes_query(first)) {
         return Ok(words.join(" "));
     }
     shlex::try_join(words.iter().map(String::as_str))
         .map_err(|_| UsageError("a word of the command holds a NUL".into()))
 }
 
-/// The words of a search for clap: its options, then the query as one word.
+/// Whether what follows `command` is a query, in which quotes and dashes have a meaning.
+fn takes_query(command: &str) -> bool {
+    matches!(command, "search" | "wanted")
+}
+
+/// The words of a command that takes a query: its options, then the query as one word.
 ///
 /// Options begin with two dashes and so cannot be meant for the query, where one dash
 /// leaves a word out; after `--` everything is query.
-fn search_words(rest: &str) -> Result<Vec<String>, UsageError> {
-    let mut words = vec!["search".to_owned()];
+fn query_words(name: &str, rest: &str) -> Result<Vec<String>, UsageError> {
+    let grammar = Line::command();
+    let arguments =
+        grammar.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    let with_value: Vec<String> = arguments
+        .filter(|argument| argument.get_action().takes_values())
+        .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
+        .collect();
+    let mut words = vec![name.to_owned()];
     let mut query: Vec<&str> = Vec::new();
     let mut tokens = tokens(rest).into_iter();
     while let Some(token) = tokens.next() {
-        match token {
-            "--" => {
-                query.extend(tokens);
-                break;
-            }
-            "--ttl" | "--max" => {
-                words.push(token.to_owned());
-                words.extend(tokens.next().map(str::to_owned));
-            }
-            _ if token.starts_with("--") => words.push(token.to_owned()),
-            _ => query.push(token),
+        if token == "--" {
+            query.extend(tokens);
+            break;
+        }
+        if !token.starts_with("--") {
+            query.push(token);
+            continue;
+        }
+        words.push(token.to_owned());
+        if with_value.iter().any(|option| option == token) {
+            words.extend(tokens.next().map(str::to_owned));
         }
     }
     if words.iter().any(|word| word == "--help") {
-        return Ok(vec!["search".to_owned(), "--help".to_owned()]);
+        return Ok(vec![name.to_owned(), "--help".to_owned()]);
     }
-    if query.is_empty() {
+    if query.is_empty() && name == "search" {
         let usage = "usage: search WORDS... [--all | --ttl N] [--max N]";
         return Err(UsageError(format!("search wants at least one word to look for\n{usage}")));
     }
-    words.push("--".to_owned());
-    words.push(query.join(" "));
+    if !query.is_empty() {
+        words.push("--".to_owned());
+        words.push(query.join(" "));
+    }
     Ok(words)
 }
 
@@ -207,6 +221,22 @@ mod tests {
         }
         assert_eq!(query("search   two \t words  "), "two words");
         assert_eq!(query("search --ttl 3 -- a --max"), "a --max");
+    }
+
+    #[test]
+    fn a_standing_search_takes_its_words_as_a_search_does() {
+        let wanted = |show, forget, words: Option<&str>| Command::Wanted {
+            show,
+            forget,
+            words: words.map(str::to_owned),
+        };
+        assert_eq!(command("wanted"), wanted(None, None, None));
+        let words = r#""blue train" -live size>1M"#;
+        assert_eq!(command(&format!("wanted {words}")), wanted(None, None, Some(words)));
+        assert_eq!(command("wanted --show 3"), wanted(Some(3), None, None));
+        assert_eq!(command("wanted --forget=3"), wanted(None, Some(3), None));
+        assert!(refusal("wanted --forget 3 blue").contains("do not go together"));
+        assert!(refusal("wanted --forget").contains("wants a value for --forget"));
     }
 
     #[test]

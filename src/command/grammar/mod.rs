@@ -1,8 +1,8 @@
 //! The language of the command lines, one for every front.
 //!
 //! Words are split as a shell splits them, so a name with spaces is quoted and one that
-//! begins with a dash follows `--`. Only `search` takes its rest as it stands: quotes
-//! and dashes in it belong to the query.
+//! begins with a dash follows `--`. Only `search` and `wanted` take their rest as it
+//! stands: quotes and dashes in it belong to the query.
 
 use std::path::PathBuf;
 
@@ -84,6 +84,24 @@ pub enum Command {
         /// A result
         #[arg(value_name = "N", value_parser = number)]
         number: Option<usize>,
+    },
+    /// Keep a search standing, and be told when something turns up for it
+    ///
+    /// Without words the standing searches are listed. Each is asked of the mesh when it
+    /// is new, when you come back into the mesh, and every ten minutes; what is found is
+    /// told as it turns up, once a run. --show N makes its finds the results that
+    /// 'download' takes numbers of; --forget N gives it up. They outlive the servent.
+    #[command(override_usage = "wanted [WORDS... | --show N | --forget N]")]
+    Wanted {
+        /// Take what was found for standing search N as results
+        #[arg(long, value_name = "N", value_parser = number, conflicts_with = "forget")]
+        show: Option<usize>,
+        /// Give standing search N up
+        #[arg(long, value_name = "N", value_parser = number)]
+        forget: Option<usize>,
+        /// What to look for, as 'search' takes it
+        #[arg(value_name = "WORDS", conflicts_with_all = ["show", "forget"])]
+        words: Option<String>,
     },
     /// Share a file, or everything in a folder
     ///

@@ -47,6 +47,14 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
         Reply::SearchEnd(end) => format!("{}\n", search::search_end(end)),
         Reply::Results { results } => search::results_table(results, width),
         Reply::Result(result) => search::one_result(result, width),
+        Reply::Wanted { wanted } => search::wanted_table(wanted, width),
+        Reply::Wants(want) => {
+            let words = Escaped(&want.text);
+            format!("wanted {}: {words}; what turns up is told\n", want.number)
+        }
+        Reply::Forgot(want) => {
+            format!("{} is wanted no longer\n", Escaped(&want.text))
+        }
         Reply::Peers { known, peers } => peer::peers_table(peers, *known, width),
         Reply::Joined(join) => {
             let others = match join.contacts {
@@ -106,6 +114,7 @@ fn news_sentence(news: &News) -> String {
         News::Download { number, name, text } => {
             format!("download {number} \"{}\": {}\n", cut(name, MAX_NAME), Escaped(text))
         }
+        News::Found { number, text, hit } => search::found(*number, text, hit),
         News::Notice { text } => format!("{}\n", Escaped(text)),
         News::DownloadDone { report } | News::DownloadFailed { report } => {
             download::download_sentence(report)
@@ -121,6 +130,7 @@ mod tests {
     use crate::base::{ContentId, ServentId};
     use crate::servent::report::{
         DownloadState, HitReport, PeerReport, PublishReport, Relation, ResultReport, SharedReport,
+        WantedReport,
     };
 
     #[test]
@@ -152,6 +162,7 @@ mod tests {
         let left = crate::servent::report::LeftOut { path: evil.into(), why: evil.into() };
         let report =
             PublishReport { files: 1, bytes: 1, unchanged: 1, left_out: 2, examples: vec![left] };
+        let want = WantedReport { number: 1, text: evil.into(), found: 0, asked: 0 };
         let news = |news| Reply::News { news };
         for reply in [
             Reply::Hit(HitReport { servent_name: evil.into(), ..hit(evil) }),
@@ -164,6 +175,9 @@ mod tests {
             Reply::Downloads { downloads: vec![running.clone()] },
             Reply::error(Exit::Failed, &evil),
             Reply::Notice { text: evil.into() },
+            Reply::Wants(want.clone()),
+            Reply::Wanted { wanted: vec![want] },
+            news(News::Found { number: 1, text: evil.into(), hit: hit(evil) }),
             news(News::Notice { text: evil.into() }),
             news(News::Download { number: 1, name: evil.into(), text: evil.into() }),
             news(News::DownloadFailed { report: running }),

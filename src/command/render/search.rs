@@ -1,7 +1,7 @@
 //! Hits, results, and how a search ended.
 
 use crate::command::layout::{Column, MAX_NAME, count, cut, grouped, servent, size, table};
-use crate::servent::report::{HitReport, ResultReport, SearchEnd};
+use crate::servent::report::{HitReport, ResultReport, SearchEnd, WantedReport};
 
 /// Hits come one by one, so their columns cannot wait for the widest: they are fixed,
 /// and the name comes after what is narrow.
@@ -75,6 +75,34 @@ pub(super) fn one_result(result: &ResultReport, width: Option<usize>) -> String 
         .collect();
     text.push_str(&table(&[Column::Left, Column::Left, Column::Left], &rows, width));
     text
+}
+
+pub(super) fn wanted_table(wanted: &[WantedReport], width: Option<usize>) -> String {
+    if wanted.is_empty() {
+        return "nothing is wanted; 'wanted WORDS' keeps a search standing\n".into();
+    }
+    let row = |want: &WantedReport| {
+        let asked = match want.asked {
+            0 => "not asked yet".to_owned(),
+            times => format!("asked {}", count(times, "time")),
+        };
+        let found = format!("found {}", count(want.found as u64, "file"));
+        vec![want.number.to_string(), want.text.clone(), found, asked]
+    };
+    let rows: Vec<_> = wanted.iter().map(row).collect();
+    table(&[Column::Right, Column::Name, Column::Left, Column::Left], &rows, width)
+}
+
+/// What turned up for a standing search, and how to have it.
+pub(super) fn found(number: usize, text: &str, hit: &HitReport) -> String {
+    format!(
+        "wanted {number} ({}): {}, {}, at {}; 'wanted --show {number}', then 'download {}'\n",
+        cut(text, MAX_NAME),
+        cut(&hit.name, MAX_NAME),
+        size(hit.size),
+        servent(&hit.servent_name, &hit.servent),
+        hit.number
+    )
 }
 
 fn hops(hops: u64) -> String {

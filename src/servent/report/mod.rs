@@ -16,6 +16,7 @@ pub use news::News;
 pub use peer::{JoinReport, PeerReport, Relation, SharesReport};
 pub use search::{
     HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
+    WantedReport,
 };
 pub use shared::{LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport};
 pub use status::{Reachable, StatusReport};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::DownloadReport;
+use super::{DownloadReport, HitReport};
 use crate::base::ServentId;
 
 /// Something worth telling that nobody asked for just now.
@@ -43,6 +43,15 @@ pub enum News {
     DownloadFailed {
         /// Its last report.
         report: DownloadReport,
+    },
+    /// Something turned up for a standing search.
+    Found {
+        /// The number of the standing search.
+        number: usize,
+        /// Its words.
+        text: String,
+        /// The file; its own number is that of `wanted --show`.
+        hit: HitReport,
     },
     /// Something the user should know about this servent.
     Notice {

@@ -98,6 +98,19 @@ pub struct ResultReport {
     pub sources: Vec<SourceReport>,
 }
 
+/// A standing search.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WantedReport {
+    /// What `wanted --show` and `--forget` take.
+    pub number: usize,
+    /// Its words.
+    pub text: String,
+    /// How many different files were found since the start.
+    pub found: usize,
+    /// How often the mesh was asked since the start.
+    pub asked: u64,
+}
+
 /// A servent that has a content.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SourceReport {
