@@ -42,6 +42,8 @@ pub enum Task {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Print the JSON Schema of what --json prints
+    Schema,
     /// Make the key of a private mesh
     NetworkKey {
         /// What to do with it.

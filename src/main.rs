@@ -11,7 +11,7 @@ use part2part::args::{Arguments, CtlArgs, NetworkKeyTask, ServentArgs, Task};
 use part2part::base::escape::Escaped;
 use part2part::chores;
 use part2part::command::render::text;
-use part2part::command::{Console, Exit, Local, Order, Reply, Screen, Style, grammar};
+use part2part::command::{Console, Exit, Local, Order, Reply, Screen, Style, grammar, schema};
 use part2part::config::{self, Config};
 use part2part::control::{self, Listener};
 use part2part::prompt::{self, Printer, terminal};
@@ -57,6 +57,11 @@ fn main() -> ExitCode {
         Some(Task::Hash { files }) => {
             chores::hash(&files, &mut io::stdout().lock(), &mut io::stderr().lock())
                 .unwrap_or(Exit::Failed)
+        }
+        Some(Task::Schema) => {
+            // A closed output is nobody's loss.
+            let _ = io::stdout().lock().write_all(schema::schema().as_bytes());
+            Exit::Done
         }
         Some(Task::NetworkKey { task: NetworkKeyTask::New { file } }) => new_network_key(&file),
         Some(Task::Ctl(ctl)) => block_on(obey_elsewhere(ctl)),

@@ -66,6 +66,20 @@ impl<'de> serde::Deserialize<'de> for ServentId {
     }
 }
 
+impl schemars::JsonSchema for ServentId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ServentId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "The public key of a servent, in base32.",
+            "type": "string",
+            "pattern": "^[a-z2-7]{52}$"
+        })
+    }
+}
+
 impl fmt::Debug for ServentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ServentId({})", self.short())

@@ -38,6 +38,20 @@ impl serde::Serialize for ContentId {
     }
 }
 
+impl schemars::JsonSchema for ContentId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ContentId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "The BLAKE3 hash of a content, as b3sum prints it.",
+            "type": "string",
+            "pattern": "^[0-9a-f]{64}$"
+        })
+    }
+}
+
 impl<'de> serde::Deserialize<'de> for ContentId {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;

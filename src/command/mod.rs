@@ -13,6 +13,7 @@ pub mod grammar;
 pub mod layout;
 pub mod render;
 pub mod reply;
+pub mod schema;
 pub mod screen;
 
 pub use console::{Console, Order};

@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::servent::report::{
@@ -14,7 +15,7 @@ use crate::servent::report::{
 };
 
 /// One answer of a command; most commands give one, a search gives many.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     /// A file at a servent, as soon as its hit arrives.
@@ -133,7 +134,7 @@ impl Reply {
 }
 
 /// How a command ended, for scripts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// It did what was asked.

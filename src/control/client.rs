@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::{MAX_REQUEST, within_reach};
-use crate::command::render::json;
+use crate::command::render::ascii;
 use crate::command::{Exit, Order, Reply};
 
 /// Longest reply in bytes. The servent is the user's own, so this only keeps a broken one
@@ -53,7 +53,7 @@ impl AskError {
 /// # Errors
 /// [`AskError`], when no servent answers or not to the end.
 pub async fn ask(state: &Path, order: &Order, out: &mpsc::Sender<Reply>) -> Result<Exit, AskError> {
-    let request = format!("{}\n", json(order));
+    let request = format!("{}\n", ascii(order));
     if request.len() > MAX_REQUEST {
         return Err(AskError::TooLong);
     }

@@ -6,4 +6,5 @@
 
 pub mod fake_peer;
 pub mod frames;
+pub mod schema;
 pub mod servent;

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::layout::{MAX_NAME, count, cut, servent, size};
+use super::schema::Line;
 use super::{Exit, Reply};
 use crate::base::escape::Escaped;
 use crate::servent::report::News;
@@ -16,10 +17,17 @@ mod search;
 mod shared;
 mod status;
 
-/// `reply` as one line of JSON in ASCII, without the line end.
+/// `reply` as one line of JSON, as [`schema`](super::schema) describes it, without the line
+/// end.
 #[must_use]
-pub fn json(reply: &impl Serialize) -> String {
-    let text = serde_json::to_string(reply).unwrap_or_else(|error| {
+pub fn json(reply: &Reply) -> String {
+    ascii(&Line::of(reply))
+}
+
+/// `value` as one line of JSON in ASCII, without the line end.
+#[must_use]
+pub fn ascii(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).unwrap_or_else(|error| {
         let text = Escaped(&error.to_string()).to_string();
         let error = Reply::Error { kind: Exit::Failed, text };
         serde_json::to_string(&error).unwrap_or_default()

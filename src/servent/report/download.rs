@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::as_text;
@@ -28,7 +29,7 @@ pub struct DownloadRequest {
 }
 
 /// One download, running or ended.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DownloadReport {
     /// What `cancel` and the like take.
     pub number: usize,
@@ -51,7 +52,7 @@ pub struct DownloadReport {
 }
 
 /// Where a download stands.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DownloadState {
     /// Pieces are coming, or are about to.

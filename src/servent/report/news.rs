@@ -1,12 +1,13 @@
 //! What nobody asked for just now.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DownloadReport, HitReport};
 use crate::base::ServentId;
 
 /// Something worth telling that nobody asked for just now.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum News {
     /// A neighbour came.

@@ -2,18 +2,20 @@
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ServentId;
 
 /// A neighbour, or one of the contacts that `peers --known` lists.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PeerReport {
     /// Who it is.
     pub id: ServentId,
     /// What its user calls it; unescaped, and never an identity.
     pub name: String,
     /// Where it can be dialled, best first; empty when nobody can.
+    #[schemars(with = "Vec<String>")]
     pub addresses: Vec<SocketAddr>,
     /// What there is between us.
     pub relation: Relation,
@@ -22,7 +24,7 @@ pub struct PeerReport {
 }
 
 /// What there is between this servent and a peer.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
     /// A living link.
@@ -47,7 +49,7 @@ pub enum Relation {
 }
 
 /// How much a servent says that it shares.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SharesReport {
     /// Files.
     pub files: u32,
@@ -56,13 +58,14 @@ pub struct SharesReport {
 }
 
 /// How `join` went.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JoinReport {
     /// Who took us in.
     pub neighbour: ServentId,
     /// What its user calls it.
     pub name: String,
     /// Where it was found.
+    #[schemars(with = "String")]
     pub address: SocketAddr,
     /// How many contacts it handed us.
     pub contacts: usize,

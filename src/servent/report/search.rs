@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Contact, ContentId, ServentId};
 
 /// How far a search reaches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// Radius 2, then 4, then 8, until there is enough.
@@ -30,7 +31,7 @@ pub struct SearchRequest {
 }
 
 /// One thing that a search brings.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SearchEvent {
     /// A file at a servent.
@@ -40,7 +41,7 @@ pub enum SearchEvent {
 }
 
 /// A file that a servent says it has.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct HitReport {
     /// The number of the result that it belongs to; hits of one content share it.
     pub number: usize,
@@ -63,7 +64,7 @@ pub struct HitReport {
 }
 
 /// How a search ended.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SearchEnd {
     /// How many servents were asked.
     pub asked: u64,
@@ -84,7 +85,7 @@ pub struct SearchEnd {
 }
 
 /// One content that the latest search found.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ResultReport {
     /// What `download` takes.
     pub number: usize,
@@ -99,7 +100,7 @@ pub struct ResultReport {
 }
 
 /// A standing search.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WantedReport {
     /// What `wanted --show` and `--forget` take.
     pub number: usize,
@@ -112,13 +113,14 @@ pub struct WantedReport {
 }
 
 /// A servent that has a content.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SourceReport {
     /// Who.
     pub id: ServentId,
     /// What its user calls it.
     pub name: String,
     /// Where it says it can be dialled.
+    #[schemars(with = "Vec<String>")]
     pub addresses: Vec<SocketAddr>,
     /// How many links its hit crossed; none when it was not found by a search.
     pub hops: Option<u16>,

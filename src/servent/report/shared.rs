@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::as_text;
 use crate::base::ContentId;
 
 /// How far a `publish` has come.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PublishProgress {
     /// Files hashed so far.
     pub files: usize,
@@ -19,7 +20,7 @@ pub struct PublishProgress {
 }
 
 /// How a `publish` went.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PublishReport {
     /// Files now shared under the path.
     pub files: usize,
@@ -34,7 +35,7 @@ pub struct PublishReport {
 }
 
 /// Something that `publish` passed over.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LeftOut {
     /// Where it lies; unescaped.
     pub path: String,
@@ -43,7 +44,7 @@ pub struct LeftOut {
 }
 
 /// How an `unpublish` went.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UnpublishReport {
     /// Files no longer shared.
     pub files: usize,
@@ -52,7 +53,7 @@ pub struct UnpublishReport {
 }
 
 /// A file that this servent shares.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SharedReport {
     /// What others see.
     pub name: String,

@@ -2,20 +2,23 @@
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ServentId;
 
 /// How the servent is.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StatusReport {
     /// Who it is.
     pub id: ServentId,
     /// What its user calls it.
     pub name: String,
     /// Where it listens.
+    #[schemars(with = "Vec<String>")]
     pub listening: Vec<SocketAddr>,
     /// Where others can reach it, as far as it knows.
+    #[schemars(with = "Vec<String>")]
     pub addresses: Vec<SocketAddr>,
     /// Whether others can reach it there.
     pub reachable: Reachable,
@@ -50,7 +53,7 @@ pub struct StatusReport {
 }
 
 /// Whether a servent can be dialled by others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reachable {
     /// Somebody has dialled it.
