@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every test: first that the demo notices what it is there to notice, then cargo's own.
+# Every test: that the demo notices what it is there to notice, that `try` leads a newcomer
+# to a file, then cargo's own.
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -28,6 +29,13 @@ printf 'Does the demo notice a program that does nothing?\n'
 PART2PART_BIN=$(type -P true) refuses "servent 1 ended before it was ready"
 printf 'Does the demo notice one wrong bit?\n'
 PART2PART_DEMO_FLIP=1 refuses "differs from what was published"
+
+printf 'Does a newcomer to a mesh find and fetch what it has?\n'
+newcomer=$(printf 'search blue train\ndownload 1 --wait\n' | scripts/mesh.sh try 2>&1) || {
+    printf '%s\n' "$newcomer" >&2
+    exit 1
+}
+grep -F 'verified: same as b3sum' <<<"$newcomer"
 
 # The examples in the documentation first: the last lines are those of the last test file.
 cargo test --locked --doc
