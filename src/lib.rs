@@ -25,7 +25,7 @@
 //! | [`identity`] | keys, TLS, the proof of a private network |
 //! | [`wire`] | messages to bytes and back; the protocol |
 //! | [`share`] | the library: what is published, and what of it matches |
-//! | [`store`] | the disk: parts of downloads, names, small state |
+//! | [`store`] | the disk: parts of downloads, names, small state, the share index |
 //! | [`servent`] | the driver of engine and plans, on tokio |
 //! | [`sim`] | the other driver: many engines on one virtual clock |
 //! | [`command`] | one grammar for all fronts; replies as data, then text or JSON |
@@ -36,7 +36,7 @@
 //! becomes of it, and what needs no servent.
 //!
 //! Imports point down only, and rooms on one line do not know each other; `share` alone
-//! borrows from `store` what a disk is. `tests/architecture.rs` holds every page to this.
+//! borrows from `store` what a disk is, and the index that it is kept in. `tests/architecture.rs` holds every page to this.
 //!
 //! ```text
 //! main, args, config ─► prompt, control ─► command ─► servent     main ─► sim

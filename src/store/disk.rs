@@ -37,6 +37,13 @@ impl Stamp {
     pub fn has_settled(&self, now_ns: i128) -> bool {
         now_ns.saturating_sub(self.mtime_ns.max(self.ctime_ns)) > Self::SETTLED_NS
     }
+
+    /// Whether `other` is the same state of the same file, as far as can be told when
+    /// the machine may have numbered its devices anew.
+    #[must_use]
+    pub fn is_of_same_state(&self, other: &Self) -> bool {
+        *self == Self { dev: self.dev, ..*other }
+    }
 }
 
 /// What a name in a folder stands for.

@@ -32,6 +32,7 @@ struct Tree {
     clock_ns: i128,
     free: u64,
     next_ino: u64,
+    device: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,7 @@ impl Default for Tree {
             clock_ns: 1_000_000_000,
             free: 1 << 50,
             next_ino: 1,
+            device: 1,
         }
     }
 }
@@ -129,6 +131,11 @@ impl MemoryDisk {
     pub fn advance(&self, span: Duration) {
         let mut tree = self.tree();
         tree.clock_ns += i128::try_from(span.as_nanos()).unwrap_or(0);
+    }
+
+    /// Gives the disk's one device another number, as a boot may.
+    pub fn renumber(&self, device: u64) {
+        self.tree().device = device;
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -274,7 +281,8 @@ impl ReadHandle for MemoryFile {
     fn stamp(&self) -> io::Result<Stamp> {
         let mut tree = self.disk.tree();
         let FileData { size, mtime_ns, ctime_ns, .. } = *tree.file(self.ino)?;
-        Ok(Stamp { dev: 1, ino: self.ino, size, mtime_ns, ctime_ns })
+        let dev = tree.device;
+        Ok(Stamp { dev, ino: self.ino, size, mtime_ns, ctime_ns })
     }
 }
 
@@ -406,7 +414,8 @@ impl Disk for MemoryDisk {
     }
 
     fn device(&self, path: &Path) -> io::Result<u64> {
-        self.tree().node(path).map(|_| 1)
+        let tree = self.tree();
+        tree.node(path).map(|_| tree.device)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
@@ -455,12 +464,20 @@ impl Disk for MemoryDisk {
         let mut tree = self.tree();
         let node = tree.node(from)?;
         tree.check_parent(to)?;
-        if tree.children(from).next().is_some() {
-            return Err(Errno::OPNOTSUPP.into()); // nobody renames a full folder
+        if tree.children(to).next().is_some() {
+            return Err(Errno::NOTEMPTY.into());
         }
         tree.forget(to);
         tree.names.remove(from);
         tree.names.insert(to.to_path_buf(), node);
+        let inside = |path: &&PathBuf| path.starts_with(from);
+        let moved: Vec<_> = tree.names.keys().filter(inside).cloned().collect();
+        for path in moved {
+            let target = path.strip_prefix(from).map(|rest| to.join(rest));
+            if let (Some(node), Ok(target)) = (tree.names.remove(&path), target) {
+                tree.names.insert(target, node);
+            }
+        }
         Ok(())
     }
 

@@ -5,8 +5,8 @@
 //! has been flushed. All calls block: the driver runs them away from its loop.
 //!
 //! Everything goes through [`Disk`], so that the driver can also run on a
-//! [`MemoryDisk`]. The trait's own page, [`disk`], is the one thing here that the room
-//! `share` imports; `store` knows nothing of `share`. What a piece must hold is the business of
+//! [`MemoryDisk`]. The trait's own page, [`disk`], and [`share_index`] are all that the
+//! room `share` imports; `store` knows nothing of `share`. What a piece must hold is the business of
 //! `transfer::verify`; when to write, resume or place is the driver's.
 
 pub mod disk;
@@ -16,6 +16,8 @@ pub mod memory_disk;
 pub mod name;
 pub mod part;
 pub mod real_disk;
+pub mod share_index;
+mod share_rows;
 pub mod state;
 
 pub use disk::{Disk, Entry, FolderHandle, Kind, PARTS_FOLDER, PartHandle, ReadHandle, Stamp};
@@ -25,4 +27,5 @@ pub use memory_disk::MemoryDisk;
 pub use name::safe_name;
 pub use part::PartFile;
 pub use real_disk::RealDisk;
+pub use share_index::ShareIndex;
 pub use state::{Loaded, StateDir};

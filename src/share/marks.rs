@@ -1,0 +1,209 @@
+//! What is published by name, and what is not although it lies in that.
+//!
+//! Always true: the nearest mark at or above a path decides whether it is to be shared; a
+//! path has at most one mark. So a folder that was unpublished within a published one
+//! stays so, and a file in it that is then published by name is shared all the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The marks of one library.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    roots: BTreeMap<PathBuf, Root>,
+    excluded: BTreeSet<PathBuf>,
+    next: u64,
+}
+
+/// Something that was published by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Root {
+    /// Its place among the others, in order of time.
+    pub(super) order: u64,
+    pub(super) folder: bool,
+}
+
+/// The mark that stood at a path before it was published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Before {
+    Root,
+    Excluded,
+    Nothing,
+}
+
+impl Marks {
+    /// Puts back a root that outlived a process.
+    pub(super) fn restore(&mut self, path: PathBuf, root: Root) {
+        self.next = self.next.max(root.order.saturating_add(1));
+        self.excluded.remove(&path);
+        self.roots.insert(path, root);
+    }
+
+    /// Puts back an exclusion that outlived a process.
+    pub(super) fn exclude(&mut self, path: PathBuf) {
+        if !self.roots.contains_key(&path) {
+            self.excluded.insert(path);
+        }
+    }
+
+    /// Marks `path` as published by name; what stood there.
+    pub(super) fn publish(&mut self, path: &Path, folder: bool) -> Before {
+        if let Some(root) = self.roots.get_mut(path) {
+            root.folder = folder;
+            return Before::Root;
+        }
+        let was_excluded = self.excluded.remove(path);
+        self.roots.insert(path.to_path_buf(), Root { order: self.next, folder });
+        self.next = self.next.saturating_add(1);
+        if was_excluded { Before::Excluded } else { Before::Nothing }
+    }
+
+    /// Takes back a [`Marks::publish`] that came to nothing.
+    pub(super) fn undo(&mut self, path: &Path, before: Before) {
+        if before == Before::Root || self.roots.remove(path).is_none() {
+            return; // it stood before, or was unpublished meanwhile
+        }
+        if before == Before::Excluded {
+            self.excluded.insert(path.to_path_buf());
+        }
+    }
+
+    /// Forgets all marks at and in `path`, and excludes it where it would still be shared;
+    /// the paths whose marks changed.
+    pub(super) fn unpublish(&mut self, path: &Path) -> Vec<PathBuf> {
+        let mut changed =
+            inside(self.roots.range(path.to_path_buf()..).map(|(root, _)| root), path);
+        changed.retain(|root| self.roots.remove(root).is_some());
+        for excluded in inside(self.excluded.range(path.to_path_buf()..), path) {
+            self.excluded.remove(&excluded);
+            changed.push(excluded);
+        }
+        if self.wants(path) {
+            self.excluded.insert(path.to_path_buf());
+            changed.push(path.to_path_buf());
+        }
+        changed
+    }
+
+    /// Forgets a root that is there no more.
+    pub(super) fn forget(&mut self, root: &Path) {
+        self.roots.remove(root);
+    }
+
+    /// Whether something at or in `path` was published by name.
+    pub(super) fn has_root_in(&self, path: &Path) -> bool {
+        self.roots
+            .range(path.to_path_buf()..)
+            .next()
+            .is_some_and(|(root, _)| root.starts_with(path))
+    }
+
+    /// Whether `path` is to be shared.
+    pub(super) fn wants(&self, path: &Path) -> bool {
+        self.nearest_root(path).is_some()
+    }
+
+    /// Whether `path` lies in something that is published, and was taken out of it.
+    pub(super) fn is_excluded(&self, path: &Path) -> bool {
+        !self.excluded.is_empty() && !self.wants(path)
+    }
+
+    /// What `path` is shared as a part of; none when it is not to be shared.
+    pub(super) fn nearest_root<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+        let nearest =
+            path.ancestors().find(|at| self.roots.contains_key(*at) || self.excluded.contains(*at));
+        nearest.filter(|at| self.roots.contains_key(*at))
+    }
+
+    pub(super) fn root(&self, path: &Path) -> Option<Root> {
+        self.roots.get(path).copied()
+    }
+
+    pub(super) fn excludes(&self, path: &Path) -> bool {
+        self.excluded.contains(path)
+    }
+
+    /// What was published by name, in order of time.
+    pub(super) fn roots(&self) -> Vec<(PathBuf, Root)> {
+        let mut roots: Vec<_> =
+            self.roots.iter().map(|(path, root)| (path.clone(), *root)).collect();
+        roots.sort_unstable_by_key(|(_, root)| root.order);
+        roots
+    }
+}
+
+/// Those of `paths`, which begin at `path`, that are it or lie in it.
+pub(super) fn inside<'a>(paths: impl Iterator<Item = &'a PathBuf>, path: &Path) -> Vec<PathBuf> {
+    paths.take_while(|inner| inner.starts_with(path)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(marks: &Marks, path: &str) -> bool {
+        marks.wants(Path::new(path))
+    }
+
+    fn unpublish(marks: &mut Marks, path: &str) -> usize {
+        marks.unpublish(Path::new(path)).len()
+    }
+
+    #[test]
+    fn the_nearest_mark_decides() {
+        let mut marks = Marks::default();
+        assert!(!wants(&marks, "/a/b/c"));
+        assert_eq!(marks.publish(Path::new("/a"), true), Before::Nothing);
+        assert!(wants(&marks, "/a") && wants(&marks, "/a/b/c") && !wants(&marks, "/ab"));
+        assert_eq!(unpublish(&mut marks, "/a/b"), 1);
+        assert!(wants(&marks, "/a/x") && !wants(&marks, "/a/b") && !wants(&marks, "/a/b/c"));
+        assert!(marks.is_excluded(Path::new("/a/b/c")) && !marks.is_excluded(Path::new("/a/x")));
+        marks.publish(Path::new("/a/b/c"), false);
+        assert!(wants(&marks, "/a/b/c") && !wants(&marks, "/a/b/d"));
+        assert_eq!(marks.publish(Path::new("/a/b"), true), Before::Excluded);
+        assert!(wants(&marks, "/a/b/d"));
+    }
+
+    #[test]
+    fn unpublishing_a_root_forgets_all_marks_in_it_and_leaves_none_behind() {
+        let mut marks = Marks::default();
+        for root in ["/a", "/a/b", "/ab"] {
+            marks.publish(Path::new(root), true);
+        }
+        unpublish(&mut marks, "/a/x");
+        assert!(marks.has_root_in(Path::new("/a")) && !marks.has_root_in(Path::new("/a/x")));
+        assert_eq!(unpublish(&mut marks, "/a"), 3);
+        assert!(!wants(&marks, "/a/b") && wants(&marks, "/ab"));
+        marks.publish(Path::new("/a"), true);
+        assert!(wants(&marks, "/a/x"), "a new publication is a new beginning");
+        assert_eq!(unpublish(&mut marks, "/never"), 0);
+    }
+
+    #[test]
+    fn a_publication_that_came_to_nothing_leaves_what_was() {
+        let mut marks = Marks::default();
+        let path = Path::new("/a/b");
+        let before = marks.publish(path, true);
+        marks.undo(path, before);
+        assert!(marks.roots().is_empty());
+        marks.publish(Path::new("/a"), true);
+        unpublish(&mut marks, "/a/b");
+        let before = marks.publish(path, true);
+        marks.undo(path, before);
+        assert!(!wants(&marks, "/a/b") && wants(&marks, "/a/c"));
+        let before = marks.publish(path, true);
+        unpublish(&mut marks, "/a");
+        marks.undo(path, before);
+        assert!(!marks.excludes(path), "what was unpublished meanwhile stays so");
+    }
+
+    #[test]
+    fn roots_keep_their_order_over_a_restart() {
+        let mut marks = Marks::default();
+        marks.restore("/z".into(), Root { order: 4, folder: true });
+        marks.restore("/y".into(), Root { order: 2, folder: false });
+        marks.publish(Path::new("/a"), true);
+        let order: Vec<_> = marks.roots().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(order, [Path::new("/y"), Path::new("/z"), Path::new("/a")]);
+    }
+}

@@ -1,0 +1,388 @@
+//! What is published, by path and by content, and what of that is still to be saved.
+//!
+//! Always true: every published path belongs to exactly one content; a content is here
+//! as long as one path has it, and whoever reads it can see at once when it is gone;
+//! nothing is here that the [`Marks`] do not want.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::fold::FoldedName;
+use super::left_out::LeftOut;
+use super::library::{MAX_NOTICES, MAX_PATHS, Notice, UnpublishReport};
+use super::marks::{Before, Marks, Root, inside};
+use crate::base::{ContentId, FileName, PieceIndex, PieceMap};
+use crate::store::disk::Stamp;
+use crate::store::share_index::{Changes, FileRow, RootRow};
+use crate::transfer::PieceList;
+
+/// One published path. Never changes; a file published anew gets a new one.
+pub(super) struct Published {
+    pub(super) path: PathBuf,
+    pub(super) name: FileName,
+    pub(super) folded: FoldedName,
+    /// The state of the file that was hashed.
+    pub(super) stamp: Stamp,
+    /// Whether that had settled when it was hashed.
+    settled: bool,
+    pub(super) list: Arc<PieceList>,
+    /// The pieces that were hashed under this stamp once it had settled.
+    checked: Mutex<PieceMap>,
+    withdrawn: AtomicBool,
+    /// Its place in the order in which files came onto the shelf.
+    since: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Shelf {
+    paths: BTreeMap<PathBuf, Arc<Published>>,
+    contents: BTreeMap<ContentId, Content>,
+    bytes: u64,
+    notices: VecDeque<Notice>,
+    /// Withdrawn because they changed, and to be shared anew as they are now.
+    pub(super) changed: BTreeSet<PathBuf>,
+    /// Not there at present, most likely because a disk is not; not shared, but known
+    /// when they are back as they were.
+    absent: BTreeMap<PathBuf, Arc<Published>>,
+    /// What was published by name and is not there, and why not.
+    pub(super) missing: BTreeMap<PathBuf, String>,
+    pub(super) marks: Marks,
+    inserted: u64,
+    /// Whether anything is saved at all.
+    pub(super) keeps: bool,
+    unsaved: Unsaved,
+}
+
+/// One content, under at least one path.
+struct Content {
+    copies: Vec<Arc<Published>>,
+    gone: Arc<AtomicBool>,
+}
+
+/// The paths whose rows are no longer what was saved.
+#[derive(Default)]
+pub(super) struct Unsaved {
+    files: BTreeSet<PathBuf>,
+    marks: BTreeSet<PathBuf>,
+}
+
+/// What is known of a path.
+pub(super) enum Known {
+    /// It is shared.
+    Here(Arc<Published>),
+    /// It was shared when it was last seen.
+    Absent(Arc<Published>),
+}
+
+impl Shelf {
+    /// The published paths that are `path` or lie in it.
+    pub(super) fn paths_in(&self, path: &Path) -> Vec<PathBuf> {
+        inside(self.paths.range(path.to_path_buf()..).map(|(path, _)| path), path)
+    }
+
+    /// Those at or in `path` that are not there at present.
+    pub(super) fn absent_in(&self, path: &Path) -> Vec<PathBuf> {
+        inside(self.absent.range(path.to_path_buf()..).map(|(path, _)| path), path)
+    }
+
+    pub(super) fn file(&self, path: &Path) -> Option<&Arc<Published>> {
+        self.paths.get(path)
+    }
+
+    pub(super) fn known(&self, path: &Path) -> Option<Known> {
+        let here = self.paths.get(path).map(|file| Known::Here(Arc::clone(file)));
+        here.or_else(|| self.absent.get(path).map(|file| Known::Absent(Arc::clone(file))))
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = &Arc<Published>> {
+        self.paths.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many files ever came here; each has its own place below that.
+    pub(super) fn inserted(&self) -> u64 {
+        self.inserted
+    }
+
+    /// The paths that hold `id`, and the flag that tells when none does any more.
+    pub(super) fn copies(&self, id: ContentId) -> Option<(&[Arc<Published>], &Arc<AtomicBool>)> {
+        self.contents.get(&id).map(|content| (content.copies.as_slice(), &content.gone))
+    }
+
+    /// All paths that hold `id`, or did when they were last seen.
+    pub(super) fn paths_of(&self, id: ContentId) -> Vec<PathBuf> {
+        let here = self.copies(id).map_or(&[][..], |(copies, _)| copies);
+        let absent = self.absent.values().filter(|file| file.list.id() == id);
+        here.iter().chain(absent).map(|file| file.path.clone()).collect()
+    }
+
+    /// Adds a file, in place of what its path held.
+    pub(super) fn insert(&mut self, mut file: Published) -> Result<(), LeftOut> {
+        if !self.marks.wants(&file.path) {
+            return Err(LeftOut::Unpublished);
+        }
+        if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(&file.path) {
+            return Err(LeftOut::TooMany);
+        }
+        let (path, size) = (file.path.clone(), file.stamp.size);
+        let replaced = self.paths.remove(&path);
+        self.absent.remove(&path);
+        let content = self.contents.entry(file.list.id()).or_insert_with(|| Content {
+            copies: Vec::new(),
+            gone: Arc::new(AtomicBool::new(false)),
+        });
+        // The same content has the same values: one list is enough in memory.
+        if let Some(copy) = content.copies.first().filter(|copy| copy.list == file.list) {
+            file.list = Arc::clone(&copy.list);
+        }
+        file.since = self.inserted;
+        self.inserted += 1;
+        let file = Arc::new(file);
+        content.copies.push(Arc::clone(&file));
+        self.touch(&path);
+        self.paths.insert(path, file);
+        self.bytes = self.bytes.saturating_add(size);
+        // After the new one is in: a content that stays is never seen to be gone.
+        if let Some(old) = replaced {
+            self.let_go(&old);
+        }
+        Ok(())
+    }
+
+    /// Takes a file away, wherever it is.
+    pub(super) fn remove(&mut self, path: &Path) -> Option<Arc<Published>> {
+        let here = self.paths.remove(path);
+        if let Some(file) = &here {
+            self.let_go(file);
+        }
+        let file = here.or_else(|| self.absent.remove(path))?;
+        self.touch(path);
+        Some(file)
+    }
+
+    /// Shares a file no longer, but knows it when it is back.
+    pub(super) fn set_absent(&mut self, path: &Path) {
+        if let Some(file) = self.paths.remove(path) {
+            self.let_go(&file);
+            self.absent.insert(path.to_path_buf(), file);
+        }
+    }
+
+    /// Takes a file that is no longer among the paths from its content.
+    fn let_go(&mut self, file: &Arc<Published>) {
+        file.withdrawn.store(true, Ordering::Release);
+        self.bytes = self.bytes.saturating_sub(file.stamp.size);
+        let id = file.list.id();
+        if let Some(content) = self.contents.get_mut(&id) {
+            content.copies.retain(|copy| !Arc::ptr_eq(copy, file));
+            if content.copies.is_empty() {
+                content.gone.store(true, Ordering::Release);
+                self.contents.remove(&id);
+            }
+        }
+    }
+
+    /// Withdraws `file`, which is no longer what was published, and leaves a notice. One
+    /// that is `gone`, and not changed, may come back.
+    pub(super) fn withdraw(&mut self, file: &Arc<Published>, gone: bool) {
+        if !self.paths.get(&file.path).is_some_and(|present| Arc::ptr_eq(present, file)) {
+            return;
+        }
+        match gone {
+            true => self.set_absent(&file.path),
+            false => drop(self.remove(&file.path)),
+        }
+        self.changed.insert(file.path.clone());
+        if self.notices.len() >= MAX_NOTICES {
+            let forgotten = self.notices.pop_front().map(|notice| notice.path);
+            forgotten.map(|path| self.changed.remove(&path));
+        }
+        self.notices.push_back(Notice { path: file.path.clone(), id: file.list.id() });
+    }
+
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+        self.notices.drain(..).collect()
+    }
+
+    /// Marks `path` as published by name.
+    pub(super) fn mark(&mut self, path: &Path, folder: bool) -> Before {
+        self.touch_mark(path);
+        self.marks.publish(path, folder)
+    }
+
+    /// Takes back a mark that came to nothing.
+    pub(super) fn unmark(&mut self, path: &Path, before: Before) {
+        self.touch_mark(path);
+        self.marks.undo(path, before);
+    }
+
+    /// Stops sharing all at and in `path`, now and later. None when there was nothing to
+    /// stop, unless something there is `coming`.
+    pub(super) fn unpublish(&mut self, path: &Path, coming: bool) -> Option<UnpublishReport> {
+        let mut gone = self.paths_in(path);
+        gone.extend(self.absent_in(path));
+        // What has just changed under its owner's hands is not to come back, either.
+        gone.extend(inside(self.changed.range(path.to_path_buf()..), path));
+        gone.sort_unstable();
+        gone.dedup();
+        if gone.is_empty() && !coming && !self.marks.has_root_in(path) {
+            return None;
+        }
+        let mut report = UnpublishReport::default();
+        for path in &gone {
+            self.changed.remove(path);
+            let size = self.remove(path).map_or(0, |file| file.stamp.size);
+            report.files += 1;
+            report.bytes = report.bytes.saturating_add(size);
+        }
+        for path in self.marks.unpublish(path) {
+            self.touch_mark(&path);
+        }
+        self.missing.retain(|root, _| !root.starts_with(path));
+        Some(report)
+    }
+
+    /// Forgets what was published by name and is there no more; whether it was a file
+    /// that was shared until now.
+    pub(super) fn forget(&mut self, root: &Path) -> bool {
+        self.touch_mark(root);
+        self.marks.forget(root);
+        self.missing.remove(root);
+        self.remove(root).is_some()
+    }
+
+    /// Puts back what outlived a process; what is no longer to be shared is dropped. From
+    /// then on all changes are to be saved.
+    pub(super) fn restore(
+        &mut self,
+        roots: Vec<RootRow>,
+        excluded: Vec<PathBuf>,
+        files: impl Iterator<Item = (PathBuf, Option<Published>)>,
+    ) {
+        for RootRow { path, order, folder } in roots {
+            self.marks.restore(path, Root { order, folder });
+        }
+        excluded.into_iter().for_each(|path| self.marks.exclude(path));
+        for (path, file) in files {
+            if file.is_none_or(|file| self.insert(file).is_err()) {
+                self.unsaved.files.insert(path);
+            }
+        }
+        self.keeps = true;
+    }
+
+    /// Notes that the row of a file is no longer what was saved.
+    fn touch(&mut self, path: &Path) {
+        if self.keeps {
+            self.unsaved.files.insert(path.to_path_buf());
+        }
+    }
+
+    fn touch_mark(&mut self, path: &Path) {
+        if self.keeps {
+            self.unsaved.marks.insert(path.to_path_buf());
+        }
+    }
+
+    /// What is still to be saved, which the caller now has to save or to give back.
+    pub(super) fn take_unsaved(&mut self) -> Unsaved {
+        std::mem::take(&mut self.unsaved)
+    }
+
+    pub(super) fn give_back(&mut self, unsaved: Unsaved) {
+        self.unsaved.files.extend(unsaved.files);
+        self.unsaved.marks.extend(unsaved.marks);
+    }
+
+    pub(super) fn has_unsaved(&self) -> bool {
+        !self.unsaved.is_empty()
+    }
+
+    /// The rows of `unsaved` as they are now.
+    pub(super) fn changes(&self, unsaved: &Unsaved) -> Changes {
+        let row = |path: &PathBuf| {
+            let file = self.paths.get(path).or_else(|| self.absent.get(path));
+            (path.clone(), file.map(|file| file.row()))
+        };
+        let root = |path: &PathBuf| {
+            let root = self.marks.root(path);
+            let row =
+                root.map(|Root { order, folder }| RootRow { path: path.clone(), order, folder });
+            (path.clone(), row)
+        };
+        Changes {
+            files: unsaved.files.iter().map(row).collect(),
+            roots: unsaved.marks.iter().map(root).collect(),
+            excluded: {
+                let marks = unsaved.marks.iter();
+                marks.map(|path| (path.clone(), self.marks.excludes(path))).collect()
+            },
+        }
+    }
+}
+
+impl Unsaved {
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.marks.is_empty()
+    }
+}
+
+impl Published {
+    /// A file that was found to hold `list` under `stamp`; `settled` when the stamp was
+    /// then old enough to tell every later change: its pieces need no more hashing.
+    pub(super) fn new(
+        path: PathBuf,
+        name: FileName,
+        stamp: Stamp,
+        list: Arc<PieceList>,
+        settled: bool,
+    ) -> Self {
+        let folded = FoldedName::of(name.as_str());
+        let count = list.geometry().count();
+        let checked = if settled { PieceMap::full(count) } else { PieceMap::new(count) };
+        let (checked, withdrawn) = (Mutex::new(checked), AtomicBool::new(false));
+        Self { path, name, folded, stamp, settled, list, checked, withdrawn, since: 0 }
+    }
+
+    /// The same file, seen under `stamp`: as it was, or with its device renumbered.
+    pub(super) fn again(&self, stamp: Stamp) -> Self {
+        let settled = self.settled && stamp == self.stamp;
+        let (path, name) = (self.path.clone(), self.name.clone());
+        Self::new(path, name, stamp, Arc::clone(&self.list), settled)
+    }
+
+    fn row(&self) -> FileRow {
+        FileRow {
+            path: self.path.clone(),
+            stamp: self.stamp,
+            settled: self.settled,
+            list: Arc::clone(&self.list),
+        }
+    }
+
+    /// Whether it came onto the shelf when so many had come before it, or later.
+    pub(super) fn is_since(&self, inserted: u64) -> bool {
+        self.since >= inserted
+    }
+
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_checked(&self, piece: PieceIndex) -> bool {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).contains(piece)
+    }
+
+    pub(super) fn set_checked(&self, piece: PieceIndex) {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
+    }
+}
