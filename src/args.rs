@@ -81,7 +81,7 @@ pub struct ServentArgs {
     /// Join through this servent: HOST:PORT or ID@HOST:PORT; may be repeated
     #[arg(long, value_name = "ADDR", env = "PART2PART_JOIN", value_delimiter = ',')]
     pub join: Vec<String>,
-    /// Publish this file or folder at the start; may be repeated
+    /// Publish this file or folder, now and at later starts; may be repeated
     #[arg(long, value_name = "PATH", env = "PART2PART_SHARE")]
     pub share: Vec<PathBuf>,
     /// Listen here: IP:PORT, or :PORT on every interface; port 0 takes a free one

@@ -17,8 +17,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("transfer", &["base", "message"]),
     ("identity", &["base", "message", "overlay", "transfer"]),
     ("wire", &["base", "message", "overlay", "transfer"]),
-    // The library runs on any disk, so it knows what a disk is; nothing else of the room.
-    ("share", &["base", "message", "overlay", "transfer", "store::disk"]),
+    // The library runs on any disk and is kept in one index, so it knows these two pages;
+    // nothing else of the room.
+    ("share", &["base", "message", "overlay", "transfer", "store::disk", "store::share_index"]),
     ("store", &["base", "message", "overlay", "transfer"]),
     ("sim", &["base", "message", "overlay", "transfer"]),
     ("servent", &["base", "message", "overlay", "transfer", "identity", "wire", "share", "store"]),
@@ -515,6 +516,7 @@ fn an_import_that_points_up_or_sideways_is_found() {
     }
     for (file, code) in [
         ("share/library.rs", "use crate::store::disk::{Disk, Stamp};"),
+        ("share/keeping.rs", "use crate::store::share_index::ShareIndex;"),
         ("share/library.rs", "use crate::share::query; use super::query;"),
         ("wire/codec/any.rs", "use super::super::header; pub(in crate::wire) fn f() {}"),
         ("servent/mod.rs", "use crate::{overlay::Overlay, wire::Codec, store, share};"),

@@ -26,6 +26,7 @@ mod handle;
 mod holder;
 mod hosts;
 mod join;
+mod keeping;
 mod link;
 mod listen;
 mod matching;

@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 
 use super::changes::StopOnDrop;
 use super::handle::Servent;
-use super::report::{LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport};
+use super::report::{
+    HashingReport, LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport,
+};
 use crate::share::{PublishError, UnpublishError, UnpublishTarget};
 
 impl Servent {
@@ -56,6 +58,14 @@ impl Servent {
         let target = UnpublishTarget::of(&what);
         let gone = super::offload::offload(|| self.0.library.unpublish(&target))?;
         Ok(UnpublishReport { files: gone.files, bytes: gone.bytes })
+    }
+
+    /// What is being hashed, and has been since the start.
+    #[must_use]
+    pub fn hashing(&self) -> HashingReport {
+        let crate::share::Hashing { running, files, bytes, current } = self.0.library.hashing();
+        let current = current.map(|path| path.to_string_lossy().into_owned());
+        HashingReport { running, files, bytes, current }
     }
 
     /// What is shared.

@@ -17,10 +17,10 @@ use super::network::{Internet, Network};
 use super::serve::Uploads;
 use super::settings::Settings;
 use super::wanted::Wanted;
-use super::{changes, listen, matching, searching, server};
+use super::{changes, keeping, listen, matching, searching, server};
 use crate::identity::{Identity, KeyFileError, Tls, TlsError};
 use crate::overlay::{self, Input, Overlay};
-use crate::share::{Library, Protected};
+use crate::share::Protected;
 use crate::store::{Disk, RealDisk, StateDir, StoreError};
 
 /// The file of the key in the state folder.
@@ -116,7 +116,7 @@ impl Servent {
             keys: std::iter::once(key).chain(ground.settings.network_key_file.clone()).collect(),
             home: ground.settings.home.clone(),
         };
-        let library = Library::new(Arc::clone(&disk), &protected);
+        let (library, lost) = keeping::open(Arc::clone(&disk), &protected, state.as_ref());
         let (commands, command_inbox) = mpsc::channel(COMMANDS);
         let (inputs, input_inbox) = mpsc::channel(INPUTS);
         let (degree, degree_seen) = watch::channel(0);
@@ -150,6 +150,10 @@ impl Servent {
             Arc::clone(&uploads),
             commands.clone(),
         ));
+        if state.is_some() {
+            ground.spawn(keeping::save(Arc::clone(&ground), library.clone()));
+            ground.spawn(keeping::walk(Arc::clone(&ground), library.clone()));
+        }
         let (wanted, wanted_damaged) = Wanted::load(state.clone())?;
         let wanted = Arc::new(wanted);
         ground.spawn(Arc::clone(&wanted).run(
@@ -158,7 +162,7 @@ impl Servent {
             library.clone(),
             degree_seen.clone(),
         ));
-        for text in damaged.into_iter().chain(wanted_damaged) {
+        for text in damaged.into_iter().chain(wanted_damaged).chain(lost) {
             ground.warn(text);
         }
         let tools = Tools {

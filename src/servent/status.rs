@@ -35,7 +35,15 @@ impl Servent {
             private: ground.settings.network_key.is_some(),
             up_secs: ground.clock.up_secs(),
             incidents: ground.incidents.load(Ordering::Relaxed),
-            warnings: ground.warnings(),
+            warnings: self.warnings(),
+            hashing: self.hashing(),
         }
+    }
+
+    /// What should not be so and stays so, a sentence each.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.0.ground.warnings();
+        warnings.extend(self.0.library.warnings());
+        warnings
     }
 }

@@ -41,10 +41,27 @@ pub enum PublishError {
         why: LeftOut,
     },
     /// Publishing was stopped; what was published before that stays so.
-    #[error("publishing was stopped after {files} files, which are shared")]
+    #[error(
+        "publishing was stopped after {files} files, which are shared; the next start goes on \
+         with it, 'unpublish' takes it back"
+    )]
     Stopped {
         /// How many files it had published.
         files: u64,
+    },
+    /// It was unpublished while it was being published.
+    #[error("{} was unpublished meanwhile", shown(.path))]
+    Unpublished {
+        /// What was being published.
+        path: PathBuf,
+    },
+    /// It is shared, but a later start will not know of it.
+    #[error("{} is shared until quit, but cannot be remembered: {why}", shown(.path))]
+    NotKept {
+        /// What was published.
+        path: PathBuf,
+        /// A sentence: why.
+        why: String,
     },
 }
 
@@ -56,6 +73,14 @@ pub enum UnpublishError {
     NotPublished {
         /// What was named.
         what: String,
+    },
+    /// It is no longer shared, but a later start will not know of that.
+    #[error("{} is not shared until quit, but that cannot be remembered: {why}", Escaped(.what))]
+    NotKept {
+        /// What was named.
+        what: String,
+        /// A sentence: why.
+        why: String,
     },
 }
 

@@ -49,6 +49,8 @@ pub enum LeftOut {
     Protected,
     /// The library is full.
     TooMany,
+    /// It was unpublished, and not published by name since.
+    Unpublished,
 }
 
 impl fmt::Display for LeftOut {
@@ -63,6 +65,7 @@ impl fmt::Display for LeftOut {
             Self::Changed => "it was changed meanwhile",
             Self::Protected => "it belongs to part2part itself",
             Self::TooMany => "the library is full",
+            Self::Unpublished => "it was unpublished; publish it by name to share it again",
         })
     }
 }

@@ -1,23 +1,23 @@
 //! The library: the paths that are published and the contents that they hold.
 //!
-//! Always true: every published path belongs to exactly one content; a content is here
-//! as long as one path has it, and whoever reads it can see at once when it is gone.
-//! How files are found and hashed is told in `publish`, how they are read in
-//! `published`, how they are matched in `matcher`.
+//! Always true: what is shared was published by name, or lies in what was, and was not
+//! unpublished since. What is on the shelf is told in `shelf`, how files are found and
+//! hashed in `publish`, how they are read in `published`, how they are matched in
+//! `matcher`, how they outlive the process in `keeping` and `walk`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{PublishError, UnpublishError, shown};
-use super::fold::FoldedName;
+use super::hashing::Counters;
+use super::keeping::Keeping;
 use super::left_out::LeftOut;
-use crate::base::{ContentId, FileName, PieceIndex, PieceMap};
-use crate::store::disk::{Disk, NotRegular, PARTS_FOLDER, Stamp};
+use super::shelf::{Published, Shelf};
+use crate::base::{ContentId, FileName};
+use crate::store::disk::{Disk, NotRegular, PARTS_FOLDER};
 use crate::transfer::PieceList;
 
 /// Most paths that are published at a time: about 2 GiB of memory. More are left out.
@@ -46,36 +46,8 @@ struct Inner {
     disk: Arc<dyn Disk>,
     protected: Protected,
     shelf: RwLock<Shelf>,
-}
-
-/// One published path. Never changes; a file published anew gets a new one.
-pub(super) struct Published {
-    pub(super) path: PathBuf,
-    pub(super) name: FileName,
-    pub(super) folded: FoldedName,
-    /// The state of the file that was hashed.
-    pub(super) stamp: Stamp,
-    pub(super) list: Arc<PieceList>,
-    /// The pieces that were hashed under this stamp once it had settled.
-    checked: Mutex<PieceMap>,
-    withdrawn: AtomicBool,
-}
-
-/// What is published, by path and by content.
-#[derive(Default)]
-pub(super) struct Shelf {
-    paths: BTreeMap<PathBuf, Arc<Published>>,
-    contents: BTreeMap<ContentId, Content>,
-    bytes: u64,
-    notices: VecDeque<Notice>,
-    /// Withdrawn because they changed, and to be shared anew as they are now.
-    pub(super) changed: BTreeSet<PathBuf>,
-}
-
-/// One content, under at least one path.
-struct Content {
-    copies: Vec<Arc<Published>>,
-    gone: Arc<AtomicBool>,
+    hashing: Counters,
+    keeping: Keeping,
 }
 
 /// A published file, as `shared` lists it.
@@ -143,10 +115,14 @@ pub struct UnpublishReport {
 }
 
 impl Library {
-    /// An empty library on `disk`. What is protected must be there already: links in its
-    /// paths are resolved now.
+    /// An empty library on `disk`, which lives as long as the process. What is protected
+    /// must be there already: links in its paths are resolved now.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, protected: &Protected) -> Self {
+        Self::on(disk, protected, Keeping::default())
+    }
+
+    pub(super) fn on(disk: Arc<dyn Disk>, protected: &Protected, keeping: Keeping) -> Self {
         // What is compared must be resolved; what is not there yet is taken as it stands.
         let resolve = |path: &Path| disk.resolve(path).unwrap_or_else(|_| path.to_path_buf());
         let protected = Protected {
@@ -154,20 +130,21 @@ impl Library {
             keys: protected.keys.iter().map(|key| resolve(key)).collect(),
             home: protected.home.as_deref().map(resolve),
         };
-        Self(Arc::new(Inner { disk, protected, shelf: RwLock::default() }))
+        let (shelf, hashing) = (RwLock::default(), Counters::default());
+        Self(Arc::new(Inner { disk, protected, shelf, hashing, keeping }))
     }
 
     /// Whether a content is here.
     #[must_use]
     pub fn is_published(&self, id: ContentId) -> bool {
-        self.shelf().contents.contains_key(&id)
+        self.shelf().copies(id).is_some()
     }
 
     /// The piece values of a content that is here.
     #[must_use]
     pub fn list(&self, id: ContentId) -> Option<Arc<PieceList>> {
         let shelf = self.shelf();
-        let copy = shelf.contents.get(&id)?.copies.first()?;
+        let copy = shelf.copies(id)?.0.first()?;
         Some(Arc::clone(&copy.list))
     }
 
@@ -180,68 +157,68 @@ impl Library {
             id: file.list.id(),
             size: file.stamp.size,
         };
-        self.shelf().paths.values().map(report).collect()
+        self.shelf().files().map(report).collect()
     }
 
     /// How much is published.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let shelf = self.shelf();
-        Totals { files: shelf.paths.len(), bytes: shelf.bytes }
+        Totals { files: shelf.len(), bytes: shelf.bytes() }
     }
 
     /// What the library withdrew by itself since this was last asked.
     #[must_use]
     pub fn take_notices(&self) -> Vec<Notice> {
-        self.shelf_mut().notices.drain(..).collect()
+        self.shelf_mut().take_notices()
     }
 
-    /// Stops sharing a file, all that is published in a folder, or a content. Whoever
-    /// reads a content that is gone by that sees it at once.
+    /// Stops sharing a file, all that is published in a folder, or a content, and keeps
+    /// that from coming back. Whoever reads a content that is gone by that sees it at
+    /// once. When this returns, it outlives the process.
     ///
     /// # Errors
-    /// [`UnpublishError::NotPublished`].
+    /// [`UnpublishError`].
     pub fn unpublish(&self, target: &UnpublishTarget) -> Result<UnpublishReport, UnpublishError> {
+        let what = match target {
+            UnpublishTarget::Path(path) => path.to_string_lossy().into_owned(),
+            UnpublishTarget::Content(id) => id.to_string(),
+        };
         // Before the lock: this asks the disk.
         let candidates = match target {
             UnpublishTarget::Path(path) => self.spellings(path),
             UnpublishTarget::Content(_) => Vec::new(),
         };
+        // While something is being published, what it has not come to can be taken out.
+        let busy = self.counters().running() > 0;
+        let there: Vec<bool> =
+            candidates.iter().map(|path| busy && self.disk().kind(path).is_ok()).collect();
         let mut shelf = self.shelf_mut();
-        let paths: Vec<PathBuf> = match target {
+        let report = match target {
             UnpublishTarget::Content(id) => {
-                let copies = shelf.contents.get(id).map(|content| content.copies.as_slice());
-                copies.unwrap_or_default().iter().map(|copy| copy.path.clone()).collect()
+                let reports = shelf
+                    .paths_of(*id)
+                    .into_iter()
+                    .filter_map(|path| shelf.unpublish(&path, false));
+                reports.reduce(|one, other| UnpublishReport {
+                    files: one.files + other.files,
+                    bytes: one.bytes.saturating_add(other.bytes),
+                })
             }
-            UnpublishTarget::Path(_) => {
-                let inside = candidates.iter().map(|path| shelf.paths_in(path));
-                inside.into_iter().find(|paths| !paths.is_empty()).unwrap_or_default()
-            }
+            UnpublishTarget::Path(_) => candidates.iter().zip(there).find_map(|(path, there)| {
+                let coming = there && shelf.marks.wants(path);
+                shelf.unpublish(path, coming)
+            }),
         };
-        let mut report = UnpublishReport::default();
-        // What has just changed under its owner's hands is not to come back, either.
-        let before = shelf.changed.len();
-        shelf.changed.retain(|path| !candidates.iter().any(|gone| path.starts_with(gone)));
-        report.files += before - shelf.changed.len();
-        for path in paths {
-            if let Some(file) = shelf.remove(&path) {
-                report.files += 1;
-                report.bytes = report.bytes.saturating_add(file.stamp.size);
-            }
-        }
-        if report.files > 0 {
-            return Ok(report);
-        }
-        Err(UnpublishError::NotPublished {
-            what: match target {
-                UnpublishTarget::Path(path) => path.to_string_lossy().into_owned(),
-                UnpublishTarget::Content(id) => id.to_string(),
-            },
-        })
+        drop(shelf);
+        let Some(report) = report else { return Err(UnpublishError::NotPublished { what }) };
+        self.save().map_err(|why| UnpublishError::NotKept { what, why })?;
+        Ok(report)
     }
 
     /// Shares a file that was just downloaded and verified as `list`, without hashing it
-    /// whole; each piece is still hashed before it is first sent.
+    /// whole; each piece is still hashed before it is first sent. When this returns, it
+    /// outlives the process.
     ///
     /// # Errors
     /// [`PublishError`], also when the file is not as long as the list says.
@@ -260,11 +237,15 @@ impl Library {
         if stamp.size != list.geometry().size() {
             return refuse(LeftOut::Changed);
         }
-        let checked = PieceMap::new(list.geometry().count());
-        if !self.insert(Published::new(path.clone(), name, stamp, list, checked)) {
-            return refuse(LeftOut::TooMany);
+        let file = Published::new(path.clone(), name, stamp, Arc::new(list), false);
+        let mut shelf = self.shelf_mut();
+        let before = shelf.mark(&path, false);
+        if let Err(why) = shelf.insert(file) {
+            shelf.unmark(&path, before);
+            return refuse(why);
         }
-        Ok(())
+        drop(shelf);
+        self.save().map_err(|why| PublishError::NotKept { path, why })
     }
 
     /// The file's own path, all links resolved; the user named it, so links are followed.
@@ -320,115 +301,12 @@ impl Library {
         self.0.shelf.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a file, in place of what its path held; false when there are too many.
-    pub(super) fn insert(&self, file: Published) -> bool {
-        self.shelf_mut().insert(file)
+    pub(super) fn counters(&self) -> &Counters {
+        &self.0.hashing
     }
 
-    /// Withdraws `file`, which is no longer what was published, and leaves a notice.
-    pub(super) fn withdraw_changed(&self, file: &Arc<Published>) {
-        let mut shelf = self.shelf_mut();
-        if shelf.paths.get(&file.path).is_some_and(|present| Arc::ptr_eq(present, file)) {
-            shelf.remove(&file.path);
-            shelf.changed.insert(file.path.clone());
-            if shelf.notices.len() >= MAX_NOTICES {
-                let forgotten = shelf.notices.pop_front().map(|notice| notice.path);
-                forgotten.map(|path| shelf.changed.remove(&path));
-            }
-            shelf.notices.push_back(Notice { path: file.path.clone(), id: file.list.id() });
-        }
-    }
-}
-
-impl Shelf {
-    /// The published paths that are `path` or lie in it.
-    pub(super) fn paths_in(&self, path: &Path) -> Vec<PathBuf> {
-        let from = self.paths.range(path.to_path_buf()..);
-        from.map(|(path, _)| path).take_while(|inner| inner.starts_with(path)).cloned().collect()
-    }
-
-    pub(super) fn file(&self, path: &Path) -> Option<&Arc<Published>> {
-        self.paths.get(path)
-    }
-
-    pub(super) fn files(&self) -> impl Iterator<Item = &Arc<Published>> {
-        self.paths.values()
-    }
-
-    /// The paths that hold `id`, and the flag that tells when none does any more.
-    pub(super) fn copies(&self, id: ContentId) -> Option<(&[Arc<Published>], &Arc<AtomicBool>)> {
-        self.contents.get(&id).map(|content| (content.copies.as_slice(), &content.gone))
-    }
-
-    fn insert(&mut self, mut file: Published) -> bool {
-        if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(&file.path) {
-            return false;
-        }
-        let (path, size) = (file.path.clone(), file.stamp.size);
-        let replaced = self.paths.remove(&path);
-        let content = self.contents.entry(file.list.id()).or_insert_with(|| Content {
-            copies: Vec::new(),
-            gone: Arc::new(AtomicBool::new(false)),
-        });
-        // The same content has the same values: one list is enough in memory.
-        if let Some(copy) = content.copies.first().filter(|copy| copy.list == file.list) {
-            file.list = Arc::clone(&copy.list);
-        }
-        let file = Arc::new(file);
-        content.copies.push(Arc::clone(&file));
-        self.paths.insert(path, file);
-        self.bytes = self.bytes.saturating_add(size);
-        // After the new one is in: a content that stays is never seen to be gone.
-        if let Some(old) = replaced {
-            self.let_go(&old);
-        }
-        true
-    }
-
-    pub(super) fn remove(&mut self, path: &Path) -> Option<Arc<Published>> {
-        let file = self.paths.remove(path)?;
-        self.let_go(&file);
-        Some(file)
-    }
-
-    /// Takes a file that is no longer among the paths from its content.
-    fn let_go(&mut self, file: &Arc<Published>) {
-        file.withdrawn.store(true, Ordering::Release);
-        self.bytes = self.bytes.saturating_sub(file.stamp.size);
-        let id = file.list.id();
-        if let Some(content) = self.contents.get_mut(&id) {
-            content.copies.retain(|copy| !Arc::ptr_eq(copy, file));
-            if content.copies.is_empty() {
-                content.gone.store(true, Ordering::Release);
-                self.contents.remove(&id);
-            }
-        }
-    }
-}
-
-impl Published {
-    pub(super) fn new(
-        path: PathBuf,
-        name: FileName,
-        stamp: Stamp,
-        list: PieceList,
-        checked: PieceMap,
-    ) -> Self {
-        let folded = FoldedName::of(name.as_str());
-        let (checked, withdrawn) = (Mutex::new(checked), AtomicBool::new(false));
-        Self { path, name, folded, stamp, list: Arc::new(list), checked, withdrawn }
-    }
-
-    pub(super) fn is_withdrawn(&self) -> bool {
-        self.withdrawn.load(Ordering::Acquire)
-    }
-
-    pub(super) fn is_checked(&self, piece: PieceIndex) -> bool {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner).contains(piece)
-    }
-
-    pub(super) fn set_checked(&self, piece: PieceIndex) {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
+    pub(super) fn keeping(&self) -> &Keeping {
+        &self.0.keeping
     }
 }
 
@@ -455,12 +333,12 @@ fn lexical(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::publish::tests::{library, publish};
     use super::*;
     use crate::store::disk::Kind;
 
-    fn target(path: &str) -> UnpublishTarget {
+    pub(in super::super) fn target(path: &str) -> UnpublishTarget {
         UnpublishTarget::of(path)
     }
 

@@ -3,8 +3,9 @@
 //! Every name is looked at, in order of paths, so the same library gives the same
 //! answer each time. The cost for a name is that of finding a few strings in it.
 
-use super::library::{Library, Published};
+use super::library::Library;
 use super::query::{Query, Term, Test};
+use super::shelf::Published;
 use crate::base::FileInfo;
 use crate::message::HitBody;
 
@@ -165,16 +166,16 @@ mod tests {
         disk.put("/share/x", b"x");
         publish(&library, "/share").unwrap();
         let file = library.shelf().files().next().map(std::sync::Arc::clone).unwrap();
-        let list = crate::transfer::PieceList::clone(&file.list);
         for number in 0..20_000 {
             let name = format!("{}{number:06}", "a".repeat(240));
-            library.insert(Published::new(
+            let copy = Published::new(
                 format!("/share/{name}").into(),
                 crate::base::FileName::new(name).unwrap(),
                 file.stamp,
-                list.clone(),
-                crate::base::PieceMap::new(1),
-            ));
+                std::sync::Arc::clone(&file.list),
+                false,
+            );
+            library.shelf_mut().insert(copy).unwrap();
         }
         let part = format!("*{}b*", "a".repeat(18));
         let query = Query::parse(&vec![part; 11].join(" ")).unwrap();

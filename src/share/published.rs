@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 
 use super::error::{OpenError, ReadError};
-use super::library::{Library, Published};
+use super::library::Library;
+use super::shelf::Published;
 use crate::base::{ContentId, PieceIndex};
 use crate::store::disk::{NotRegular, ReadHandle, read_full};
 use crate::transfer::PieceList;
@@ -28,6 +29,8 @@ pub struct SharedReader {
 enum Failure {
     /// It is not the file that was published.
     Changed,
+    /// There is nothing at its path.
+    Gone,
     /// The system says no, which may pass.
     System(io::Error),
 }
@@ -44,28 +47,50 @@ impl Library {
         };
         let mut result = Err(OpenError::NotHere);
         for copy in copies {
-            match self.open_copy(&copy) {
-                Ok(file) => return Ok(SharedReader { library: self.clone(), copy, file, gone }),
-                Err(Failure::Changed) => {
-                    self.withdraw_changed(&copy);
-                    result = Err(OpenError::Changed { path: copy.path.clone() });
+            match self.open_copy(copy.clone()) {
+                Ok((copy, file)) => {
+                    return Ok(SharedReader { library: self.clone(), copy, file, gone });
                 }
                 Err(Failure::System(source)) => {
                     result = Err(OpenError::Unreadable { path: copy.path.clone(), source });
+                }
+                Err(failure) => {
+                    self.withdraw(&copy, &failure);
+                    result = Err(OpenError::Changed { path: copy.path.clone() });
                 }
             }
         }
         result
     }
 
-    fn open_copy(&self, copy: &Published) -> Result<Box<dyn ReadHandle>, Failure> {
+    /// Opens `copy`, or what takes its place when its device has another number by now.
+    fn open_copy(
+        &self,
+        copy: Arc<Published>,
+    ) -> Result<(Arc<Published>, Box<dyn ReadHandle>), Failure> {
         let file = self.disk().open_shared(&copy.path).map_err(|error| {
             let elsewhere = matches!(Errno::from_io_error(&error), Some(Errno::NOTDIR));
-            let replaced = error.kind() == io::ErrorKind::NotFound || NotRegular::is(&error);
-            if replaced || elsewhere { Failure::Changed } else { Failure::System(error) }
+            match error.kind() {
+                io::ErrorKind::NotFound => Failure::Gone,
+                _ if elsewhere || NotRegular::is(&error) => Failure::Changed,
+                _ => Failure::System(error),
+            }
         })?;
-        check_stamp(&*file, copy)?;
-        Ok(file)
+        let stamp = file.stamp().map_err(Failure::System)?;
+        if stamp == copy.stamp {
+            return Ok((copy, file));
+        }
+        if !copy.stamp.is_of_same_state(&stamp) || copy.is_withdrawn() {
+            return Err(Failure::Changed);
+        }
+        let mut shelf = self.shelf_mut();
+        shelf.insert(copy.again(stamp)).map_err(|_| Failure::Changed)?;
+        let copy = shelf.file(&copy.path).ok_or(Failure::Changed)?;
+        Ok((Arc::clone(copy), file))
+    }
+
+    fn withdraw(&self, copy: &Arc<Published>, failure: &Failure) {
+        self.shelf_mut().withdraw(copy, matches!(failure, Failure::Gone));
     }
 }
 
@@ -109,8 +134,8 @@ impl SharedReader {
                 Err(Failure::System(source)) => {
                     return Err(ReadError::Unreadable { path: self.copy.path.clone(), source });
                 }
-                Err(Failure::Changed) => {
-                    self.library.withdraw_changed(&self.copy);
+                Err(failure) => {
+                    self.library.withdraw(&self.copy, &failure);
                     match self.library.open(self.list().id()) {
                         Ok(other) => *self = other,
                         Err(OpenError::NotHere) => {
@@ -256,11 +281,10 @@ mod tests {
         other.put("/share/a", &vec![7; bytes.len()]);
         let stamp = other.open_shared(Path::new("/share/a")).unwrap().stamp().unwrap();
         let second = Library::new(Arc::new(other), &Default::default());
-        let count = file.list.geometry().count();
-        let checked = crate::base::PieceMap::new(count);
-        let list = PieceList::clone(&file.list);
-        let wrong = Published::new(file.path.clone(), file.name.clone(), stamp, list, checked);
-        second.insert(wrong);
+        let list = Arc::clone(&file.list);
+        let wrong = Published::new(file.path.clone(), file.name.clone(), stamp, list, false);
+        second.shelf_mut().mark(&file.path, false);
+        second.shelf_mut().insert(wrong).unwrap();
         let mut reader = second.open(id_of(&bytes)).unwrap();
         assert!(matches!(read(&mut reader, 0), Err(ReadError::Changed { .. })));
     }

@@ -20,7 +20,7 @@ impl Library {
         let plain = matches!(self.disk().kind(path), Ok(Kind::File))
             && self.disk().resolve(path).is_ok_and(|resolved| resolved == path)
             && !self.is_protected(path);
-        let mut run = self.run(&|_| {}, stop);
+        let mut run = self.run(path, &|_| {}, stop);
         let shared = plain && self.shelf().changed.contains(path) && run.file(path).is_ok();
         let mut shelf = self.shelf_mut();
         let wanted = shelf.changed.remove(path);

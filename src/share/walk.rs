@@ -116,3 +116,133 @@ impl Library {
         !(shelf.paths_in(root).is_empty() && shelf.absent_in(root).is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::keeping::tests::{names, start, walk};
+    use super::super::library::tests::target;
+    use super::super::publish::tests::publish;
+    use super::*;
+    use crate::store::MemoryDisk;
+    use crate::store::disk::Disk;
+
+    #[test]
+    fn what_is_new_changed_or_gone_since_the_last_run_is_found() {
+        let disk = MemoryDisk::new();
+        for name in ["same", "changed", "gone"] {
+            disk.put(format!("/share/{name}"), name.as_bytes());
+        }
+        publish(&start(&disk), "/share").unwrap();
+        disk.put("/share/changed", b"anew");
+        disk.put("/share/added", b"added");
+        disk.remove_file(Path::new("/share/gone")).unwrap();
+        let library = start(&disk);
+        assert_eq!(names(&library), ["changed", "gone", "same"]);
+        assert_eq!(walk(&library), WalkReport { hashed: 2, gone: 1, missing: 0 });
+        assert_eq!(names(&library), ["added", "changed", "same"]);
+        assert_eq!((library.hashing().files, library.hashing().bytes), (2, 9));
+        library.save().unwrap();
+        drop(library);
+        let library = start(&disk);
+        assert_eq!((names(&library).len(), walk(&library)), (3, WalkReport::default()));
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_shared_and_comes_back_without_being_hashed() {
+        let away: [(&str, fn(&MemoryDisk)); 2] = [
+            ("is not there", |disk| disk.rename(Path::new("/disk"), Path::new("/away")).unwrap()),
+            ("is empty", |disk| {
+                disk.rename(Path::new("/disk"), Path::new("/away")).unwrap();
+                disk.create_folder(Path::new("/disk"), 0o700).unwrap();
+            }),
+        ];
+        for (why, leave) in away {
+            let disk = MemoryDisk::new();
+            disk.put("/disk/a", b"a");
+            disk.put("/disk/in/b", b"b");
+            let library = start(&disk);
+            publish(&library, "/disk").unwrap();
+            drop(library);
+            leave(&disk);
+            for _ in 0..2 {
+                let library = start(&disk);
+                assert_eq!(walk(&library), WalkReport { missing: 1, ..WalkReport::default() });
+                assert!(names(&library).is_empty());
+                let warnings = library.warnings();
+                let said = format!("/disk {why}: its 2 files are not shared until ");
+                assert!(warnings.len() == 1 && warnings[0].starts_with(&said), "{warnings:?}");
+                library.save().unwrap();
+            }
+            let _ = disk.remove_folder(Path::new("/disk"));
+            disk.rename(Path::new("/away"), Path::new("/disk")).unwrap();
+            let library = start(&disk);
+            assert_eq!((walk(&library), names(&library).len()), (WalkReport::default(), 2));
+            assert!(library.warnings().is_empty() && library.hashing().files == 0);
+        }
+    }
+
+    #[test]
+    fn what_was_away_can_be_published_again_or_forgotten_in_the_same_run() {
+        let disk = MemoryDisk::new();
+        disk.put("/disk/a", b"a");
+        publish(&start(&disk), "/disk").unwrap();
+        disk.rename(Path::new("/disk"), Path::new("/away")).unwrap();
+        let library = start(&disk);
+        walk(&library);
+        disk.rename(Path::new("/away"), Path::new("/disk")).unwrap();
+        assert_eq!(publish(&library, "/disk").unwrap().unchanged, 1);
+        assert!(library.warnings().is_empty() && library.hashing().files == 0);
+
+        disk.rename(Path::new("/disk"), Path::new("/away")).unwrap();
+        assert_eq!(walk(&library).missing, 1);
+        assert_eq!(library.unpublish(&target("/disk")).unwrap().files, 1);
+        assert!(library.warnings().is_empty());
+        drop(library);
+        disk.rename(Path::new("/away"), Path::new("/disk")).unwrap();
+        let library = start(&disk);
+        assert_eq!((walk(&library), names(&library).len()), (WalkReport::default(), 0));
+    }
+
+    #[test]
+    fn a_file_that_was_published_by_name_and_removed_is_forgotten() {
+        let disk = MemoryDisk::new();
+        disk.put("/share/a", b"a");
+        disk.put("/share/b", b"b");
+        publish(&start(&disk), "/share/a").unwrap();
+        disk.remove_file(Path::new("/share/a")).unwrap();
+        let library = start(&disk);
+        assert_eq!(walk(&library), WalkReport { gone: 1, ..WalkReport::default() });
+        library.save().unwrap();
+        drop(library);
+        disk.put("/share/a", b"another");
+        let library = start(&disk);
+        walk(&library);
+        assert!(names(&library).is_empty() && library.warnings().is_empty());
+    }
+
+    #[test]
+    fn what_became_something_else_is_not_followed() {
+        let disk = MemoryDisk::new();
+        disk.put("/share/a", b"a");
+        publish(&start(&disk), "/share/a").unwrap();
+        disk.put_odd("/share/a", Kind::Symlink);
+        let library = start(&disk);
+        assert_eq!(walk(&library).missing, 1);
+        assert!(names(&library).is_empty());
+        assert!(library.warnings()[0].starts_with("/share/a "), "{:?}", library.warnings());
+    }
+
+    #[test]
+    fn what_is_hidden_and_published_by_name_outlives_the_walk_of_the_folder_around_it() {
+        let disk = MemoryDisk::new();
+        disk.put("/share/.hidden", b"h");
+        disk.put("/share/a", b"a");
+        let library = start(&disk);
+        publish(&library, "/share/.hidden").unwrap();
+        publish(&library, "/share").unwrap();
+        assert_eq!(names(&library), [".hidden", "a"]);
+        drop(library);
+        let library = start(&disk);
+        assert_eq!((walk(&library), names(&library).len()), (WalkReport::default(), 2));
+    }
+}

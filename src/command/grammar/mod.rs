@@ -105,9 +105,9 @@ pub enum Command {
     },
     /// Share a file, or everything in a folder
     ///
-    /// Hidden files are left out. It is shared until unpublish or quit; to share it at
-    /// every start, start with --share PATH. The root of the
-    /// file system and the home folder want --yes.
+    /// Hidden files are left out. It is shared until unpublish, over restarts too; what
+    /// is unpublished within a folder stays so until it is published by name. The root
+    /// of the file system and the home folder want --yes.
     #[command(override_usage = "publish PATH... [--yes]")]
     Publish {
         /// Share even what is seldom meant to be shared whole

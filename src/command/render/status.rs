@@ -2,7 +2,7 @@
 
 use crate::base::escape::Escaped;
 use crate::command::layout::{count, grouped, servent, size, span};
-use crate::servent::report::{Reachable, StatusReport};
+use crate::servent::report::{HashingReport, Reachable, StatusReport};
 
 /// What a person who is alone is told to do about it.
 const ALONE: &str = "You are alone. 'join ID@HOST:PORT' takes a friend's line; \
@@ -34,10 +34,21 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     line("sent", format!("{} ({} bytes)", size(status.sent), grouped(status.sent)));
     line("up", span(status.up_secs));
     line("incidents", grouped(status.incidents));
+    if status.hashing.running > 0 {
+        line("hashing", hashing(&status.hashing));
+    }
     for warning in &status.warnings {
         line("warning", Escaped(warning).to_string());
     }
     text
+}
+
+fn hashing(hashing: &HashingReport) -> String {
+    let done = format!("{}, {} so far", count(hashing.files, "file"), size(hashing.bytes));
+    match &hashing.current {
+        Some(current) => format!("{done}; {}", Escaped(current)),
+        None => done,
+    }
 }
 
 pub(super) fn greeting(status: &StatusReport) -> String {

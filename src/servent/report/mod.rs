@@ -19,7 +19,7 @@ pub use search::{
     WantedReport,
 };
 pub use shared::{LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport};
-pub use status::{Reachable, StatusReport};
+pub use status::{HashingReport, Reachable, StatusReport};
 
 /// A path as text: JSON has no other kind, and a name that is no UTF-8 must not
 /// cost the whole reply.

@@ -50,6 +50,21 @@ pub struct StatusReport {
     pub incidents: u64,
     /// What should not be so and stays so, a sentence each.
     pub warnings: Vec<String>,
+    /// What is being hashed for publication, and has been.
+    pub hashing: HashingReport,
+}
+
+/// What is being hashed for publication, and has been since the start.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct HashingReport {
+    /// How many publications run, looking again at the start included.
+    pub running: usize,
+    /// Files that were hashed.
+    pub files: u64,
+    /// Bytes that were hashed.
+    pub bytes: u64,
+    /// The file that was begun last, while any publication runs; unescaped.
+    pub current: Option<String>,
 }
 
 /// Whether a servent can be dialled by others.
