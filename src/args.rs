@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 
 /// A serverless file-sharing servent: join, search, publish and download with no server
 /// anywhere.
@@ -135,10 +136,20 @@ pub struct CtlArgs {
     pub command: Vec<String>,
 }
 
+/// The flags of the prompt's own servent that stand on the command line, with their
+/// dashes: not those that the environment sets.
+#[must_use]
+pub fn given(matches: &ArgMatches) -> Vec<String> {
+    let grammar = Arguments::command();
+    let on_the_line = grammar.get_arguments().filter(|argument| {
+        let source = matches.value_source(argument.get_id().as_str());
+        source == Some(ValueSource::CommandLine)
+    });
+    on_the_line.filter_map(|argument| argument.get_long()).map(|l| format!("--{l}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Arguments, clap::Error> {
@@ -162,6 +173,16 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(parse(&["--manual", "daemon"]).is_err(), "a flag that would be ignored");
+    }
+
+    #[test]
+    fn flags_of_the_command_line_are_told_from_defaults() {
+        let words = ["part2part", "--share", "x", "--max-upload", "1MB", "--manual", "--state=s"];
+        let matches = Arguments::command().try_get_matches_from(words).unwrap();
+        let mut flags = given(&matches);
+        flags.sort();
+        assert_eq!(flags, ["--manual", "--max-upload", "--share", "--state"]);
+        assert_eq!(given(&Arguments::command().get_matches_from(["part2part"])), [""; 0]);
     }
 
     #[test]

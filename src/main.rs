@@ -6,17 +6,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
-use part2part::args::{Arguments, CtlArgs, NetworkKeyTask, ServentArgs, Task};
+use clap::{CommandFactory, FromArgMatches};
+use part2part::args::{self, Arguments, CtlArgs, NetworkKeyTask, ServentArgs, Task};
 use part2part::base::escape::Escaped;
 use part2part::chores;
 use part2part::command::render::text;
 use part2part::command::{Console, Exit, Local, Order, Reply, Screen, Style, grammar, schema};
 use part2part::config::{self, Config};
-use part2part::control::{self, Listener};
+use part2part::control::{self, AskError, Listener, Remote};
 use part2part::prompt::{self, Printer, terminal};
-use part2part::servent::Servent;
-use part2part::servent::report::News;
+use part2part::servent::report::{News, StatusReport};
+use part2part::servent::{Servent, StartError};
+use part2part::store::StoreError;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -33,6 +34,12 @@ const PARTING: Duration = Duration::from_secs(2);
 /// Pauses between the tries to join at the start, in seconds: the other servent may be
 /// starting as well.
 const JOIN_AGAIN: [u64; 5] = [1, 2, 4, 8, 16];
+/// How long the holder of the state has to answer at its socket: it may be starting.
+const ATTACH_TIME: Duration = Duration::from_secs(3);
+/// How often it is tried meanwhile.
+const ATTACH_STEP: Duration = Duration::from_millis(50);
+/// The flags that mean something to a servent that runs already.
+const ATTACH_FLAGS: [&str; 4] = ["--state", "--profile", "--join", "--share"];
 /// How many replies wait to be shown.
 const REPLY_QUEUE: usize = 64;
 
@@ -45,8 +52,11 @@ enum Face {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let matches = Arguments::command().try_get_matches();
+    let parsed = matches
+        .and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, args::given(&matches))));
+    let (arguments, given) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version count as errors there; a closed output is nobody's loss.
             let _ = error.print();
@@ -65,9 +75,11 @@ fn main() -> ExitCode {
         }
         Some(Task::NetworkKey { task: NetworkKeyTask::New { file } }) => new_network_key(&file),
         Some(Task::Ctl(ctl)) => block_on(obey_elsewhere(ctl)),
-        Some(Task::Daemon(servent)) => block_on(run(servent, Face::Daemon)),
-        None if terminal::is_interactive() => block_on(run(arguments.servent, Face::Prompt)),
-        None => block_on(run(arguments.servent, Face::Script)),
+        Some(Task::Daemon(servent)) => block_on(run(servent, &given, Face::Daemon)),
+        None if terminal::is_interactive() => {
+            block_on(run(arguments.servent, &given, Face::Prompt))
+        }
+        None => block_on(run(arguments.servent, &given, Face::Script)),
     };
     exit.into()
 }
@@ -167,8 +179,9 @@ async fn obey_elsewhere(ctl: CtlArgs) -> Exit {
     }
 }
 
-/// Runs a servent until its user, or the system, wants it to stop.
-async fn run(arguments: ServentArgs, face: Face) -> Exit {
+/// Runs a servent until its user, or the system, wants it to stop; `given` are the flags
+/// of the command line. When one runs on this state already, a prompt attaches to it.
+async fn run(arguments: ServentArgs, given: &[String], face: Face) -> Exit {
     let printer = match Printer::start() {
         Ok(printer) => printer,
         Err(error) => return fail(&format!("the system gives no threads: {error}")),
@@ -184,6 +197,9 @@ async fn run(arguments: ServentArgs, face: Face) -> Exit {
     };
     let servent = match Servent::start(config.settings.clone()).await {
         Ok(servent) => servent,
+        Err(StartError::State(locked @ StoreError::Locked { .. })) if face != Face::Daemon => {
+            return attach(&config, given, &locked, face, printer).await;
+        }
         Err(error) => return fail(&error),
     };
     // From here on the state is locked: what stands at the socket's place is stale.
@@ -198,22 +214,16 @@ async fn run(arguments: ServentArgs, face: Face) -> Exit {
     let quitting = local.quitting();
     let serving = tokio::spawn(control::serve(listener, local.clone(), quitting.clone()));
     let ending = tokio::spawn(end_on_signals(quitting.clone()));
-    let first = first_lines(&config, &servent).await;
+    let mut first = asked_for(&config, true, true);
+    let alone = config.join.is_empty() && !config.settings.manual;
+    if alone && servent.status().await.cached > 0 {
+        first.push(First { line: "join".to_owned(), joins: true });
+    }
     let exit = match face {
         Face::Daemon => daemon(&servent, local, first, &printer, &quitting).await,
-        Face::Prompt => {
+        Face::Prompt | Face::Script => {
             let opening = vec![Reply::Greeting(servent.status().await)];
-            let starting =
-                tokio::spawn(start_up(local.clone(), first, servent.clone(), printer.clone()));
-            let history =
-                (!config.settings.ephemeral).then(|| config.settings.state.join("history"));
-            let exit = prompt::interact(local, printer.clone(), history, opening).await;
-            starting.abort();
-            exit
-        }
-        Face::Script => {
-            let first = first.into_iter().map(|first| first.line).collect();
-            prompt::obey_script(local, printer.clone(), first).await
+            front(local, face, first, &config, opening, &printer).await
         }
     };
     quitting.cancel();
@@ -222,6 +232,87 @@ async fn run(arguments: ServentArgs, face: Face) -> Exit {
     let _ = timeout(PARTING, serving).await;
     printer.flush();
     exit
+}
+
+/// A person or a script before the servent `console`, until they are done.
+async fn front<C: Console>(
+    console: Arc<C>,
+    face: Face,
+    first: Vec<First>,
+    config: &Config,
+    opening: Vec<Reply>,
+    printer: &Printer,
+) -> Exit {
+    if face == Face::Script {
+        let first = first.into_iter().map(|first| first.line).collect();
+        return prompt::obey_script(console, printer.clone(), first).await;
+    }
+    let starting = tokio::spawn(start_up(console.clone(), first, printer.clone()));
+    let history = (!config.settings.ephemeral).then(|| config.settings.state.join("history"));
+    let exit = prompt::interact(console, printer.clone(), history, opening).await;
+    starting.abort();
+    exit
+}
+
+/// A prompt, or a script, on the servent that holds the state already.
+async fn attach(
+    config: &Config,
+    given: &[String],
+    locked: &StoreError,
+    face: Face,
+    printer: Printer,
+) -> Exit {
+    if let Some(flag) = given.iter().find(|flag| !ATTACH_FLAGS.contains(&flag.as_str())) {
+        fail(&format!(
+            "{locked}; {flag} says how a servent starts and cannot act on it: leave it out to \
+             attach, stop the servent first ('part2part ctl quit'), or use another --profile"
+        ));
+        return Exit::Usage;
+    }
+    let deadline = tokio::time::Instant::now() + ATTACH_TIME;
+    let remote = loop {
+        match Remote::attach(&config.settings.state).await {
+            Ok(remote) => break remote,
+            Err(AskError::NoServent(_)) if tokio::time::Instant::now() < deadline => {
+                sleep(ATTACH_STEP).await;
+            }
+            Err(AskError::NoServent(_)) => return fail(locked),
+            Err(error) => return fail(&error),
+        }
+    };
+    let quitting = remote.quitting();
+    let ending = tokio::spawn(end_on_signals(quitting.clone()));
+    let given = |flag: &str| given.iter().any(|given| given == flag);
+    let first = asked_for(config, given("--share"), given("--join"));
+    let pid = match locked {
+        StoreError::Locked { pid: Some(pid), .. } => format!(" (pid {pid})"),
+        _ => String::new(),
+    };
+    let text = format!(
+        "attached to the running servent{pid}; 'quit' leaves it running, 'quit --stop' stops it"
+    );
+    let greeting = status(&*remote).await.map(Reply::Greeting);
+    let opening = greeting.into_iter().chain([Reply::Notice { text }]).collect();
+    let exit = front(remote.clone(), face, first, config, opening, &printer).await;
+    quitting.cancel();
+    ending.abort();
+    printer.flush();
+    if remote.is_lost() {
+        fail(&"the servent has stopped, and this prompt with it; 'part2part' starts another");
+        return Exit::NoServent;
+    }
+    exit
+}
+
+/// How the servent is, asked as a user would ask.
+async fn status<C: Console>(console: &C) -> Option<StatusReport> {
+    let (sender, mut replies) = mpsc::channel(REPLY_QUEUE);
+    let order = Order { line: "status".to_owned(), cwd: None, scripted: false };
+    console.obey(order, sender).await;
+    match replies.recv().await {
+        Some(Reply::Status(status)) => Some(status),
+        _ => None,
+    }
 }
 
 /// What the log says goes through the printer, so that it never garbles a typed line.
@@ -255,21 +346,18 @@ struct First {
 }
 
 /// What the arguments ask to be done at the start, as command lines: publications, then
-/// the joins, or the way back into a mesh that the servent has been in.
-async fn first_lines(config: &Config, servent: &Servent) -> Vec<First> {
+/// the joins.
+fn asked_for(config: &Config, share: bool, join: bool) -> Vec<First> {
     let quoted = |words: &[&str]| shlex::try_join(words.iter().copied()).unwrap_or_default();
-    let share = config.share.iter().map(|path| quoted(&["publish", "--", path]));
-    let mut first: Vec<_> = share.map(|line| First { line, joins: false }).collect();
-    let joins = config.join.iter().map(|address| quoted(&["join", address]));
-    first.extend(joins.map(|line| First { line, joins: true }));
-    if config.join.is_empty() && !config.settings.manual && servent.status().await.cached > 0 {
-        first.push(First { line: "join".to_owned(), joins: true });
-    }
-    first
+    let share = config.share.iter().filter(|_| share);
+    let share = share.map(|path| quoted(&["publish", "--", path]));
+    let join = config.join.iter().filter(|_| join).map(|address| quoted(&["join", address]));
+    let share = share.map(|line| First { line, joins: false });
+    share.chain(join.map(|line| First { line, joins: true })).collect()
 }
 
 /// Obeys the first lines beside a prompt or in a daemon, and tells what came of them.
-async fn start_up(local: Arc<Local>, first: Vec<First>, servent: Servent, printer: Printer) {
+async fn start_up<C: Console>(console: Arc<C>, first: Vec<First>, printer: Printer) {
     let cwd = std::env::current_dir().ok();
     for First { line, joins } in first {
         let mut pauses = JOIN_AGAIN.iter();
@@ -291,10 +379,12 @@ async fn start_up(local: Arc<Local>, first: Vec<First>, servent: Servent, printe
                     }
                 }
             };
-            let (exit, ()) = tokio::join!(local.obey(order, sender), showing);
-            if exit == Exit::Done && line == "join" {
-                let back = Reply::Back(servent.status().await);
-                printer.say(text(&back, terminal::columns()));
+            let (exit, ()) = tokio::join!(console.obey(order, sender), showing);
+            if exit == Exit::Done
+                && line == "join"
+                && let Some(status) = status(&*console).await
+            {
+                printer.say(text(&Reply::Back(status), terminal::columns()));
             }
             let pause = pauses.next().filter(|_| joins && exit == Exit::Failed);
             let Some(pause) = pause else { break };
@@ -341,7 +431,7 @@ async fn daemon(
     let telling = tokio::spawn(tell_news(news, Arc::clone(&local), printer.clone()));
     // No supervisor, nobody to tell: it is not an error.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    let starting = tokio::spawn(start_up(local, first, servent.clone(), printer.clone()));
+    let starting = tokio::spawn(start_up(local, first, printer.clone()));
     let exit = tokio::select! {
         () = quitting.cancelled() => Exit::Done,
         _ = interrupts.recv() => Exit::Interrupted,

@@ -27,6 +27,9 @@ pub enum AskError {
     /// The order is too long to send.
     #[error("the command is longer than {MAX_REQUEST} bytes")]
     TooLong,
+    /// It answers, but will not tell its news.
+    #[error("the running servent does not let a prompt attach: {0}")]
+    Refused(String),
     /// The connection broke.
     #[error("the servent went away before it had answered: {0}")]
     Broken(io::Error),
@@ -42,7 +45,9 @@ impl AskError {
         match self {
             Self::NoServent(_) => Exit::NoServent,
             Self::TooLong => Exit::Usage,
-            Self::Forbidden(_) | Self::Broken(_) | Self::Garbage(_) => Exit::Failed,
+            Self::Forbidden(_) | Self::Refused(_) | Self::Broken(_) | Self::Garbage(_) => {
+                Exit::Failed
+            }
         }
     }
 }

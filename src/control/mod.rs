@@ -4,7 +4,8 @@
 //! one line of JSON, `{"line": "status", "cwd": "/home/ann", "scripted": true}`, and reads
 //! one [`Reply`](crate::command::Reply) a line, the last of which is
 //! `{"reply": "exit", "code": 0}`. Closing its end earlier interrupts the command. One
-//! connection carries one command.
+//! connection carries one command; an attached prompt ([`Remote`]) keeps one open with
+//! `news follow`, and opens another for each of its commands.
 //!
 //! Only the user who runs the servent is answered: the folder is 0700, the socket 0600,
 //! and the system is asked who is calling. There is no TCP port, so no web page can ask.
@@ -17,9 +18,11 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 mod client;
+mod remote;
 mod server;
 
 pub use client::{AskError, ask};
+pub use remote::Remote;
 pub use server::{MAX_CLIENTS, MAX_REQUEST, REQUEST_TIMEOUT, WRITE_TIMEOUT, serve};
 
 /// The socket's name in the state folder.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::printer::Printer;
 use super::terminal;
+use crate::command::grammar::{self, Command, Telling};
 use crate::command::render::text;
 use crate::command::{Console, Exit, Order, Reply, Screen};
 use crate::servent::report::{DownloadReport, DownloadState, News};
@@ -37,8 +38,8 @@ struct Shared {
 /// The command that runs.
 struct Running {
     interrupt: CancellationToken,
-    /// Where news go meanwhile.
-    replies: mpsc::Sender<Reply>,
+    /// Where news go meanwhile; nowhere when the command itself tells them.
+    replies: Option<mpsc::Sender<Reply>>,
 }
 
 /// A front, as its thread sees it.
@@ -81,7 +82,9 @@ impl<C: Console> Front<C> {
         };
         let (sender, mut replies) = mpsc::channel(REPLY_QUEUE);
         let interrupt = CancellationToken::new();
-        let running = Running { interrupt: interrupt.clone(), replies: sender.clone() };
+        let follows = Ok(Some(Command::News { telling: Telling::Follow }));
+        let replies_of_news = (grammar::parse(line) != follows).then(|| sender.clone());
+        let running = Running { interrupt: interrupt.clone(), replies: replies_of_news };
         lock(&self.shared).running = Some(running);
         let (console, shared) = (self.console.clone(), self.shared.clone());
         let stop = interrupt.clone();
@@ -125,7 +128,7 @@ impl<C: Console> Front<C> {
                 show(&reply)?;
             }
         }
-        if exit == Exit::Interrupted {
+        if exit == Exit::Interrupted && interrupt.is_cancelled() {
             let text = match self.scripted {
                 true => "interrupted",
                 false => "interrupted; downloads go on in the background",
@@ -235,14 +238,15 @@ async fn tell_news<C: Console>(
         let running = lock(&shared).running.as_ref().map(|running| running.replies.clone());
         let running = running.filter(|_| !scripted);
         let reply = match running {
-            Some(replies) => match replies.try_send(reply) {
+            Some(None) => continue,
+            Some(Some(replies)) if !scripted => match replies.try_send(reply) {
                 Ok(()) => continue,
                 Err(
                     mpsc::error::TrySendError::Full(reply)
                     | mpsc::error::TrySendError::Closed(reply),
                 ) => reply,
             },
-            None => reply,
+            _ => reply,
         };
         let Reply::News { news } = &reply else { continue };
         if is_fresh(&shared, news) {

@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::grammar::{self, Command, Switch};
+use super::grammar::{self, Command, Telling};
 use super::{Console, Exit, Order, Reply};
 use crate::servent::report::{DownloadRequest, News, Reach, SearchRequest};
 use crate::servent::{JoinTarget, Servent};
 
 mod download;
+mod news;
 mod path;
 mod publish;
 mod search;
@@ -114,8 +115,9 @@ impl Local {
                 let status = self.servent.status().await;
                 self.done(Reply::Status(status), out).await
             }
-            Command::News { switch } => {
-                let on = switch == Switch::On;
+            Command::News { telling: Telling::Follow } => self.follow(out).await,
+            Command::News { telling } => {
+                let on = telling == Telling::On;
                 self.news_on.store(on, Ordering::Relaxed);
                 self.done(Reply::NewsSwitch { on }, out).await
             }
@@ -124,7 +126,7 @@ impl Local {
                 Ok(text) => self.done(Reply::Help { text }, out).await,
                 Err(error) => out.fail(Exit::Usage, &error).await,
             },
-            Command::Quit => {
+            Command::Quit { stop: _ } => {
                 let status = self.servent.status().await;
                 let (downloads, uploads) = (status.downloads, status.uploads);
                 out.say(Reply::Stopping { downloads, uploads }).await;

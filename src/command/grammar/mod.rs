@@ -152,11 +152,13 @@ pub enum Command {
     #[command(override_usage = "status")]
     Status,
     /// Tell when neighbours come and go, or no longer
-    #[command(override_usage = "news on|off")]
+    ///
+    /// follow tells everything that happens, as it happens, until Ctrl-C.
+    #[command(override_usage = "news on|off|follow")]
     News {
-        /// Whether to tell
-        #[arg(value_name = "on|off")]
-        switch: Switch,
+        /// What to tell
+        #[arg(value_name = "on|off|follow")]
+        telling: Telling,
     },
     /// Wait until download N, or every download, is over
     #[command(override_usage = "wait [N]")]
@@ -172,15 +174,24 @@ pub enum Command {
         command: Option<String>,
     },
     /// Say goodbye and stop
-    #[command(override_usage = "quit", alias = "exit")]
-    Quit,
+    ///
+    /// At a prompt that is attached to a running servent it only leaves the prompt, and
+    /// the servent goes on.
+    #[command(override_usage = "quit [--stop]", alias = "exit")]
+    Quit {
+        /// Stop the servent even from an attached prompt
+        #[arg(long)]
+        stop: bool,
+    },
 }
 
-/// On or off.
+/// Which news are told.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Switch {
-    /// Yes.
+pub enum Telling {
+    /// All.
     On,
-    /// No.
+    /// All but neighbours that come and go.
     Off,
+    /// All, from now on until interrupted.
+    Follow,
 }

@@ -3,69 +3,16 @@
 // Helpers outside `#[test]` functions fail a test by panicking as well.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common;
-
 use std::fs;
-use std::path::Path;
-use std::process::Stdio;
 
-use common::servent::{PATIENCE, Start, TestServent, part2part};
-use expectrl::process::unix::WaitStatus;
-use expectrl::session::OsSession;
-use expectrl::{ControlCode, Eof, Expect, Needle};
+use common::servent::{Start, TestServent};
+use rustix::process::Signal;
+use seat::{CTRL_C, CTRL_D, PROMPT, Seat, UP};
 
-const PROMPT: &str = "part2part> ";
-const UP: &str = "\x1b[A";
-
-/// Somebody sits down at a servent whose state lies in `home`.
-struct Seat(OsSession);
-
-impl Seat {
-    fn take(home: &Path, args: &[&str]) -> Self {
-        let mut command = part2part(home);
-        command.args(["--listen", "127.0.0.1:0"]).args(args);
-        command.arg("--state").arg(home.join("state"));
-        command.arg("--downloads").arg(home.join("downloads"));
-        // It inherits the terminal.
-        command.stdin(Stdio::inherit());
-        // Hints need colour, and would stand among what the tests look for.
-        command.env("TERM", "xterm").env("NO_COLOR", "1");
-        let mut session = OsSession::spawn(command).unwrap();
-        session.set_expect_timeout(Some(PATIENCE));
-        session.get_process_mut().set_window_size(200, 50).unwrap();
-        Self(session)
-    }
-
-    /// Waits until `what` is shown.
-    fn see(&mut self, what: impl Needle + std::fmt::Debug) {
-        let wanted = format!("{what:?}");
-        if let Err(error) = self.0.expect(what) {
-            let mut shown = [0; 4096];
-            let len = self.0.try_read(&mut shown).unwrap_or(0);
-            panic!("{error}: {wanted} in {:?}", String::from_utf8_lossy(&shown[..len]));
-        }
-    }
-
-    fn press(&mut self, keys: impl AsRef<[u8]>) {
-        self.0.send(keys).unwrap();
-    }
-
-    /// Types a line; waits for `answer`, and for the next prompt.
-    fn enter(&mut self, line: &str, answer: &str) {
-        self.press(format!("{line}\r"));
-        self.see(answer);
-        self.see(PROMPT);
-    }
-
-    /// Leaves by Ctrl-D.
-    fn leave(mut self) {
-        self.press([ControlCode::EndOfTransmission.into()]);
-        self.see("goodbye");
-        self.see(Eof);
-        let ended = self.0.get_process().wait().unwrap();
-        assert!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
-    }
-}
+mod attach;
+#[path = "../common/mod.rs"]
+mod common;
+mod seat;
 
 #[test]
 fn whoever_sits_down_is_greeted_and_told_what_to_do() {
@@ -135,7 +82,7 @@ fn ctrl_c_clears_the_line_and_nothing_else() {
     seat.see(PROMPT);
     seat.press("quit");
     seat.see("quit");
-    seat.press([ControlCode::EndOfText.into()]);
+    seat.press(CTRL_C);
     seat.see(PROMPT);
     seat.enter("news on", "neighbours that come and go are told of");
     seat.leave();
@@ -153,13 +100,13 @@ fn ctrl_c_puts_a_download_that_is_waited_for_into_the_background() {
     seat.enter("search large", ": 1 file");
     seat.press("download 1 --wait\r");
     seat.see("of 12.0 MB, ");
-    seat.press([ControlCode::EndOfText.into()]);
+    seat.press(CTRL_C);
     seat.see("interrupted; downloads go on in the background");
     seat.see(PROMPT);
     seat.enter("downloads", "1 of 1 sources");
-    seat.press([ControlCode::EndOfTransmission.into()]);
+    seat.press(CTRL_D);
     seat.see("goodbye; 1 download stops");
-    seat.see(Eof);
+    seat.see_end(0);
 }
 
 #[test]
@@ -168,10 +115,8 @@ fn the_history_survives_a_kill() {
     let mut seat = Seat::take(home.path(), &[]);
     seat.see(PROMPT);
     seat.enter("news off", "neighbours come and go in silence");
-    let pid = rustix::process::Pid::from_raw(seat.0.get_process().pid().as_raw()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    let killed = seat.0.get_process().wait().unwrap();
-    assert!(matches!(killed, WaitStatus::Signaled(..)), "{killed:?}");
+    seat.signal(Signal::KILL);
+    seat.see_death();
 
     let mut seat = Seat::take(home.path(), &[]);
     seat.see(PROMPT);
