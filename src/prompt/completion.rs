@@ -1,69 +1,83 @@
 //! What Tab offers, and the faint hint behind the cursor.
+//!
+//! The grammar says what stands at the cursor, [`super::candidates`] what there is of it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::time::Duration;
 
-use rustyline::completion::{Completer, FilenameCompleter, Pair};
+use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
-use rustyline::hint::{Hinter, HistoryHinter};
+use rustyline::hint::{Hint, Hinter, HistoryHinter};
 use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
+use unicode_width::UnicodeWidthStr;
 
-use crate::command::grammar;
+use super::candidates::{self, Ask, Candidate, bounded};
+use super::terminal;
+use crate::command::grammar::{self, Place, Wanted, place};
+use crate::command::layout::cut;
 
-/// Completes commands, their options, and paths; hints at arguments and earlier lines.
+/// Longest pause that a hint may make, at every key.
+const HINT_TIME: Duration = Duration::from_millis(50);
+/// Fewest columns in which the name behind a number is worth showing.
+const MIN_HINT: usize = 8;
+
+/// Completes whatever the grammar knows; hints at arguments, names and earlier lines.
 pub(super) struct Words {
-    paths: FilenameCompleter,
+    ask: Ask,
     earlier: HistoryHinter,
     /// Without colour a hint could not be told from what was typed.
     colour: bool,
+    /// The last line whose numbers were looked up, and what was found: each key repaints.
+    named: RefCell<(String, Option<String>)>,
 }
 
 impl Words {
-    pub(super) fn new(colour: bool) -> Self {
-        Self { paths: FilenameCompleter::new(), earlier: HistoryHinter::new(), colour }
+    pub(super) fn new(colour: bool, ask: Ask) -> Self {
+        Self { ask, earlier: HistoryHinter::new(), colour, named: RefCell::default() }
     }
-}
 
-/// What may stand at the cursor.
-#[derive(PartialEq, Eq, Debug)]
-enum Place<'a> {
-    Command(&'a str),
-    /// The words that are allowed there.
-    Word(&'a str, Vec<String>),
-    Path,
-    Anything,
-}
-
-/// What may stand at the end of `line`, which is what stands before the cursor.
-fn place(line: &str) -> Place<'_> {
-    let line = line.trim_start();
-    let Some((command, rest)) = line.split_once(char::is_whitespace) else {
-        return Place::Command(line);
-    };
-    let last = rest.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let before = rest.strip_suffix(last).unwrap_or_default();
-    let dashes = before.split_whitespace().any(|word| word == "--");
-    if last.starts_with('-') && !dashes {
-        return Place::Word(last, grammar::options_of(command));
+    fn candidates(&self, place: &Place) -> Vec<Candidate> {
+        let begun = place.begun.as_str();
+        let of = |words: &[String]| {
+            let fitting = words.iter().filter(|word| word.starts_with(begun));
+            fitting.map(|word| Candidate::word(word)).collect()
+        };
+        match &place.wanted {
+            Wanted::Command => of(grammar::names()),
+            Wanted::Option(words) | Wanted::Word(words) => of(words),
+            Wanted::Path { folder } => candidates::paths(begun, *folder),
+            Wanted::Value { command, name } => {
+                let found = candidates::values(&self.ask, command, name, begun);
+                // A folder that was published as a whole is none of the files in it.
+                match found.is_empty() && name.contains("PATH") {
+                    true => candidates::paths(begun, false),
+                    false => found,
+                }
+            }
+            Wanted::Nothing => Vec::new(),
+        }
     }
-    match command {
-        "help" | "?" => Place::Command(last),
-        "news" => Place::Word(last, vec!["on".to_owned(), "off".to_owned()]),
-        "publish" | "unpublish" => Place::Path,
-        "download" if is_folder(rest) => Place::Path,
-        _ => Place::Anything,
-    }
-}
 
-/// Whether the end of the words of `download` is the folder of `--to`, in which there may
-/// be quoted spaces.
-fn is_folder(rest: &str) -> bool {
-    let begun = rest.rfind("--to ").or_else(|| rest.rfind("--to="));
-    let after = begun.and_then(|begun| rest.get(begun + "--to ".len()..));
-    after.is_some_and(|after| {
-        let after = after.trim_start();
-        after.starts_with(['"', '\'']) || !after.replace("\\ ", "").contains(char::is_whitespace)
-    })
+    /// What stands behind the number at the end of `line`.
+    fn named(&self, line: &str) -> Option<String> {
+        if !line.ends_with(|c: char| c.is_ascii_digit()) {
+            return None;
+        }
+        if self.named.borrow().0 == line {
+            return self.named.borrow().1.clone();
+        }
+        let Place { begun, wanted, .. } = place(line);
+        let named = match wanted {
+            Wanted::Value { command, name } => {
+                candidates::name_of(&self.ask, &command, &name, &begun, HINT_TIME)
+            }
+            _ => None,
+        };
+        *self.named.borrow_mut() = (line.to_owned(), named.clone());
+        named
+    }
 }
 
 impl Completer for Words {
@@ -75,30 +89,50 @@ impl Completer for Words {
         at: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let typed = line.get(..at).unwrap_or(line);
-        let offer = |begun: &str, words: &mut dyn Iterator<Item = &str>| {
-            let fitting = words.filter(|word| word.starts_with(begun));
-            let pair = |word: &str| Pair { display: word.into(), replacement: format!("{word} ") };
-            (at.saturating_sub(begun.len()), fitting.map(pair).collect())
-        };
-        Ok(match place(typed) {
-            Place::Command(begun) => offer(begun, &mut grammar::names().iter().map(String::as_str)),
-            Place::Word(begun, words) => offer(begun, &mut words.iter().map(String::as_str)),
-            Place::Path => self.paths.complete_path(line, at)?,
-            Place::Anything => (at, Vec::new()),
-        })
+        let place = place(line.get(..at).unwrap_or(line));
+        let found = bounded(self.candidates(&place)).into_iter();
+        let pairs = found.map(|c| Pair { display: c.shown, replacement: c.inserted });
+        Ok((place.start, pairs.collect()))
+    }
+}
+
+/// A hint: what is shown, and what the right arrow takes over, if anything.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Faint {
+    shown: String,
+    taken: Option<String>,
+}
+
+impl Hint for Faint {
+    fn display(&self) -> &str {
+        &self.shown
+    }
+
+    fn completion(&self) -> Option<&str> {
+        self.taken.as_deref()
     }
 }
 
 impl Hinter for Words {
-    type Hint = String;
+    type Hint = Faint;
 
-    fn hint(&self, line: &str, at: usize, context: &Context<'_>) -> Option<String> {
+    fn hint(&self, line: &str, at: usize, context: &Context<'_>) -> Option<Faint> {
         if !self.colour || at < line.len() || line.trim().is_empty() {
+            self.named.take();
             return None;
         }
+        let only_shown = |shown| Faint { shown, taken: None };
         let name = line.strip_suffix(' ').filter(|name| !name.contains(' '));
-        name.and_then(grammar::usage_of).or_else(|| self.earlier.hint(line, at, context))
+        if let Some(usage) = name.and_then(grammar::usage_of) {
+            return Some(only_shown(usage));
+        }
+        if let Some(name) = self.named(line) {
+            let taken = super::keyboard::PROMPT.width() + line.width() + 3;
+            let room = terminal::columns().unwrap_or(0).saturating_sub(taken);
+            return (room >= MIN_HINT).then(|| only_shown(format!("  {}", cut(&name, room))));
+        }
+        let earlier = self.earlier.hint(line, at, context)?;
+        Some(Faint { shown: earlier.clone(), taken: Some(earlier) })
     }
 }
 
@@ -120,12 +154,85 @@ mod tests {
     use rustyline::history::DefaultHistory;
 
     use super::*;
+    use crate::base::{ContentId, ServentId};
+    use crate::command::Reply;
+    use crate::servent::report::{
+        DownloadReport, DownloadState, PeerReport, Relation, ResultReport, SharedReport,
+    };
 
-    fn offered(line: &str) -> Vec<String> {
+    fn result(number: usize, name: &str) -> ResultReport {
+        let names = vec![name.to_owned()];
+        ResultReport {
+            number,
+            id: ContentId::of_nothing(),
+            size: 12_345_678,
+            names,
+            sources: vec![],
+        }
+    }
+
+    fn download(number: usize, state: DownloadState) -> DownloadReport {
+        DownloadReport {
+            number,
+            id: ContentId::of_nothing(),
+            name: format!("x{number}.iso"),
+            size: 4,
+            verified: 1,
+            rate: 0,
+            connected: 0,
+            sources: 0,
+            state,
+        }
+    }
+
+    fn shared(path: &str) -> SharedReport {
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        SharedReport { name, path: path.into(), id: ContentId::of_nothing(), size: 1 }
+    }
+
+    /// A servent that has found, fetches and shares a little.
+    fn answer(line: &str, _: Duration) -> Vec<Reply> {
+        let evil = "a\x1b[2Jb";
+        vec![match line {
+            "results" => Reply::Results { results: vec![result(1, "ferris.png"), result(2, evil)] },
+            "results 1" => Reply::Result(result(1, "ferris.png")),
+            "results 2" => Reply::Result(result(2, evil)),
+            "downloads" => Reply::Downloads {
+                downloads: vec![
+                    download(3, DownloadState::Running),
+                    download(4, DownloadState::Done { path: "/x".into() }),
+                ],
+            },
+            "shared" => {
+                Reply::Shared { files: vec![shared("/m/two words.txt"), shared("/m/tab\there")] }
+            }
+            "peers" | "peers --known" => Reply::Peers {
+                known: line != "peers",
+                peers: vec![PeerReport {
+                    id: ServentId([7; 32]),
+                    name: "attic".into(),
+                    addresses: vec!["127.0.0.1:7".parse().unwrap()],
+                    relation: Relation::Known,
+                    age_secs: 0,
+                }],
+            },
+            _ => return Vec::new(),
+        }]
+    }
+
+    fn pairs(line: &str) -> (usize, Vec<Pair>) {
         let history = DefaultHistory::new();
         let context = Context::new(&history);
-        let (start, pairs) = Words::new(true).complete(line, line.len(), &context).unwrap();
+        Words::new(true, Box::new(answer)).complete(line, line.len(), &context).unwrap()
+    }
+
+    fn offered(line: &str) -> Vec<String> {
+        let (start, pairs) = pairs(line);
         pairs.into_iter().map(|pair| format!("{}{}", &line[..start], pair.replacement)).collect()
+    }
+
+    fn listed(line: &str) -> Vec<String> {
+        pairs(line).1.into_iter().map(|pair| pair.display).collect()
     }
 
     #[test]
@@ -145,35 +252,76 @@ mod tests {
     }
 
     #[test]
+    fn hits_downloads_and_peers_are_listed_by_name_and_inserted_by_number() {
+        assert_eq!(offered("download "), ["download 1 ", "download 2 "]);
+        assert_eq!(listed("download "), ["1  ferris.png 12.3 MB", "2  a\\u{1b}[2Jb 12.3 MB"]);
+        assert_eq!(offered("download --wait FERR"), ["download --wait 1 "]);
+        assert_eq!(offered("results 2"), ["results 2 "]);
+        assert_eq!(
+            (offered("wait "), listed("wait ")),
+            (vec!["wait 3 ".into()], vec!["3  x3.iso 25%".into()])
+        );
+        let id = ServentId([7; 32]);
+        assert_eq!(offered("join att"), [format!("join {id}@127.0.0.1:7 ")]);
+        assert_eq!(listed("join "), [format!("attic~{} 127.0.0.1:7", id.short())]);
+    }
+
+    #[test]
+    fn what_is_published_is_offered_by_name_or_path_and_quoted() {
+        let hash = ContentId::of_nothing();
+        assert_eq!(offered("unpublish two"), ["unpublish /m/two\\ words.txt "]);
+        assert_eq!(offered("unpublish \"/m/tw"), ["unpublish /m/two\\ words.txt "]);
+        assert_eq!(offered("unpublish /m/tab"), [format!("unpublish {hash} ")]);
+        assert_eq!(listed("unpublish /m/tab"), ["/m/tab\\u{9}here"]);
+    }
+
+    #[test]
     fn paths_are_completed_where_paths_stand_and_quoted_when_they_must_be() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("two words"), "").unwrap();
-        let stem = folder.path().join("tw").display().to_string();
-        for head in ["publish ", "publish a ", "unpublish ", "download 3 --to ", "publish -- "] {
+        std::fs::create_dir(folder.path().join("two words")).unwrap();
+        std::fs::write(folder.path().join("twist"), "").unwrap();
+        let stem = folder.path().join("two").display().to_string();
+        for head in [
+            "publish ",
+            "publish a ",
+            "unpublish ",
+            "download 3 --to ",
+            "download 3 --to=",
+            "publish -- ",
+            "publish \"",
+        ] {
             let line = offered(&format!("{head}{stem}"));
             assert_eq!(line.len(), 1, "{head}");
             let words = shlex::split(&line[0]).unwrap();
-            assert!(words.last().unwrap().ends_with("/two words"), "{words:?}");
+            assert!(words.last().unwrap().ends_with("/two words/"), "{words:?}");
         }
-        let quoted = offered(&format!("publish \"{}/two w", folder.path().display()));
-        assert!(
-            quoted[0].ends_with("/two words\"") || quoted[0].ends_with("/two words"),
-            "{quoted:?}"
-        );
+        assert_eq!(offered(&format!("download 3 --to {}/twi", folder.path().display())).len(), 0);
         assert_eq!(
-            place("download 3 --to x --wa"),
-            Place::Word("--wa", grammar::options_of("download"))
+            listed(&format!("publish {}/tw", folder.path().display())),
+            ["twist", "two words/"]
         );
-        assert_eq!(place("download 3 --to x y"), Place::Anything);
     }
 
     #[test]
     fn a_hint_shows_how_a_command_goes_on_only_in_colour() {
         let history = DefaultHistory::new();
         let context = Context::new(&history);
-        let hint = |colour, line: &str| Words::new(colour).hint(line, line.len(), &context);
-        assert_eq!(hint(true, "wait ").as_deref(), Some("[N]"));
-        assert_eq!(hint(true, "quit "), None);
+        let hint = |colour, line: &str| {
+            Words::new(colour, Box::new(answer)).hint(line, line.len(), &context)
+        };
+        let usage = hint(true, "wait ").unwrap();
+        assert_eq!((usage.display(), usage.completion()), ("[N]", None));
+        assert_eq!(hint(true, "leave "), None);
         assert_eq!(hint(false, "wait "), None);
+    }
+
+    #[test]
+    fn what_a_number_stands_for_is_known_and_never_typed() {
+        let words = Words::new(true, Box::new(answer));
+        assert_eq!(words.named("download 1").as_deref(), Some("ferris.png 12.3 MB"));
+        assert_eq!(words.named("download 2").as_deref(), Some("a\\u{1b}[2Jb 12.3 MB"));
+        assert_eq!(words.named("wait 3").as_deref(), Some("x3.iso"));
+        assert_eq!(words.named("download 9"), None);
+        assert_eq!(words.named("search 1"), None);
     }
 }

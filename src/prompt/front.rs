@@ -138,6 +138,32 @@ impl<C: Console> Front<C> {
         Ok(exit)
     }
 
+    /// Asks the servent as its user would: a line and a time in, replies out; none when
+    /// it takes longer.
+    pub(super) fn asker(&self) -> impl Fn(&str, Duration) -> Vec<Reply> + 'static {
+        let (console, runtime) = (self.console.clone(), self.runtime.clone());
+        move |line, within| {
+            let order =
+                Order { line: line.to_owned(), cwd: std::env::current_dir().ok(), scripted: false };
+            let (sender, mut replies) = mpsc::channel(REPLY_QUEUE);
+            let console = console.clone();
+            // A task of its own: whatever it does, the caller is back in time.
+            let mut asking = runtime.spawn(async move {
+                let hearing = async {
+                    let mut heard = Vec::new();
+                    while let Some(reply) = replies.recv().await {
+                        heard.push(reply);
+                    }
+                    heard
+                };
+                tokio::join!(console.obey(order, sender), hearing).1
+            });
+            let heard = runtime.block_on(async { timeout(within, &mut asking).await });
+            asking.abort();
+            heard.ok().and_then(Result::ok).unwrap_or_default()
+        }
+    }
+
     /// Takes care of SIGINT from here on.
     ///
     /// While a line is being edited the editor has SIGINT for itself, and puts back what

@@ -15,7 +15,7 @@ use super::terminal;
 use crate::command::{Console, Exit, Reply, Screen, Style};
 
 /// What stands before the typed line.
-const PROMPT: &str = "part2part> ";
+pub(super) const PROMPT: &str = "part2part> ";
 /// How many lines the history keeps.
 const HISTORY: usize = 1_000;
 
@@ -42,7 +42,7 @@ fn read_and_obey<C: Console>(
     history: Option<&Path>,
     opening: &[Reply],
 ) -> rustyline::Result<Exit> {
-    let mut editor = editor()?;
+    let mut editor = editor(Words::new(terminal::has_colour(), Box::new(front.asker())))?;
     front.listen_for_interrupts();
     if let Some(file) = history {
         // Not there yet, or not readable: an empty history is no reason to fail.
@@ -86,7 +86,7 @@ fn read_and_obey<C: Console>(
     }
 }
 
-fn editor() -> rustyline::Result<Editor<Words, FileHistory>> {
+fn editor(words: Words) -> rustyline::Result<Editor<Words, FileHistory>> {
     let colour = terminal::has_colour();
     let config = Config::builder()
         .max_history_size(HISTORY)?
@@ -97,6 +97,6 @@ fn editor() -> rustyline::Result<Editor<Words, FileHistory>> {
         .color_mode(if colour { ColorMode::Enabled } else { ColorMode::Disabled })
         .build();
     let mut editor = Editor::with_config(config)?;
-    editor.set_helper(Some(Words::new(colour)));
+    editor.set_helper(Some(words));
     Ok(editor)
 }

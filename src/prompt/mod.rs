@@ -5,6 +5,7 @@
 //! line that is being typed, through [`Printer`]; while a command runs it goes between
 //! that command's replies.
 
+mod candidates;
 mod completion;
 mod front;
 mod keyboard;

@@ -7,7 +7,7 @@ use std::fs;
 
 use common::servent::{Start, TestServent};
 use rustix::process::Signal;
-use seat::{CTRL_C, CTRL_D, PROMPT, Seat, UP};
+use seat::{CTRL_C, CTRL_D, Desk, PROMPT, Seat, UP};
 
 mod attach;
 #[path = "../common/mod.rs"]
@@ -72,6 +72,52 @@ fn tab_completes_commands_and_paths_with_spaces() {
     seat.enter("publ\ttwo\t", "sharing 1 file, 1 B in ");
     seat.enter("share\t", "1 file, 1 B");
     seat.enter("unp\ttwo\t", "1 file, 1 B no longer shared");
+    seat.leave();
+}
+
+#[test]
+fn tab_completes_hits_by_name_and_what_is_published() {
+    let other = TestServent::start(Start::default());
+    for name in ["crab one.txt", "crab two.txt"] {
+        fs::write(other.home().join(name), name).unwrap();
+    }
+    assert_eq!(other.ctl(&["publish", "crab one.txt", "crab two.txt"]).code, 0);
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("own name.txt"), "x").unwrap();
+    let mut seat = Seat::take(home.path(), &[]);
+    seat.see(PROMPT);
+    seat.enter(&format!("join {}", other.invitation()), " at 127.0.0.1:");
+    seat.enter("search crab", ": 2 files");
+    seat.press("download \t\t");
+    seat.see_screen("both hits in a list", |screen| {
+        ["1  crab ", "2  crab ", "one.txt 12 B", "two.txt 12 B"]
+            .iter()
+            .all(|part| screen.contains(part))
+    });
+    seat.press("2\t--wa\t\r");
+    seat.see("verified: same as b3sum");
+    seat.see(PROMPT);
+    seat.enter("publ\town\t", "sharing 1 file");
+    seat.enter("unpublish own\t", "1 file, 1 B no longer shared");
+    seat.leave();
+}
+
+#[test]
+fn the_name_of_a_hit_is_a_faint_hint_that_is_never_typed() {
+    let other = TestServent::start(Start::default());
+    fs::write(other.home().join("crab.txt"), "sideways").unwrap();
+    assert_eq!(other.ctl(&["publish", "crab.txt"]).code, 0);
+    let home = tempfile::tempdir().unwrap();
+    let desk = Desk { colour: true, ..Desk::default() };
+    let mut seat = Seat::take_at(desk, home.path(), &[]);
+    seat.see(PROMPT);
+    seat.enter(&format!("join {}", other.invitation()), " at 127.0.0.1:");
+    seat.enter("search crab", ": 1 file");
+    seat.press("download 1");
+    seat.see("\x1b[2m  crab.txt 8 B\x1b[0m");
+    seat.press("\x1b[C --wait\r");
+    seat.see("verified: same as b3sum");
+    seat.see(PROMPT);
     seat.leave();
 }
 

@@ -119,6 +119,20 @@ impl Seat {
         self.terminal.screen().contents()
     }
 
+    /// Waits until the screen is as `wanted`.
+    pub(super) fn see_screen(&mut self, what: &str, mut wanted: impl FnMut(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen();
+            if wanted(&screen) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "never {what}:\n{screen}");
+            assert!(!self.ended, "it ended without {what}:\n{screen}");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+
     pub(super) fn press(&mut self, keys: impl AsRef<[u8]>) {
         self.session.send(keys).unwrap();
     }

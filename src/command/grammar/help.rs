@@ -25,15 +25,6 @@ pub fn usage_of(name: &str) -> Option<String> {
     (!rest.is_empty()).then_some(rest)
 }
 
-/// The options of `name`, each with its dashes.
-#[must_use]
-pub fn options_of(name: &str) -> Vec<String> {
-    let grammar = Line::command();
-    let Some(command) = grammar.find_subcommand(name) else { return Vec::new() };
-    let longs = command.get_arguments().filter_map(|argument| argument.get_long());
-    longs.filter(|long| *long != "help").map(|long| format!("--{long}")).collect()
-}
-
 /// The text of `help` and `help COMMAND`.
 ///
 /// # Errors

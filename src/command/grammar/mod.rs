@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::address::join_target;
 use crate::base::MAX_TTL;
@@ -15,10 +15,12 @@ use crate::servent::report::DownloadTarget;
 
 mod help;
 mod line;
+mod place;
 mod value;
 
-pub use help::{help, names, options_of, usage_of};
+pub use help::{help, names, usage_of};
 pub use line::{UsageError, line_of, parse};
+pub use place::{Place, Wanted, place};
 pub use value::{ENOUGH, MAX_ENOUGH};
 use value::{download_target, enough, number};
 
@@ -139,7 +141,7 @@ pub enum Command {
         #[arg(long)]
         once: bool,
         /// Put it into this folder instead of the downloads folder
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         to: Option<PathBuf>,
         /// A number that search shows, or 64 digits as b3sum prints them
         #[arg(value_name = "N|HASH", value_parser = download_target)]
