@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr)]
 
 mod common;
+#[path = "prompt/seat.rs"]
+#[allow(dead_code, reason = "the prompt's tests use all of it")]
+mod seat;
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -16,6 +19,7 @@ use std::process::{Command, Output, Stdio};
 use common::servent::{Start, TestServent, part2part, wait_until};
 use part2part::command::Reply;
 use part2part::servent::report::{DownloadReport, DownloadState};
+use seat::{CTRL_D, Desk, PROMPT, Seat};
 use tempfile::TempDir;
 
 /// An unprivileged user and group, when the tests run as root.
@@ -133,9 +137,12 @@ fn unharmed(own: &TestServent, other: &TestServent) {
 }
 
 #[test]
-fn bad_lines_through_ctl_cost_nothing_but_a_sentence() {
+fn bad_lines_cost_nothing_but_the_same_sentence_whichever_way_they_come() {
     let (own, other, private) = three();
-    for Bad { words, code, sentence } in bad_lines(&own, &other, &private) {
+    let bad = bad_lines(&own, &other, &private);
+    let mut seat = Seat::sit(Desk::default(), own.home(), &[]);
+    seat.see(PROMPT);
+    for Bad { words, code, sentence } in bad {
         let answer = own.ctl(&borrowed(&words));
         let wanted = format!("error: {sentence}");
         assert!(answer.err.starts_with(&wanted), "{words:?}: {} instead of {wanted}", answer.err);
@@ -143,13 +150,31 @@ fn bad_lines_through_ctl_cost_nothing_but_a_sentence() {
         one_sentence(&answer.err);
 
         let replies = own.replies(&borrowed(&words));
-        let [Reply::Error { text, kind }, Reply::Exit { code: exit }] = &replies[..] else {
+        let [Reply::Error { text: said, kind }, Reply::Exit { code: exit }] = &replies[..] else {
             panic!("{words:?}: {replies:?}");
         };
-        assert!(text.starts_with(sentence.trim_end()), "{words:?}: {text}");
+        assert!(said.starts_with(sentence.trim_end()), "{words:?}: {said}");
         assert_eq!((i32::from(*exit), i32::from(kind.code())), (code, code), "{words:?}");
+
+        let line = words.join(" ");
+        let piped = attached(&own, &line);
+        assert_eq!(text(&piped.stderr), answer.err, "{line} from a pipe");
+        assert_eq!((piped.status.code(), text(&piped.stdout)), (Some(code), ""), "{line}");
+        seat.enter(&line, wanted.lines().next().unwrap());
     }
+    seat.press(CTRL_D);
+    seat.see("detached; the servent goes on");
     unharmed(&own, &other);
+}
+
+/// Has the servent that runs already obey a line from a pipe.
+fn attached(servent: &TestServent, line: &str) -> Output {
+    let mut command = part2part(servent.home());
+    command.arg("--state").arg(servent.state());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut front = command.spawn().unwrap();
+    front.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+    front.wait_with_output().unwrap()
 }
 
 /// One line, and perhaps a second that shows the usage.
