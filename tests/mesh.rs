@@ -163,7 +163,6 @@ fn back_without_anybody_it_was_linked_to(
     wait_by(began + COMING_BACK, "the way back into the mesh", || {
         returning.peers(false).iter().any(|peer| left.contains(&peer.id))
     });
-    publish_own(&returning, number);
     mesh.insert(number, returning);
     everybody_finds_everything(&mesh, began + HEALING);
 }

@@ -271,7 +271,7 @@ fn use_case_6_a_download_is_verified_and_equal_to_what_was_published() {
 
 #[test]
 fn use_case_7_a_download_whose_only_source_died_says_so_and_ends_by_itself_when_it_is_back() {
-    let (mut publisher, path, receiver) = slow_pair();
+    let (mut publisher, _, receiver) = slow_pair();
     done(&receiver, &["download", "1"]);
     wait_for_bytes(&receiver);
     publisher.kill9();
@@ -280,9 +280,8 @@ fn use_case_7_a_download_whose_only_source_died_says_so_and_ends_by_itself_when_
     assert!(why.starts_with(&format!("lost its only source {short} (")), "{why}");
     assert!(why.contains("redialling") || why.contains("searching"), "{why}");
 
-    let share = path.to_str().unwrap();
     let listen = Some(publisher.addr());
-    publisher.restart_with(Start { listen, ..Start::with(&["--share", share]) });
+    publisher.restart_with(Start { listen, ..Start::default() });
     wait_until("a download that ends by itself", || {
         matches!(downloads(&receiver)[0].state, DownloadState::Done { .. })
     });
