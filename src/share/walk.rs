@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_not_shared_and_comes_back_without_being_hashed() {
-        let away: [(&str, fn(&MemoryDisk)); 2] = [
+        type Leave = fn(&MemoryDisk);
+        let away: [(&str, Leave); 2] = [
             ("is not there", |disk| disk.rename(Path::new("/disk"), Path::new("/away")).unwrap()),
             ("is empty", |disk| {
                 disk.rename(Path::new("/disk"), Path::new("/away")).unwrap();
