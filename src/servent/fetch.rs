@@ -413,7 +413,7 @@ impl Fetch {
         let placed = super::offload::offload(|| {
             let path = part.place(&folder, &name)?;
             if share && let Err(error) = library.add_verified(&path, PieceList::clone(&list)) {
-                tracing::warn!(%error, "a finished download is not shared");
+                tracing::warn!("a finished download: {error}");
             }
             Ok::<_, StoreError>(path)
         });
