@@ -219,7 +219,8 @@ fn test_files(path: &Path, text: &str) -> Vec<std::path::PathBuf> {
     let names = after.filter_map(|rest| {
         let item = rest.split_once([';', '{']).map_or(rest, |(item, _)| item);
         let is_file = rest[item.len()..].starts_with(';');
-        item.trim().strip_prefix("mod ").filter(|_| is_file)
+        let item = item.trim();
+        item.strip_prefix("pub(super) ").unwrap_or(item).strip_prefix("mod ").filter(|_| is_file)
     });
     names.map(|name| folder.join(format!("{}.rs", name.trim()))).collect()
 }
@@ -573,7 +574,7 @@ fn files_of_tests_are_known_by_the_page_that_includes_them() {
     let of = |path: &str, code: &str| test_files(Path::new(path), code);
     let found = of("src/wire/codec.rs", "mod any;\n#[cfg(test)]\nmod tests;\n");
     assert_eq!(found, [Path::new("src/wire/codec/tests.rs")]);
-    let found = of("src/control/mod.rs", "#[cfg(test)]\nmod tests;\n");
+    let found = of("src/control/mod.rs", "#[cfg(test)]\npub(super) mod tests;\n");
     assert_eq!(found, [Path::new("src/control/tests.rs")]);
     assert!(of("src/control/mod.rs", "#[cfg(test)]\nmod tests { mod x; }").is_empty());
     assert!(of("src/control/mod.rs", "mod tests;").is_empty());
