@@ -122,9 +122,7 @@ fn new_network_key(file: &std::path::Path) -> Exit {
 
 /// Has a running servent obey the command of `ctl`.
 async fn obey_elsewhere(ctl: CtlArgs) -> Exit {
-    let width = terminal::columns();
-    let live = terminal::is_capable();
-    let style = if ctl.json { Style::Json } else { Style::Text { width, live } };
+    let style = if ctl.json { Style::Json } else { Style::Text(terminal::measure) };
     let mut screen = Screen::new(io::stdout(), io::stderr(), style);
     let mut refuse = |kind: Exit, why: &dyn std::fmt::Display| {
         let _ = screen.show(&Reply::error(kind, &why.to_string()));
@@ -160,11 +158,15 @@ async fn obey_elsewhere(ctl: CtlArgs) -> Exit {
         screen.settle()
     };
     let asked = tokio::select! {
-        asked = async { tokio::try_join!(async { Ok(asking.await) }, showing) } => asked,
-        _ = tokio::signal::ctrl_c() => return Exit::Interrupted,
+        asked = async { tokio::try_join!(async { Ok(asking.await) }, showing) } => Some(asked),
+        _ = tokio::signal::ctrl_c() => None,
     };
     match asked {
-        Ok((asked, ())) => {
+        None => {
+            let _ = screen.settle();
+            Exit::Interrupted
+        }
+        Some(Ok((asked, ()))) => {
             let exit = asked.unwrap_or_else(|error| {
                 let _ = screen.show(&Reply::error(error.exit(), &error));
                 error.exit()
@@ -175,7 +177,7 @@ async fn obey_elsewhere(ctl: CtlArgs) -> Exit {
             exit
         }
         // Our output is closed.
-        Err(_) => Exit::Failed,
+        Some(Err(_)) => Exit::Failed,
     }
 }
 

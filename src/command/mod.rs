@@ -7,6 +7,7 @@
 //! decided last, in [`render`].
 
 pub mod address;
+mod bars;
 pub mod console;
 pub mod execute;
 pub mod grammar;
@@ -19,4 +20,4 @@ pub mod screen;
 pub use console::{Console, Order};
 pub use execute::Local;
 pub use reply::{Exit, Reply};
-pub use screen::{Screen, Style};
+pub use screen::{Screen, Style, Terminal};

@@ -5,19 +5,29 @@
 
 use std::io::{self, Write};
 
+use super::bars::Bars;
 use super::render::{json, text};
 use super::{Exit, Reply};
+use crate::servent::report::{DownloadReport, DownloadState};
+
+/// What replies are shown on, as it is at the moment: it may be resized at any time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Terminal {
+    /// How many columns a line may have; none when nobody counts them.
+    pub width: Option<usize>,
+    /// How many rows there are.
+    pub height: Option<usize>,
+    /// Whether lines can be overwritten: progress shows only then.
+    pub live: bool,
+    /// Whether colour is welcome.
+    pub colour: bool,
+}
 
 /// How replies are shown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Style {
-    /// Text for people.
-    Text {
-        /// How many columns a line may have; none when nobody counts them.
-        width: Option<usize>,
-        /// Whether the last line can be overwritten: progress shows only then.
-        live: bool,
-    },
+    /// Text for people, on what this measures.
+    Text(fn() -> Terminal),
     /// One JSON object a line, errors among them.
     Json,
 }
@@ -27,14 +37,13 @@ pub struct Screen<O, E> {
     out: O,
     err: E,
     style: Style,
-    /// Whether the cursor stands behind a line of progress.
-    in_progress: bool,
+    bars: Bars,
 }
 
 impl<O: Write, E: Write> Screen<O, E> {
     /// A screen on `out`, with errors on `err`.
     pub fn new(out: O, err: E, style: Style) -> Self {
-        Self { out, err, style, in_progress: false }
+        Self { out, err, style, bars: Bars::default() }
     }
 
     /// Shows `reply` and flushes it.
@@ -42,44 +51,86 @@ impl<O: Write, E: Write> Screen<O, E> {
     /// # Errors
     /// When the stream is closed or full.
     pub fn show(&mut self, reply: &Reply) -> io::Result<()> {
-        let Style::Text { width, live } = self.style else {
+        let Style::Text(measure) = self.style else {
             writeln!(self.out, "{}", json(reply))?;
             return self.out.flush();
         };
-        let text = text(reply, width);
+        let terminal = measure();
+        match reply {
+            Reply::Progress(report) => self.bars.downloading(report),
+            Reply::Publishing(progress) => self.bars.publishing(progress),
+            Reply::Download(report) if !is_running(report) => self.bars.downloaded(report.number),
+            Reply::Published { .. } => self.bars.published(),
+            _ => {}
+        }
         if let Reply::Progress(_) | Reply::Publishing(_) = reply {
-            if live {
-                let line =
-                    super::layout::cut(text.trim_end(), width.unwrap_or(80).saturating_sub(1));
-                write!(self.out, "\r{line}\x1b[K")?;
-                self.in_progress = true;
-                self.out.flush()?;
-            }
-            return Ok(());
+            return if terminal.live { self.draw(terminal, "") } else { Ok(()) };
         }
-        self.settle()?;
-        if let Reply::Error { kind, .. } = reply {
-            // An error stands out by its stream in a script and by its first word at
-            // the prompt, where both streams are one terminal.
-            let word = if *kind == Exit::Interrupted { "" } else { "error: " };
-            write!(self.err, "{word}{text}")?;
-            return self.err.flush();
-        }
-        self.out.write_all(text.as_bytes())?;
-        self.out.flush()
+        let text = text(reply, terminal.width);
+        let Reply::Error { kind, .. } = reply else {
+            return self.draw(terminal, &text);
+        };
+        self.erase(terminal)?;
+        // An error stands out by its stream in a script and by its first word at
+        // the prompt, where both streams are one terminal.
+        let word = match (*kind == Exit::Interrupted, terminal.colour) {
+            (true, _) => "",
+            (false, true) => "\x1b[31merror:\x1b[0m ",
+            (false, false) => "error: ",
+        };
+        write!(self.err, "{word}{text}")?;
+        self.err.flush()?;
+        self.draw(terminal, "")
     }
 
-    /// Takes a line of progress away.
+    /// Shows `text`, whole lines of somebody else's, above the bars; false when there are
+    /// none, and nothing is shown.
+    ///
+    /// # Errors
+    /// When the stream is closed or full.
+    pub fn interject(&mut self, text: &str) -> io::Result<bool> {
+        match self.style {
+            Style::Text(measure) if self.bars.are_drawn() => {
+                self.draw(measure(), text).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Takes the bars away.
     ///
     /// # Errors
     /// When the stream is closed or full.
     pub fn settle(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.in_progress) {
-            self.out.write_all(b"\r\x1b[K")?;
+        self.bars.clear();
+        match self.style {
+            Style::Text(measure) => self.erase(measure()),
+            Style::Json => Ok(()),
+        }
+    }
+
+    fn erase(&mut self, terminal: Terminal) -> io::Result<()> {
+        if self.bars.are_drawn() {
+            self.out.write_all(self.bars.erased(terminal.width).as_bytes())?;
             self.out.flush()?;
         }
         Ok(())
     }
+
+    /// Writes `text`, and the bars below it, at one go.
+    fn draw(&mut self, terminal: Terminal, text: &str) -> io::Result<()> {
+        let mut all = self.bars.erased(terminal.width);
+        all.push_str(text);
+        if terminal.live {
+            all.push_str(&self.bars.drawn(terminal.width, terminal.height));
+        }
+        self.out.write_all(all.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+fn is_running(report: &DownloadReport) -> bool {
+    matches!(report.state, DownloadState::Running | DownloadState::Waiting { .. })
 }
 
 #[cfg(test)]
@@ -91,7 +142,12 @@ mod tests {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut screen = Screen::new(&mut out, &mut err, style);
         replies.iter().for_each(|reply| screen.show(reply).unwrap());
+        screen.settle().unwrap();
         (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    fn terminal() -> Terminal {
+        Terminal { width: Some(40), height: Some(24), live: true, colour: true }
     }
 
     fn replies() -> [Reply; 3] {
@@ -105,11 +161,12 @@ mod tests {
 
     #[test]
     fn errors_go_to_their_own_stream_and_progress_only_to_a_live_one() {
-        let piped = shown(Style::Text { width: None, live: false }, &replies());
+        let piped = shown(Style::Text(Terminal::default), &replies());
         assert_eq!(piped, ("done\n".into(), "error: no\n".into()));
-        let (live, _) = shown(Style::Text { width: Some(40), live: true }, &replies());
-        assert!(live.starts_with("\rhashing: 1 file"), "{live:?}");
-        assert!(live.ends_with("\x1b[K\r\x1b[Kdone\n"), "{live:?}");
+        let (live, errors) = shown(Style::Text(terminal), &replies());
+        let bar = "hashing: 1 file, 2 B; x";
+        assert_eq!(live, format!("{bar}\r\x1b[Jdone\n{bar}\r\x1b[J{bar}\r\x1b[J"));
+        assert_eq!(errors, "\x1b[31merror:\x1b[0m no\n");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::printer::Printer;
 use super::terminal;
 use crate::command::grammar::{self, Command, Telling};
+use crate::command::layout::{count, size};
 use crate::command::render::text;
 use crate::command::{Console, Exit, Order, Reply, Screen};
 use crate::servent::report::{DownloadReport, DownloadState, News};
@@ -24,6 +25,9 @@ use crate::servent::report::{DownloadReport, DownloadState, News};
 const REPLY_QUEUE: usize = 256;
 /// How long the thread may take to end by itself after `quit`.
 const END_TIME: Duration = Duration::from_millis(500);
+
+/// How long to ask for what an interrupted publication has shared.
+const STATUS_TIME: Duration = Duration::from_millis(300);
 
 /// What the thread and the tasks share.
 #[derive(Default)]
@@ -99,6 +103,7 @@ impl<C: Console> Front<C> {
             exit
         });
         let mut held = Vec::new();
+        let mut waited = BTreeSet::new();
         let mut shown = Ok(());
         while let Some(reply) = replies.blocking_recv() {
             match &reply {
@@ -107,8 +112,12 @@ impl<C: Console> Front<C> {
                     held.push(reply);
                     continue;
                 }
+                Reply::Progress(report) => {
+                    waited.insert(report.number);
+                }
                 Reply::Download(report) if is_over(report) => {
                     lock(&self.shared).told.insert(report.number);
+                    waited.remove(&report.number);
                 }
                 _ => {}
             }
@@ -130,12 +139,52 @@ impl<C: Console> Front<C> {
         }
         if exit == Exit::Interrupted && interrupt.is_cancelled() {
             let text = match self.scripted {
-                true => "interrupted",
-                false => "interrupted; downloads go on in the background",
+                true => "interrupted".to_owned(),
+                false => self.what_goes_on(line, &waited),
             };
             show(&Reply::error(exit, &text))?;
         }
         Ok(exit)
+    }
+
+    /// What a person is told who has interrupted `line` while waiting for the downloads
+    /// `waited`.
+    fn what_goes_on(&self, line: &str, waited: &BTreeSet<usize>) -> String {
+        let command = grammar::parse(line);
+        if let (Some(first), Some(last)) = (waited.first(), waited.last()) {
+            return match waited.len() {
+                1 => format!(
+                    "download {first} goes on in the background; 'wait {first}' returns to it"
+                ),
+                _ => {
+                    let all: Vec<_> =
+                        waited.iter().filter(|n| *n != last).map(usize::to_string).collect();
+                    format!(
+                        "downloads {} and {last} go on in the background; 'wait' returns to them",
+                        all.join(", ")
+                    )
+                }
+            };
+        }
+        match command {
+            Ok(Some(Command::Publish { .. })) => {
+                let replies = self.asker()("status", STATUS_TIME);
+                let shared = replies.iter().find_map(|reply| match reply {
+                    Reply::Status(status) => Some(format!(
+                        "{}, {} are shared now",
+                        count(status.shared_files as u64, "file"),
+                        size(status.shared_bytes)
+                    )),
+                    _ => None,
+                });
+                let shared = shared.unwrap_or_else(|| "what was hashed is shared".to_owned());
+                format!("hashing stopped; {shared}, and 'publish' again goes on with the rest")
+            }
+            Ok(Some(Command::Search { .. })) => {
+                "search given up; 'results' shows what it found".to_owned()
+            }
+            _ => "interrupted".to_owned(),
+        }
     }
 
     /// Asks the servent as its user would: a line and a time in, replies out; none when

@@ -2,7 +2,7 @@
 
 use std::io::{Write, stderr, stdout};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -48,42 +48,57 @@ fn read_and_obey<C: Console>(
         // Not there yet, or not readable: an empty history is no reason to fail.
         let _ = editor.load_history(file);
     }
-    match editor.create_external_printer() {
-        Ok(mut above) => front.printer.redirect(move |text| above.print(text).is_ok()),
-        // A dumb terminal: what comes meanwhile lands in the typed line.
-        Err(_) => front.printer.redirect(|text| {
-            let mut out = stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
-        }),
-    }
-    let screen = || {
-        let style = Style::Text { width: terminal::columns(), live: terminal::is_capable() };
-        Screen::new(stdout(), stderr(), style)
-    };
+    let screen = Screen::new(stdout(), stderr(), Style::Text(terminal::measure));
+    let screen = Arc::new(Mutex::new(screen));
+    let beside = Arc::clone(&screen);
+    let mut above = editor.create_external_printer().ok();
+    front.printer.redirect(move |text| {
+        // While bars stand, a command runs and no line is typed. The lock is not held
+        // while the editor prints, which may wait for the end of a search in the history.
+        match lock(&beside).interject(&text) {
+            Ok(false) => {}
+            shown => return shown.is_ok(),
+        }
+        match &mut above {
+            Some(above) => above.print(text).is_ok(),
+            // A dumb terminal: what comes meanwhile lands in the typed line.
+            None => {
+                let mut out = stdout().lock();
+                out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+            }
+        }
+    });
     for reply in opening {
-        screen().show(reply)?;
+        lock(&screen).show(reply)?;
     }
     loop {
-        let line = match editor.readline(PROMPT) {
-            Ok(line) => line,
+        let typed = match editor.readline(PROMPT) {
+            Ok(typed) => typed,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => "quit".to_owned(),
             Err(error) => return Err(error),
         };
-        if line.trim().is_empty() {
-            continue;
-        }
-        if editor.add_history_entry(line.as_str())?
-            && let Some(file) = history
-        {
-            let _ = editor.append_history(file);
-        }
-        // The terminal may have been resized: a fresh screen measures it anew.
-        front.obey(&line, &mut screen())?;
-        if front.is_over() {
-            return Ok(Exit::Done);
+        // What was pasted may be several.
+        for line in typed.lines().filter(|line| !line.trim().is_empty()) {
+            if editor.add_history_entry(line)?
+                && let Some(file) = history
+            {
+                let _ = editor.append_history(file);
+            }
+            let exit = front.obey_by(line, &mut |reply| lock(&screen).show(reply));
+            lock(&screen).settle()?;
+            if front.is_over() {
+                return Ok(Exit::Done);
+            }
+            if exit? == Exit::Interrupted {
+                break;
+            }
         }
     }
+}
+
+fn lock<T>(screen: &Mutex<T>) -> MutexGuard<'_, T> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn editor(words: Words) -> rustyline::Result<Editor<Words, FileHistory>> {

@@ -20,8 +20,7 @@ pub async fn obey_script<C: Console>(
 ) -> Exit {
     run(console, printer, true, move |front| {
         front.listen_for_interrupts();
-        let style = Style::Text { width: terminal::columns(), live: false };
-        let mut screen = Screen::new(stdout(), stderr(), style);
+        let mut screen = Screen::new(stdout(), stderr(), Style::Text(terminal::plain));
         // A closed output (`| head`) ends the script; there is nobody to tell.
         obey_all(&front, first, stdin().lock(), &mut screen).unwrap_or(Exit::Failed)
     })

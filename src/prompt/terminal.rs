@@ -4,6 +4,8 @@ use std::io::{IsTerminal, stderr, stdin, stdout};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
+use crate::command::Terminal;
+
 /// Whether a person sits at both ends: only then there is a prompt.
 #[must_use]
 pub fn is_interactive() -> bool {
@@ -23,11 +25,31 @@ pub fn has_colour() -> bool {
     is_capable() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// What answers go to, as it is now.
+#[must_use]
+pub fn measure() -> Terminal {
+    let colour = has_colour() && stderr().is_terminal();
+    let (width, height) = size().unzip();
+    Terminal { width, height, live: is_capable(), colour }
+}
+
+/// [`measure`], for who wants no more than lines of text.
+#[must_use]
+pub fn plain() -> Terminal {
+    Terminal { width: columns(), ..Terminal::default() }
+}
+
 /// Columns of the terminal that answers go to; none when they go elsewhere.
 #[must_use]
 pub fn columns() -> Option<usize> {
+    size().map(|(columns, _)| columns)
+}
+
+/// Columns and rows.
+fn size() -> Option<(usize, usize)> {
     let size = tcgetwinsize(stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    let (columns, rows) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (columns > 0 && rows > 0).then_some((columns, rows))
 }
 
 /// The terminal's settings as they were: the reader of lines may be in the middle of one,

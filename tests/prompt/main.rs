@@ -7,9 +7,10 @@ use std::fs;
 
 use common::servent::{Start, TestServent};
 use rustix::process::Signal;
-use seat::{CTRL_C, CTRL_D, Desk, PROMPT, Seat, UP};
+use seat::{CTRL_C, Desk, PROMPT, Seat, UP};
 
 mod attach;
+mod bars;
 #[path = "../common/mod.rs"]
 mod common;
 mod seat;
@@ -135,24 +136,26 @@ fn ctrl_c_clears_the_line_and_nothing_else() {
 }
 
 #[test]
-fn ctrl_c_puts_a_download_that_is_waited_for_into_the_background() {
-    let other = TestServent::start(Start::with(&["--max-upload", "300kB"]));
-    fs::write(other.home().join("large.iso"), vec![7; 12_000_000]).unwrap();
-    assert_eq!(other.ctl(&["publish", "large.iso"]).code, 0);
+fn several_lines_can_be_pasted_at_once() {
     let home = tempfile::tempdir().unwrap();
     let mut seat = Seat::take(home.path(), &[]);
     seat.see(PROMPT);
-    seat.enter(&format!("join {}", other.invitation()), " at 127.0.0.1:");
-    seat.enter("search large", ": 1 file");
-    seat.press("download 1 --wait\r");
-    seat.see("of 12.0 MB, ");
-    seat.press(CTRL_C);
-    seat.see("interrupted; downloads go on in the background");
+    seat.press("\x1b[200~news on\nshared\n\nnews off\x1b[201~\r");
+    seat.see("neighbours that come and go are told of");
+    seat.see("nothing is shared");
+    seat.see("neighbours come and go in silence");
     seat.see(PROMPT);
-    seat.enter("downloads", "1 of 1 sources");
-    seat.press(CTRL_D);
-    seat.see("goodbye; 1 download stops");
-    seat.see_end(0);
+    seat.enter(&format!("{UP}{UP}"), "nothing is shared");
+    seat.leave();
+}
+
+#[test]
+fn an_error_is_red_where_colour_is_welcome() {
+    let home = tempfile::tempdir().unwrap();
+    let mut seat = Seat::take_at(Desk { colour: true, ..Desk::default() }, home.path(), &[]);
+    seat.see(PROMPT);
+    seat.enter("serach x", "\x1b[31merror:\x1b[0m there is no command 'serach'");
+    seat.leave();
 }
 
 #[test]

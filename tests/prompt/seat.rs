@@ -133,6 +133,19 @@ impl Seat {
         }
     }
 
+    /// Whether this has been among what it has written so far.
+    pub(super) fn has_written(&mut self, what: &str) -> bool {
+        self.look();
+        self.heard.windows(what.len()).any(|part| part == what.as_bytes())
+    }
+
+    /// Makes the terminal narrower or wider.
+    pub(super) fn resize(&mut self, columns: u16, rows: u16) {
+        self.look();
+        self.terminal.screen_mut().set_size(nonzero(rows), nonzero(columns));
+        self.session.get_process_mut().set_window_size(columns, rows).unwrap();
+    }
+
     pub(super) fn press(&mut self, keys: impl AsRef<[u8]>) {
         self.session.send(keys).unwrap();
     }

@@ -3,6 +3,8 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Local, Out};
@@ -11,6 +13,8 @@ use crate::servent::report::{DownloadReport, DownloadRequest, DownloadState};
 
 /// How often a download that is waited for tells how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// The same, where somebody looks at a bar.
+const BAR_EVERY: Duration = Duration::from_millis(250);
 
 impl Local {
     pub(super) async fn download(
@@ -49,8 +53,10 @@ impl Local {
             return self.done(Reply::Notice { text }, out).await;
         }
         let mut exit = Exit::Done;
-        for report in wanted {
-            exit = self.see_out(report.number, order, out).await.or_earlier(exit);
+        let seen_out = wanted.iter().map(|report| self.see_out(report.number, order, out));
+        let mut ends: FuturesUnordered<_> = seen_out.collect();
+        while let Some(ended) = ends.next().await {
+            exit = ended.or_earlier(exit);
         }
         exit
     }
@@ -60,10 +66,12 @@ impl Local {
     async fn see_out(&self, number: usize, order: &Order, out: Out<'_>) -> Exit {
         let ended = self.servent.download_ended(number);
         tokio::pin!(ended);
-        let mut ticks = interval(PROGRESS_EVERY);
+        let mut ticks = interval(if order.scripted { PROGRESS_EVERY } else { BAR_EVERY });
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once, and there is nothing to tell yet.
-        ticks.tick().await;
+        if order.scripted {
+            // The first tick comes at once, and there is nothing to tell yet.
+            ticks.tick().await;
+        }
         let mut waited = false;
         let ended = loop {
             tokio::select! {

@@ -1,8 +1,10 @@
 //! `publish` and `unpublish`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Local, Out};
 use crate::base::ContentId;
@@ -10,6 +12,8 @@ use crate::command::{Exit, Order, Reply};
 
 /// How many progress messages of a publication may wait to be shown.
 const PROGRESS_QUEUE: usize = 8;
+/// How often it is told how far it is: small files are hashed by the thousand a second.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 impl Local {
     pub(super) async fn publish(
@@ -28,8 +32,22 @@ impl Local {
             let (sender, mut progress) = mpsc::channel(PROGRESS_QUEUE);
             let publishing = self.servent.publish(path.clone(), yes, sender);
             let showing = async {
-                while let Some(step) = progress.recv().await {
-                    out.say(Reply::Publishing(step)).await;
+                let mut ticks = interval(PROGRESS_EVERY);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let mut latest = None;
+                loop {
+                    tokio::select! {
+                        biased;
+                        _ = ticks.tick(), if latest.is_some() => {
+                            if let Some(step) = latest.take() {
+                                out.say(Reply::Publishing(step)).await;
+                            }
+                        }
+                        step = progress.recv() => match step {
+                            Some(step) => latest = Some(step),
+                            None => break,
+                        },
+                    }
                 }
             };
             // Both end together: the sender goes with the publication.
