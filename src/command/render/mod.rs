@@ -1,7 +1,8 @@
 //! Replies as text for people, and as JSON for programs.
 //!
 //! Whatever another servent or a file's owner wrote is escaped here, on its way out.
-//! Text is whole lines, each ended.
+//! Text is whole lines, each ended. Tables fit the terminal; sentences, and ids, which are
+//! to be copied whole, are left to the terminal to wrap.
 
 use serde::Serialize;
 
@@ -46,8 +47,8 @@ pub fn ascii(value: &impl Serialize) -> String {
     ascii
 }
 
-/// `reply` as text for people; no line is wider than `width` columns where cutting
-/// names can help it. Empty for what people are not shown.
+/// `reply` as text for people; no line of a table is wider than `width` columns, from
+/// forty on. Empty for what people are not shown.
 #[must_use]
 pub fn text(reply: &Reply, width: Option<usize>) -> String {
     match reply {

@@ -7,11 +7,10 @@ use crate::servent::report::{HitReport, ResultReport, SearchEnd, WantedReport};
 /// and the name comes after what is narrow.
 pub(super) fn hit_line(hit: &HitReport, width: Option<usize>) -> String {
     let number = if hit.first { hit.number.to_string() } else { format!("+{}", hit.number) };
-    let head = format!("{number:>4}  {:>7}  ", size(hit.size));
-    let tail = format!("  {}  {}", servent(&hit.servent_name, &hit.servent), hops(hit.hops.into()));
-    let taken = [&head, &tail].map(|text| unicode_width::UnicodeWidthStr::width(text.as_str()));
-    let room = width.map_or(MAX_NAME, |width| width.saturating_sub(taken.iter().sum()));
-    format!("{head}{}{tail}\n", cut(&hit.name, room.clamp(12, MAX_NAME)))
+    let head = format!("{number:>4}  {:>7}", size(hit.size));
+    let from = format!("{}  {}", servent(&hit.servent_name, &hit.servent), hops(hit.hops.into()));
+    let row = vec![head, hit.name.clone(), from];
+    table(&[Column::Left, Column::Name, Column::Left], &[row], width)
 }
 
 /// How a search ended, in the one sentence that people rely on: whether everybody was
@@ -59,7 +58,7 @@ pub(super) fn results_table(results: &[ResultReport], width: Option<usize>) -> S
 pub(super) fn one_result(result: &ResultReport, width: Option<usize>) -> String {
     let mut text = String::new();
     for name in &result.names {
-        text.push_str(&format!("{}\n", cut(name, MAX_NAME)));
+        text.push_str(&format!("{}\n", cut(name, width.unwrap_or(MAX_NAME).min(MAX_NAME))));
     }
     text.push_str(&format!("{} ({} bytes)\n", size(result.size), grouped(result.size)));
     text.push_str(&format!("{}\n", result.id));

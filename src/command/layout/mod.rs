@@ -1,14 +1,16 @@
 //! Numbers, names and columns as people read them.
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::base::ServentId;
 use crate::base::escape::Escaped;
 
+mod table;
+
+pub use table::{Column, table};
+
 /// Most columns that one name takes, however wide the terminal.
 pub const MAX_NAME: usize = 80;
-/// Fewest columns that a name is cut to: a narrower table breaks its lines instead.
-const MIN_NAME: usize = 12;
 
 /// `bytes` for reading at a glance: three digits and a unit of thousands, as the query
 /// language counts them (`1.23 MB` is 1,230,000 bytes).
@@ -92,55 +94,30 @@ pub fn cut(text: &str, width: usize) -> String {
     kept
 }
 
-/// One column of a [`table`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Column {
-    /// Text.
-    Left,
-    /// Numbers.
-    Right,
-    /// A name, which is cut where the line would not fit; one a table.
-    Name,
-}
-
-/// `rows` in columns two spaces apart, every line ended.
-///
-/// Cells must be escaped already, but for those of [`Column::Name`]. A line is at most
-/// `width` columns wide if that can be had by cutting names to no less than twelve.
+/// `text`, which is escaped already, in lines of at most `width` columns, broken at spaces
+/// where there are any.
 #[must_use]
-pub fn table(columns: &[Column], rows: &[Vec<String>], width: Option<usize>) -> String {
-    let mut widths = vec![0; columns.len()];
-    for row in rows {
-        for ((cell, column), widest) in row.iter().zip(columns).zip(&mut widths) {
-            let shown = match column {
-                Column::Name => cut(cell, MAX_NAME).width(),
-                _ => cell.width(),
-            };
-            *widest = shown.max(*widest);
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.width() + 1 + word.width() > width {
+            lines.push(std::mem::take(&mut line));
         }
-    }
-    let total = widths.iter().sum::<usize>() + 2 * columns.len().saturating_sub(1);
-    let excess = width.map_or(0, |width| total.saturating_sub(width));
-    for (column, widest) in columns.iter().zip(&mut widths) {
-        if *column == Column::Name && excess > 0 {
-            *widest = widest.saturating_sub(excess).max((*widest).min(MIN_NAME));
+        if !line.is_empty() {
+            line.push(' ');
         }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for ((cell, column), &width) in row.iter().zip(columns).zip(&widths) {
-            let cell = if *column == Column::Name { cut(cell, width) } else { cell.clone() };
-            let space = " ".repeat(width.saturating_sub(cell.width()));
-            match column {
-                Column::Right => line.extend([space.as_str(), &cell, "  "]),
-                _ => line.extend([cell.as_str(), &space, "  "]),
+        for c in word.chars() {
+            if line.width() + c.width().unwrap_or(0) > width && !line.is_empty() {
+                lines.push(std::mem::take(&mut line));
             }
+            line.push(c);
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
     }
-    text
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -180,30 +157,18 @@ mod tests {
     }
 
     #[test]
+    fn words_are_wrapped_whole_where_they_fit() {
+        assert_eq!(wrapped("one two  three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("onetwothree 日本語", 4), ["onet", "woth", "ree", "日本", "語"]);
+        assert_eq!(wrapped("  ", 4), [""; 0]);
+    }
+
+    #[test]
     fn a_wide_name_is_cut_by_columns_and_never_within_a_character() {
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdefg", 6), "abcde…");
         assert_eq!(cut("日本語テキスト", 6), "日本…");
         assert!(cut("日本語テキスト", 7).width() <= 7);
         assert_eq!(cut("\x1b[2J", 40), "\\u{1b}[2J");
-    }
-
-    #[test]
-    fn a_table_is_aligned_by_what_the_eye_sees_and_fits_its_line() {
-        let rows = |name: &str| {
-            vec![
-                vec!["1".to_owned(), name.to_owned(), "x".to_owned()],
-                vec!["10".to_owned(), "日本".to_owned(), "y".to_owned()],
-            ]
-        };
-        let columns = [Column::Right, Column::Name, Column::Left];
-        assert_eq!(table(&columns, &rows("abcd"), Some(80)), " 1  abcd  x\n10  日本  y\n");
-        let long = table(&columns, &rows(&"n".repeat(200)), Some(40));
-        assert!(long.lines().all(|line| line.width() <= 40), "{long}");
-        assert!(long.contains('…'));
-        let free = table(&columns, &rows(&"n".repeat(200)), None);
-        assert!(free.lines().all(|line| line.width() <= MAX_NAME + 7), "{free}");
-        let narrow = table(&columns, &rows(&"n".repeat(200)), Some(5));
-        assert!(narrow.contains("nnnnnnnnnnn…"));
     }
 }
