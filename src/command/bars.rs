@@ -137,8 +137,8 @@ fn line(report: &DownloadReport, width: usize) -> String {
         _ => String::new(),
     };
     let bar = if width >= ROOMY { BAR } else { BAR / 2 };
-    // At its end stands what may be cut.
-    let taken = report.number.to_string().len() + bar + percent.width() + 12 + 6;
+    // Number, bar, percent and rate stay; the name has what they leave.
+    let taken = report.number.to_string().len() + bar + percent.width() + 9 + 5;
     let name = cut(&report.name, width.saturating_sub(taken).clamp(6, MAX_NAME));
     let bar = gauge(report.verified, report.size, bar);
     cut(format!("{} {name} {bar} {percent}  {more}", report.number).trim_end(), width)
@@ -215,7 +215,7 @@ mod tests {
             line(&running, 79),
             "3 ferris.png [=========>          ]  45%  1.23 MB/s  6s left"
         );
-        assert_eq!(line(&running, 39), "3 ferris.png [====>    ]  45%  1.23 MB/s");
+        assert_eq!(line(&running, 39), "3 ferris.p… [====>    ]  45%  1.23 MB/s");
     }
 
     #[test]
