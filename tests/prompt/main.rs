@@ -14,6 +14,7 @@ mod bars;
 #[path = "../common/mod.rs"]
 mod common;
 mod seat;
+mod storm;
 
 #[test]
 fn whoever_sits_down_is_greeted_and_told_what_to_do() {

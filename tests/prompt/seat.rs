@@ -16,6 +16,7 @@ pub(super) const PROMPT: &str = "part2part> ";
 pub(super) const UP: &str = "\x1b[A";
 pub(super) const CTRL_C: &str = "\x03";
 pub(super) const CTRL_D: &str = "\x04";
+pub(super) const CTRL_R: &str = "\x12";
 
 /// What kind of terminal stands there.
 #[derive(Clone, Copy, Debug)]
@@ -133,10 +134,24 @@ impl Seat {
         }
     }
 
+    /// The line in which the cursor stands, without the spaces at its end.
+    pub(super) fn line(&mut self) -> String {
+        self.look();
+        let screen = self.terminal.screen();
+        let row = usize::from(screen.cursor_position().0);
+        let line = screen.rows(0, screen.size().1.into()).nth(row).unwrap_or_default();
+        line.trim_end().to_owned()
+    }
+
+    /// How often it has written this so far.
+    pub(super) fn count(&mut self, what: &str) -> usize {
+        self.look();
+        self.heard.windows(what.len()).filter(|part| *part == what.as_bytes()).count()
+    }
+
     /// Whether this has been among what it has written so far.
     pub(super) fn has_written(&mut self, what: &str) -> bool {
-        self.look();
-        self.heard.windows(what.len()).any(|part| part == what.as_bytes())
+        self.count(what) > 0
     }
 
     /// Makes the terminal narrower or wider.
