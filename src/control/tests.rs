@@ -227,7 +227,7 @@ async fn garbage_is_refused_and_costs_nobody_else_anything() {
     ] {
         let answer = room.send(garbage).await;
         assert!(answer.contains("not one line of JSON"), "{garbage:?}: {answer}");
-        assert!(answer.ends_with("{\"reply\":\"exit\",\"code\":2}\n"), "{answer}");
+        assert!(answer.ends_with(",\"reply\":\"exit\",\"code\":2}\n"), "{answer}");
     }
     assert_eq!(room.console.obeyed.load(Ordering::Relaxed), 0);
     assert_eq!(room.ask("fine").await.1, [notice("fine")]);
