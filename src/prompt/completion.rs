@@ -48,8 +48,9 @@ impl Words {
             Wanted::Command => of(grammar::names()),
             Wanted::Option(words) | Wanted::Word(words) => of(words),
             Wanted::Path { folder } => candidates::paths(begun, *folder),
-            Wanted::Value { command, name } => {
-                let found = candidates::values(&self.ask, command, name, begun);
+            Wanted::Value { command, name, words } => {
+                let mut found = candidates::values(&self.ask, command, name, begun);
+                found.extend::<Vec<_>>(of(words));
                 // A folder that was published as a whole is none of the files in it.
                 match found.is_empty() && name.contains("PATH") {
                     true => candidates::paths(begun, false),
@@ -70,7 +71,7 @@ impl Words {
         }
         let Place { begun, wanted, .. } = place(line);
         let named = match wanted {
-            Wanted::Value { command, name } => {
+            Wanted::Value { command, name, .. } => {
                 candidates::name_of(&self.ask, &command, &name, &begun, HINT_TIME)
             }
             _ => None,

@@ -30,12 +30,15 @@ pub enum Wanted {
         /// Whether files will not do.
         folder: bool,
     },
-    /// Something else, by the name that the help gives it: `N`, `PATH|HASH`.
+    /// Something else, by the name that the help gives it: `N`, `PATH|HASH`; that of an
+    /// option's value has the option before it, as `--ttl N`.
     Value {
         /// The command.
         command: String,
         /// The value's name.
         name: String,
+        /// Words that will do as well: `all` of `N|all`.
+        words: Vec<String>,
     },
     /// Nothing that could be known.
     Nothing,
@@ -118,9 +121,18 @@ fn wanted(command: &str, argument: &Arg) -> Wanted {
     let name = argument.get_value_names().and_then(|names| names.first());
     let name =
         name.map_or_else(|| argument.get_id().to_string().to_uppercase(), ToString::to_string);
+    // What is typed as it stands is written small in the help.
+    let is_word = |part: &&str| part.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    let words: Vec<_> = name.split('|').filter(is_word).map(str::to_owned).collect();
+    let kinds: Vec<_> = name.split('|').filter(|part| !is_word(part)).collect();
+    let name = match argument.get_long() {
+        Some(long) => format!("--{long} {}", kinds.join("|")),
+        None => kinds.join("|"),
+    };
     match name.as_str() {
         "COMMAND" => Wanted::Command,
-        _ => Wanted::Value { command: command.to_owned(), name },
+        _ if kinds.is_empty() => Wanted::Word(words),
+        _ => Wanted::Value { command: command.to_owned(), name, words },
     }
 }
 
@@ -170,7 +182,7 @@ mod tests {
     }
 
     fn value(command: &str, name: &str) -> Wanted {
-        Wanted::Value { command: command.into(), name: name.into() }
+        Wanted::Value { command: command.into(), name: name.into(), words: vec![] }
     }
 
     #[test]
@@ -189,10 +201,20 @@ mod tests {
         assert_eq!(at("publish a b"), ("b".into(), Wanted::Path { folder: false }));
         assert_eq!(at("publish -- -x"), ("-x".into(), Wanted::Path { folder: false }));
         assert_eq!(at("unpublish x"), ("x".into(), value("unpublish", "PATH|HASH")));
+        assert_eq!(at("search --ttl "), (String::new(), value("search", "--ttl N")));
         assert_eq!(at("leave x").1, Wanted::Nothing);
         assert_eq!(at("nonsense --").1, Wanted::Nothing);
         let options = ["--all", "--max"].map(str::to_owned).to_vec();
         assert_eq!(at("search --ttl 3 x --"), ("--".into(), Wanted::Option(options)));
+    }
+
+    #[test]
+    fn a_value_that_the_help_writes_small_is_a_word() {
+        let words = |name: &'static str| wanted("x", &Arg::new("which").value_name(name));
+        let all = ["high", "normal", "low"].map(str::to_owned).to_vec();
+        assert_eq!(words("high|normal|low"), Wanted::Word(all));
+        let (command, name) = ("x".to_owned(), "N".to_owned());
+        assert_eq!(words("N|all"), Wanted::Value { command, name, words: vec!["all".into()] });
     }
 
     #[test]
