@@ -133,13 +133,16 @@ fn news_sentence(news: &News) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use unicode_width::UnicodeWidthStr;
+
     use super::download::tests::download;
     use super::search::tests::hit;
     use super::*;
     use crate::base::{ContentId, ServentId};
     use crate::servent::report::{
-        DownloadState, HitReport, PeerReport, PublishReport, Relation, ResultReport, SharedReport,
-        WantedReport,
+        DownloadReport, DownloadState, HitReport, PeerReport, PublishReport, Relation,
+        ResultReport, SharedReport, SourceReport, WantedReport,
     };
 
     #[test]
@@ -200,6 +203,83 @@ mod tests {
             let line = json(&reply);
             assert!(line.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{line:?}");
             assert_eq!(serde_json::from_str::<Reply>(&line).unwrap(), reply);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_of_a_table_is_wider_than_the_terminal(
+            name in "[a-z \\u{1b}日本語e\u{301}]{0,120}",
+            size in prop_oneof![Just(0), Just(u64::MAX), any::<u64>()],
+            number in prop_oneof![1usize..9, Just(99_999)],
+            width in 40usize..200,
+        ) {
+            let id = ServentId([1; 32]);
+            let address = "[2001:db8:1234:5678:9abc:def0:1234:5678]:65535".parse().unwrap();
+            let peer = |relation| PeerReport {
+                id,
+                name: name.clone(),
+                addresses: vec![address],
+                relation,
+                age_secs: size,
+            };
+            let neighbour = Relation::Neighbour {
+                dialled: false,
+                manual: true,
+                up_secs: size,
+                round_trip_micros: Some(size),
+                shares: None,
+                sent: size,
+                received: size,
+            };
+            let source = SourceReport {
+                id,
+                name: name.clone(),
+                addresses: vec![address],
+                hops: Some(8),
+            };
+            let result = ResultReport {
+                number,
+                id: ContentId::of_nothing(),
+                size,
+                names: vec![name.clone(), name.clone()],
+                sources: vec![source; 3],
+            };
+            let shared = SharedReport {
+                name: name.clone(),
+                path: name.clone().into(),
+                id: ContentId::of_nothing(),
+                size,
+            };
+            let states = [
+                DownloadState::Running,
+                DownloadState::Waiting { why: name.clone() },
+                DownloadState::Failed { why: name.repeat(3) },
+            ];
+            let downloads = states.map(|state| DownloadReport {
+                number,
+                name: name.clone(),
+                size,
+                rate: size,
+                ..download(state)
+            });
+            let want = WantedReport { number, text: name.clone(), found: number, asked: 1 };
+            for reply in [
+                Reply::Hit(HitReport { number, size, servent_name: name.clone(), ..hit(&name) }),
+                Reply::Results { results: vec![result.clone(); 3] },
+                Reply::Result(result),
+                Reply::Peers { known: true, peers: vec![peer(Relation::Known); 2] },
+                Reply::Peers { known: false, peers: vec![peer(neighbour)] },
+                Reply::Shared { files: vec![shared; 2] },
+                Reply::Downloads { downloads: downloads.to_vec() },
+                Reply::Wanted { wanted: vec![want; 2] },
+            ] {
+                let text = text(&reply, Some(width));
+                let id = ContentId::of_nothing().to_string();
+                for line in text.lines().filter(|line| *line != id) {
+                    prop_assert!(line.width() <= width, "{width}: {line:?}");
+                }
+            }
         }
     }
 }

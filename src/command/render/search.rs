@@ -1,6 +1,8 @@
 //! Hits, results, and how a search ended.
 
-use crate::command::layout::{Column, MAX_NAME, count, cut, grouped, servent, size, table};
+use crate::command::layout::{
+    Column, MAX_NAME, count, cut, grouped, servent, size, table, wrapped,
+};
 use crate::servent::report::{HitReport, ResultReport, SearchEnd, WantedReport};
 
 /// Hits come one by one, so their columns cannot wait for the widest: they are fixed,
@@ -60,7 +62,10 @@ pub(super) fn one_result(result: &ResultReport, width: Option<usize>) -> String 
     for name in &result.names {
         text.push_str(&format!("{}\n", cut(name, width.unwrap_or(MAX_NAME).min(MAX_NAME))));
     }
-    text.push_str(&format!("{} ({} bytes)\n", size(result.size), grouped(result.size)));
+    let long = format!("{} ({} bytes)", size(result.size), grouped(result.size));
+    for line in wrapped(&long, width.unwrap_or(usize::MAX)) {
+        text.push_str(&format!("{line}\n"));
+    }
     text.push_str(&format!("{}\n", result.id));
     let rows: Vec<_> = result
         .sources
