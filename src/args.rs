@@ -32,6 +32,12 @@ pub enum Task {
     /// It prints `listening on ADDR as ID` when it is ready, logs to the standard error
     /// (RUST_LOG sets how much), and stops politely on SIGTERM, SIGINT and SIGHUP.
     Daemon(ServentArgs),
+    /// Show every setting that a servent would have, and where it came from
+    ///
+    /// It takes the flags that the servent takes, starts nothing, and works while the
+    /// servent runs. Flags go before PART2PART_* in the environment, that before what was
+    /// `set` at the prompt, that before config.toml, that before the default.
+    Config(ConfigArgs),
     /// Have a running servent obey one command
     ///
     /// The exit code is 0 when it did, 1 when it failed, 2 for bad usage, 3 when no servent
@@ -76,11 +82,23 @@ pub struct StateArgs {
     pub profile: Option<String>,
 }
 
+/// Whose settings are shown, and how.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    /// The servent.
+    #[command(flatten)]
+    pub servent: ServentArgs,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How a servent is started.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServentArgs {
-    /// Join through this servent: HOST:PORT or ID@HOST:PORT; may be repeated
-    #[arg(long, value_name = "ADDR", env = "PART2PART_JOIN", value_delimiter = ',')]
+    /// Join through this servent: HOST:PORT, ID@HOST:PORT, or a friend's line; may be
+    /// repeated
+    #[arg(long, value_name = "ADDR", env = "PART2PART_JOIN")]
     pub join: Vec<String>,
     /// Publish this file or folder, now and at later starts; may be repeated
     #[arg(long, value_name = "PATH", env = "PART2PART_SHARE")]
@@ -107,7 +125,7 @@ pub struct ServentArgs {
     /// Keep exactly the links asked for
     #[arg(long, env = "PART2PART_MANUAL", value_parser = BoolishValueParser::new())]
     pub manual: bool,
-    /// Send at most this many bytes of files a second: 500kB, 10MB, 1MiB
+    /// Send at most this many bytes of files a second: 500kB, 10MB, 1MiB, or off
     #[arg(long, value_name = "RATE", env = "PART2PART_MAX_UPLOAD")]
     pub max_upload: Option<String>,
     /// Receive at most this many bytes of files a second
@@ -116,6 +134,10 @@ pub struct ServentArgs {
     /// Do not share what was downloaded
     #[arg(long, env = "PART2PART_NO_SHARE_DOWNLOADS", value_parser = BoolishValueParser::new())]
     pub no_share_downloads: bool,
+    /// Read these settings instead of those in $XDG_CONFIG_HOME/part2part/config.toml (with
+    /// --profile in part2part/NAME/config.toml); keys are flags without their dashes
+    #[arg(long, value_name = "FILE", env = "PART2PART_CONFIG")]
+    pub config: Option<PathBuf>,
     /// Be somebody new, and leave nothing behind but downloads
     #[arg(long, env = "PART2PART_EPHEMERAL", value_parser = BoolishValueParser::new())]
     pub ephemeral: bool,

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches};
-use part2part::args::{self, Arguments, CtlArgs, NetworkKeyTask, ServentArgs, Task};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use part2part::args::{self, Arguments, ConfigArgs, CtlArgs, NetworkKeyTask, ServentArgs, Task};
 use part2part::base::escape::Escaped;
 use part2part::chores;
 use part2part::command::render::text;
 use part2part::command::{Console, Exit, Local, Order, Reply, Screen, Style, grammar, schema};
-use part2part::config::{self, Config};
+use part2part::config::{self, Config, ConfigError, Given};
 use part2part::control::{self, AskError, Listener, Remote};
 use part2part::prompt::{self, Printer, terminal};
 use part2part::servent::report::{News, StatusReport};
@@ -53,9 +53,8 @@ enum Face {
 
 fn main() -> ExitCode {
     let matches = Arguments::command().try_get_matches();
-    let parsed = matches
-        .and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, args::given(&matches))));
-    let (arguments, given) = match parsed {
+    let parsed = matches.and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, matches)));
+    let (arguments, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
             // Help and version count as errors there; a closed output is nobody's loss.
@@ -75,13 +74,46 @@ fn main() -> ExitCode {
         }
         Some(Task::NetworkKey { task: NetworkKeyTask::New { file } }) => new_network_key(&file),
         Some(Task::Ctl(ctl)) => block_on(obey_elsewhere(ctl)),
-        Some(Task::Daemon(servent)) => block_on(run(servent, &given, Face::Daemon)),
-        None if terminal::is_interactive() => {
-            block_on(run(arguments.servent, &given, Face::Prompt))
-        }
-        None => block_on(run(arguments.servent, &given, Face::Script)),
+        Some(Task::Config(wanted)) => show_config(wanted, &matches),
+        Some(Task::Daemon(servent)) => configured(servent, &matches, Face::Daemon),
+        None if terminal::is_interactive() => configured(arguments.servent, &matches, Face::Prompt),
+        None => configured(arguments.servent, &matches, Face::Script),
     };
     exit.into()
+}
+
+/// What was given for `servent`, whose flags stand behind a subcommand or alone.
+fn given(servent: ServentArgs, matches: &ArgMatches) -> Result<Given, ConfigError> {
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    Given::gather(servent, matches)
+}
+
+/// Runs a servent with these arguments, once they make sense.
+fn configured(servent: ServentArgs, matches: &ArgMatches, face: Face) -> Exit {
+    match given(servent, matches).and_then(|given| Config::new(&given)) {
+        Ok(config) => block_on(run(config, &args::given(matches), face)),
+        Err(error) => {
+            fail(&error);
+            Exit::Usage
+        }
+    }
+}
+
+/// Shows the settings that a servent with these arguments would have.
+fn show_config(wanted: ConfigArgs, matches: &ArgMatches) -> Exit {
+    let style = style(wanted.json);
+    let mut screen = Screen::new(io::stdout(), io::stderr(), style);
+    let listed = given(wanted.servent, matches).and_then(|given| Config::listed(&given));
+    let (reply, exit) = match listed {
+        Ok(settings) => (Reply::Settings { settings }, Exit::Done),
+        Err(error) => (Reply::error(Exit::Usage, &error), Exit::Usage),
+    };
+    if screen.show(&reply).is_err() { Exit::Failed } else { exit }
+}
+
+/// How answers are shown on the standard output.
+fn style(json: bool) -> Style {
+    if json { Style::Json } else { Style::Text(terminal::measure) }
 }
 
 fn block_on(work: impl Future<Output = Exit>) -> Exit {
@@ -122,8 +154,7 @@ fn new_network_key(file: &std::path::Path) -> Exit {
 
 /// Has a running servent obey the command of `ctl`.
 async fn obey_elsewhere(ctl: CtlArgs) -> Exit {
-    let style = if ctl.json { Style::Json } else { Style::Text(terminal::measure) };
-    let mut screen = Screen::new(io::stdout(), io::stderr(), style);
+    let mut screen = Screen::new(io::stdout(), io::stderr(), style(ctl.json));
     let mut refuse = |kind: Exit, why: &dyn std::fmt::Display| {
         let _ = screen.show(&Reply::error(kind, &why.to_string()));
         if ctl.json {
@@ -181,26 +212,19 @@ async fn obey_elsewhere(ctl: CtlArgs) -> Exit {
     }
 }
 
-/// Runs a servent until its user, or the system, wants it to stop; `given` are the flags
-/// of the command line. When one runs on this state already, a prompt attaches to it.
-async fn run(arguments: ServentArgs, given: &[String], face: Face) -> Exit {
+/// Runs a servent until its user, or the system, wants it to stop; `flags` are those of
+/// the command line. When one runs on this state already, a prompt attaches to it.
+async fn run(config: Config, flags: &[String], face: Face) -> Exit {
     let printer = match Printer::start() {
         Ok(printer) => printer,
         Err(error) => return fail(&format!("the system gives no threads: {error}")),
     };
     log_to(&printer, face);
     let _caught = signal(SignalKind::from_raw(SIGXFSZ));
-    let config = match Config::new(arguments) {
-        Ok(config) => config,
-        Err(error) => {
-            fail(&error);
-            return Exit::Usage;
-        }
-    };
     let servent = match Servent::start(config.settings.clone()).await {
         Ok(servent) => servent,
         Err(StartError::State(locked @ StoreError::Locked { .. })) if face != Face::Daemon => {
-            return attach(&config, given, &locked, face, printer).await;
+            return attach(&config, flags, &locked, face, printer).await;
         }
         Err(error) => return fail(&error),
     };

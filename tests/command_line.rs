@@ -15,7 +15,7 @@ fn part2part(state: &Path) -> Command {
         }
     }
     command.env("PART2PART_STATE", state).env("PART2PART_DOWNLOADS", state.join("downloads"));
-    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env("XDG_CONFIG_HOME", state).env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
 

@@ -10,7 +10,7 @@ use part2part::servent::memory::MemoryNetwork;
 use part2part::servent::report::{
     DownloadRequest, DownloadState, DownloadTarget, Reach, SearchEnd, SearchEvent, SearchRequest,
 };
-use part2part::servent::{JoinTarget, Servent, Settings};
+use part2part::servent::{JoinTarget, Servent, Settings, Tuning};
 use part2part::store::MemoryDisk;
 
 struct Mesh {
@@ -26,13 +26,10 @@ fn settings(number: u8) -> Settings {
         home: None,
         listen: Some(SocketAddr::new(address(number), 7272)),
         announce: None,
-        name: format!("s{number}"),
         network_key: None,
         network_key_file: None,
         manual: true,
-        max_upload: None,
-        max_download: None,
-        share_downloads: true,
+        tuning: Tuning { name: format!("s{number}"), ..Tuning::default() },
         ephemeral: true,
     }
 }

@@ -62,6 +62,26 @@ pub fn join_target(text: &str) -> Result<JoinTarget, AddressError> {
     Ok(JoinTarget { id, host: host.to_owned(), port })
 }
 
+/// The lines in `text`, which holds one or more, behind white space or commas. A comma
+/// within a line stands between the addresses of one servent, whose id begins the line.
+#[must_use]
+pub fn join_lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for words in text.split_whitespace() {
+        let mut pinned = false;
+        for place in words.split(',').filter(|place| !place.is_empty()) {
+            let begins = place.contains('@');
+            match lines.last_mut().filter(|_| pinned && !begins) {
+                Some(line) => line.extend([",", place]),
+                None => lines.push(place.to_owned()),
+            }
+            // Behind its key a line is over.
+            pinned = (pinned || begins) && !place.contains('#');
+        }
+    }
+    lines
+}
+
 /// Host and port of `place`, the brackets of an IPv6 address taken off.
 fn split(place: &str) -> Result<(&str, Option<&str>), AddressError> {
     if let Some(rest) = place.strip_prefix('[') {
@@ -112,6 +132,21 @@ mod tests {
         assert_eq!(read("[fe80::1%eth0]:65535"), (false, "fe80::1%eth0".into(), 65535));
         assert_eq!(read(&format!("{id}@attic:9")), (true, "attic".into(), 9));
         assert_eq!(read(&format!("{id}@[::1]:9")), (true, "::1".into(), 9));
+    }
+
+    #[test]
+    fn lines_are_told_apart_though_both_hold_commas() {
+        for (text, lines) in [
+            ("", &[][..]),
+            ("a:1", &["a:1"]),
+            ("a:1,b:2", &["a:1", "b:2"]),
+            ("me@a:1,b:2", &["me@a:1,b:2"]),
+            ("a:1,me@b:2,c:3,you@d:4", &["a:1", "me@b:2,c:3", "you@d:4"]),
+            ("me@a:1,b:2#key,c:3", &["me@a:1,b:2#key", "c:3"]),
+            (" me@a:1 b:2\nc:3,", &["me@a:1", "b:2", "c:3"]),
+        ] {
+            assert_eq!(join_lines(text), lines, "{text}");
+        }
     }
 
     #[test]

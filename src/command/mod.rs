@@ -12,6 +12,7 @@ pub mod console;
 pub mod execute;
 pub mod grammar;
 pub mod layout;
+pub mod nearest;
 pub mod render;
 pub mod reply;
 pub mod schema;

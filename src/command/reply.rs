@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::servent::report::{
     DownloadReport, HitReport, JoinReport, News, PeerReport, PublishProgress, PublishReport,
-    ResultReport, SearchEnd, SharedReport, StatusReport, UnpublishReport, WantedReport,
+    ResultReport, SearchEnd, SettingReport, SharedReport, StatusReport, UnpublishReport,
+    WantedReport,
 };
 
 /// One answer of a command; most commands give one, a search gives many.
@@ -77,6 +78,11 @@ pub enum Reply {
     Downloads {
         /// By number.
         downloads: Vec<DownloadReport>,
+    },
+    /// Settings, each with where its value came from.
+    Settings {
+        /// Them.
+        settings: Vec<SettingReport>,
     },
     /// How the servent is.
     Status(StatusReport),

@@ -88,8 +88,8 @@ impl Ground {
             warnings: RwLock::default(),
             listening: RwLock::default(),
             seen: RwLock::default(),
-            upload: cap(settings.max_upload),
-            download: cap(settings.max_download),
+            upload: cap(settings.tuning.max_upload),
+            download: cap(settings.tuning.max_download),
             finding: Mutex::new(Bucket::new(FIND_RATE, 1, clock.now())),
             settings,
         }
@@ -105,7 +105,7 @@ impl Ground {
             listen_port: addresses.first().map_or(0, SocketAddr::port),
             addresses,
             agent: concat!("part2part/", env!("CARGO_PKG_VERSION")).to_owned(),
-            name: self.settings.name.clone(),
+            name: self.settings.tuning.name.clone(),
             ext: Vec::new(),
         }
     }

@@ -55,7 +55,7 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Option<Answer> {
     let count = u8::try_from(hits.len()).ok().filter(|&count| count > 0)?;
     let body = HitBody {
         addresses: ground.addresses(),
-        name: ground.settings.name.clone(),
+        name: ground.settings.tuning.name.clone(),
         unreachable: false,
         hits,
         more: found.more,

@@ -45,6 +45,7 @@ mod start;
 mod status;
 mod traffic;
 mod wanted;
+mod tuning;
 
 pub use dial::DialError;
 pub use downloads::DownloadError;
@@ -56,3 +57,4 @@ pub use searching::SearchError;
 pub use settings::{JoinTarget, Settings};
 pub use start::StartError;
 pub use wanted::WantedError;
+pub use tuning::{Knob, MAX_NAME, MIN_RATE, Origin, Tuning, TuningError};

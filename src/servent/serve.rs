@@ -452,7 +452,7 @@ impl Giver {
 
     async fn send_piece(&mut self, id: ContentId, piece: PieceIndex) -> Result<(), ServeError> {
         let bytes = Bytes::from(std::mem::take(&mut self.piece));
-        let longest = match self.ground.settings.max_upload {
+        let longest = match self.ground.settings.tuning.max_upload {
             Some(rate) => usize::try_from((rate / 10).max(MIN_FRAME)).unwrap_or(usize::MAX),
             None => Data::MAX_LEN,
         };

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::tuning::Tuning;
 use crate::base::ServentId;
 
 /// The settings of one servent, checked by whoever made them.
@@ -18,20 +19,14 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Where to tell others to dial, instead of what can be found out.
     pub announce: Option<SocketAddr>,
-    /// What the user calls this servent: at most 64 bytes.
-    pub name: String,
     /// The contents of the network key file of a private mesh.
     pub network_key: Option<Vec<u8>>,
     /// Where that file lies, so that it is never shared.
     pub network_key_file: Option<PathBuf>,
     /// Keep exactly the links asked for.
     pub manual: bool,
-    /// Most bytes of pieces sent a second.
-    pub max_upload: Option<u64>,
-    /// Most bytes of pieces received a second.
-    pub max_download: Option<u64>,
-    /// Whether what was downloaded is shared.
-    pub share_downloads: bool,
+    /// What can be changed while it runs, and its values at the start.
+    pub tuning: Tuning,
     /// Leave nothing behind: a key and a host cache that live as long as the process.
     pub ephemeral: bool,
 }

@@ -15,7 +15,7 @@ impl Servent {
         let running = self.0.downloads.reports().iter().filter(|report| !is_over(report)).count();
         StatusReport {
             id: ground.id,
-            name: ground.settings.name.clone(),
+            name: ground.settings.tuning.name.clone(),
             listening: ground.listening(),
             addresses: ground.addresses(),
             reachable: match ground.reached.load(Ordering::Relaxed) {

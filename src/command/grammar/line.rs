@@ -167,19 +167,8 @@ pub(super) fn unknown(name: &str) -> UsageError {
 
 /// The command that `name` was most likely meant to be.
 fn nearest(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase();
-    let length = name.chars().count();
-    let begun = |known: &&String| length >= 2 && known.starts_with(&name);
-    if let Some(known) = names().iter().find(begun) {
-        return Some(known);
-    }
-    let allowed = (length / 3).max(1);
-    names()
-        .iter()
-        .map(|known| (strsim::osa_distance(&name, known), known.as_str()))
-        .filter(|(edits, _)| *edits <= allowed)
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, known)| known)
+    let known: Vec<&'static str> = names().iter().map(String::as_str).collect();
+    crate::command::nearest::nearest(name, &known)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::servent::report::News;
 mod download;
 mod peer;
 mod search;
+mod setting;
 mod shared;
 mod status;
 
@@ -92,6 +93,7 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
         Reply::Download(download) => download::download_sentence(download),
         Reply::Progress(download) => format!("{}\n", download::progress(download)),
         Reply::Downloads { downloads } => download::downloads_table(downloads, width),
+        Reply::Settings { settings } => setting::settings_table(settings, width),
         Reply::Status(status) => status::status_lines(status),
         Reply::Greeting(status) => status::greeting(status),
         Reply::Back(status) => format!(

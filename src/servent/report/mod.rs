@@ -8,6 +8,7 @@ mod download;
 mod news;
 mod peer;
 mod search;
+mod setting;
 mod shared;
 mod status;
 
@@ -18,6 +19,7 @@ pub use search::{
     HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
     WantedReport,
 };
+pub use setting::SettingReport;
 pub use shared::{LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport};
 pub use status::{HashingReport, Reachable, StatusReport};
 
