@@ -55,6 +55,13 @@ impl Bucket {
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
+    /// Goes on with another rate and burst; a debt stays, and is paid at the new rate.
+    pub fn change(&mut self, now: Time, rate: u64, burst: u64) {
+        self.refill(now);
+        (self.rate, self.burst) = (rate, burst);
+        self.level = self.level.min(i128::from(burst) * MICRO);
+    }
+
     fn refill(&mut self, now: Time) {
         let micros = i128::try_from(now.since(self.at).as_micros()).unwrap_or(i128::MAX / MICRO);
         let full = i128::from(self.burst) * MICRO;
@@ -90,6 +97,18 @@ mod tests {
         let wait = bucket.debt(at(0));
         assert!(wait >= Duration::from_millis(500) && wait < Duration::from_millis(501));
         assert_eq!(bucket.debt(at(501)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_debt_is_paid_at_the_rate_that_counts_now() {
+        let mut bucket = Bucket::new(1000, 0, at(0));
+        bucket.owe(at(0), 1000);
+        bucket.change(at(500), 10, 5);
+        let wait = bucket.debt(at(500));
+        assert!(wait >= Duration::from_secs(50) && wait < Duration::from_millis(50_001));
+        bucket.change(at(500), 1_000_000, 7);
+        assert_eq!(bucket.debt(at(501)), Duration::ZERO);
+        assert!(bucket.take(at(5000), 7) && !bucket.take(at(5000), 1));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::servent::report::{
-    DownloadReport, HitReport, JoinReport, News, PeerReport, PublishProgress, PublishReport,
-    ResultReport, SearchEnd, SettingReport, SharedReport, StatusReport, UnpublishReport,
-    WantedReport,
+    DownloadReport, HitReport, JoinReport, LimitReport, News, PeerReport, PublishProgress,
+    PublishReport, ResultReport, SearchEnd, SettingReport, SharedReport, StatusReport,
+    UnpublishReport, WantedReport,
 };
 
 /// One answer of a command; most commands give one, a search gives many.
@@ -84,6 +84,15 @@ pub enum Reply {
         /// Them.
         settings: Vec<SettingReport>,
     },
+    /// One setting, at length.
+    Setting(SettingReport),
+    /// A setting that was changed.
+    Set(SettingReport),
+    /// The limits that people meet.
+    Limits {
+        /// By what they belong to.
+        limits: Vec<LimitReport>,
+    },
     /// How the servent is.
     Status(StatusReport),
     /// The first words to somebody who sits down at the prompt.
@@ -97,6 +106,11 @@ pub enum Reply {
     },
     /// Whether neighbours that come and go are told of.
     NewsSwitch {
+        /// Whether they are.
+        on: bool,
+    },
+    /// Whether others are given files.
+    ServeSwitch {
         /// Whether they are.
         on: bool,
     },

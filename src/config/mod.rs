@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::args::StateArgs;
 use crate::command::address::{DEFAULT_PORT, join_lines, join_target};
 use crate::servent::report::SettingReport;
-use crate::servent::{Knob, Origin, Settings, Tuning};
+use crate::servent::{Knob, Origin, Settings, Tuning, remembered};
 
 mod error;
 mod file;
@@ -60,7 +60,12 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], when it would not start.
     pub fn listed(given: &Given) -> Result<Vec<SettingReport>, ConfigError> {
-        Ok(listed::list(given, &Self::checked(given)?))
+        let mut config = Self::checked(given)?;
+        let settings = &mut config.settings;
+        if !settings.ephemeral {
+            settings.tuning = remembered(std::mem::take(&mut settings.tuning), &settings.state);
+        }
+        Ok(listed::list(given, &config))
     }
 
     /// [`Config::new`], without a folder for an ephemeral servent.

@@ -14,6 +14,7 @@ use super::terminal;
 use crate::base::escape::Escaped;
 use crate::command::Reply;
 use crate::command::layout::{cut, servent, size};
+use crate::servent::Knob;
 use crate::servent::report::{DownloadReport, DownloadState, PeerReport, SharedReport};
 
 /// Longest pause that Tab may make.
@@ -81,6 +82,10 @@ pub(super) fn values(ask: &Ask, command: &str, name: &str, begun: &str) -> Vec<C
         "N" if command == "results" => results(ask, begun),
         "N" => downloads(ask, command, begun),
         "PATH|HASH" => published(ask, begun),
+        "KEY" => {
+            let keys = Knob::ALL.into_iter().map(Knob::key);
+            keys.filter(|key| key.starts_with(begun)).map(Candidate::word).collect()
+        }
         "PEER" | "SERVENT" => peers(ask, begun, |peer| Some(peer.id.short())),
         "ADDRESS" => peers(ask, begun, |peer| {
             peer.addresses.first().map(|address| format!("{}@{address}", peer.id))

@@ -242,6 +242,8 @@ mod tests {
         assert_eq!(offered("  qu"), ["  quit "]);
         assert_eq!(offered("help pub"), ["help publish "]);
         assert_eq!(offered("news o"), ["news on ", "news off "]);
+        assert_eq!(offered("serve of"), ["serve off "]);
+        assert_eq!(offered("set max-d"), ["set max-download "]);
         assert_eq!(
             offered("search x --"),
             ["search x --all ", "search x --ttl ", "search x --max "]

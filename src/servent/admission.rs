@@ -13,17 +13,17 @@ use tokio_util::sync::CancellationToken;
 use crate::base::Time;
 
 /// Connections that have not said hello yet.
-const MAX_PENDING: usize = 128;
+pub(super) const MAX_PENDING: usize = 128;
 /// Connections from one address (IPv6: one /64), before and after their hello each.
-const PER_ADDRESS: usize = 4;
+pub(super) const PER_ADDRESS: usize = 4;
 /// Connections from one /16 (IPv6: /32).
-const PER_GROUP: usize = 32;
+pub(super) const PER_GROUP: usize = 32;
 /// Connections in all, both kinds: links and transfers.
-const MAX_INBOUND: usize = 128;
+pub(super) const MAX_INBOUND: usize = 128;
 /// Transfers among them, so that whoever fills them keeps no newcomer out of the mesh.
-const MAX_TRANSFERS: usize = 112;
+pub(super) const MAX_TRANSFERS: usize = 112;
 /// Wrong proofs of the network from one address, a minute: nobody guesses a key faster.
-const WRONG_PROOFS: u32 = 3;
+pub(super) const WRONG_PROOFS: u32 = 3;
 /// Addresses whose wrong proofs are remembered; the oldest is forgotten for a new one.
 const MAX_REMEMBERED: usize = 1024;
 const A_MINUTE: Duration = Duration::from_secs(60);

@@ -15,7 +15,7 @@ use crate::base::ServentId;
 use crate::message::Purpose;
 
 /// A connection is made within this time, or not at all.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// All addresses of a contact together have this long: a few that hold us up must not
 /// hold a place for a minute.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(15);

@@ -12,7 +12,7 @@ use super::searching::SharedResults;
 use crate::base::ContentId;
 
 /// Downloads that run at the same time; each holds connections and buffers.
-const MAX_RUNNING: usize = 100;
+pub(super) const MAX_RUNNING: usize = 100;
 /// Downloads that one run remembers, by number.
 const MAX_REMEMBERED: usize = 10_000;
 

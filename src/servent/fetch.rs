@@ -409,7 +409,7 @@ impl Fetch {
         self.open.clear();
         let (name, folder) = (self.show.borrow().name.clone(), self.folder.clone());
         let library = self.tools.library.clone();
-        let share = self.ground.settings.tuning.share_downloads;
+        let share = self.ground.panel.now().share_downloads;
         let placed = super::offload::offload(|| {
             let path = part.place(&folder, &name)?;
             if share && let Err(error) = library.add_verified(&path, PieceList::clone(&list)) {

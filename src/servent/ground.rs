@@ -3,19 +3,22 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::FutureExt;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::caps::Cap;
 use super::clock::Clock;
 use super::network::Network;
+use super::panel::Panel;
 use super::report::News;
 use super::settings::Settings;
 use super::traffic::Traffic;
-use crate::base::{Bucket, Contact, ServentId};
+use super::tuning::Tuning;
+use crate::base::{Contact, ServentId};
 use crate::identity::{NetworkKey, Tls};
 use crate::message::{Hello, Purpose, VERSION};
 
@@ -27,8 +30,6 @@ const FIND_RATE: u64 = 1;
 /// Warnings that are kept for `status`; each is about something that lasts, and a run has
 /// few of them.
 const MAX_WARNINGS: usize = 32;
-/// A rate that nobody reaches, for those who set none.
-const NO_CAP: u64 = 1 << 50;
 
 /// Shared by all tasks of one servent; nothing in it is held across an await.
 pub(super) struct Ground {
@@ -52,9 +53,11 @@ pub(super) struct Ground {
     listening: RwLock<Vec<SocketAddr>>,
     /// Addresses that others have seen us come from.
     seen: RwLock<Vec<IpAddr>>,
-    upload: Mutex<Bucket>,
-    download: Mutex<Bucket>,
-    finding: Mutex<Bucket>,
+    /// What of the settings can be changed, as it is now.
+    pub(super) panel: Panel,
+    upload: Cap,
+    download: Cap,
+    finding: Cap,
 }
 
 impl Ground {
@@ -62,14 +65,11 @@ impl Ground {
         id: ServentId,
         tls: Tls,
         network: Arc<dyn Network>,
-        settings: Settings,
+        mut settings: Settings,
     ) -> Self {
         let clock = Clock::start();
-        let cap = |rate: Option<u64>| {
-            let rate = rate.unwrap_or(NO_CAP);
-            // A tenth of a second at once: smooth, and still whole frames.
-            Mutex::new(Bucket::new(rate, rate / 10, clock.now()))
-        };
+        // Where nobody reads by mistake what was true at the start.
+        let tuning = std::mem::take(&mut settings.tuning);
         let key = settings.network_key.as_deref();
         Self {
             id,
@@ -88,9 +88,10 @@ impl Ground {
             warnings: RwLock::default(),
             listening: RwLock::default(),
             seen: RwLock::default(),
-            upload: cap(settings.tuning.max_upload),
-            download: cap(settings.tuning.max_download),
-            finding: Mutex::new(Bucket::new(FIND_RATE, 1, clock.now())),
+            upload: Cap::bytes(tuning.max_upload, clock),
+            download: Cap::bytes(tuning.max_download, clock),
+            finding: Cap::new(FIND_RATE, 1, clock),
+            panel: Panel::new(tuning),
             settings,
         }
     }
@@ -105,7 +106,7 @@ impl Ground {
             listen_port: addresses.first().map_or(0, SocketAddr::port),
             addresses,
             agent: concat!("part2part/", env!("CARGO_PKG_VERSION")).to_owned(),
-            name: self.settings.tuning.name.clone(),
+            name: self.panel.now().name.clone(),
             ext: Vec::new(),
         }
     }
@@ -158,14 +159,21 @@ impl Ground {
         fits.then_some(own)
     }
 
+    /// Acts on `tuning` from now on.
+    pub(super) fn tune(&self, tuning: Tuning) {
+        self.upload.turn(tuning.max_upload);
+        self.download.turn(tuning.max_download);
+        self.panel.replace(tuning);
+    }
+
     /// Waits until `bytes` of pieces may be sent.
     pub(super) async fn await_upload(&self, bytes: u64) {
-        await_bucket(&self.upload, self.clock, bytes).await;
+        self.upload.wait(bytes).await;
     }
 
     /// Waits until `bytes` of pieces more may be received.
     pub(super) async fn await_download(&self, bytes: u64) {
-        await_bucket(&self.download, self.clock, bytes).await;
+        self.download.wait(bytes).await;
     }
 
     /// Runs a task of this servent. A panic in it is our bug and ends that task alone;
@@ -182,7 +190,7 @@ impl Ground {
 
     /// Waits until a download may search for sources.
     pub(super) async fn await_finding(&self) {
-        await_bucket(&self.finding, self.clock, 1).await;
+        self.finding.wait(1).await;
     }
 
     pub(super) fn tell(&self, news: News) {
@@ -206,22 +214,5 @@ impl Ground {
 
     pub(super) fn note_incident(&self) {
         self.incidents.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Waits until nothing is owed, and only then owes: who goes away while it waits has
-/// taken nothing from the others.
-async fn await_bucket(bucket: &Mutex<Bucket>, clock: Clock, bytes: u64) {
-    loop {
-        let debt = {
-            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            let debt = bucket.debt(clock.now());
-            if debt.is_zero() {
-                bucket.owe(clock.now(), bytes);
-                return;
-            }
-            debt
-        };
-        tokio::time::sleep(debt).await;
     }
 }

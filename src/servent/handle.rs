@@ -1,7 +1,7 @@
 //! A running servent, as its user's side holds it.
 //!
 //! What it can be asked stands with what answers: `start`, `join`, `searching`,
-//! `publishing`, `downloads`, `status`.
+//! `publishing`, `downloads`, `set`, `status`.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,7 @@ use super::driver::Command;
 use super::fetch::Tools;
 use super::ground::Ground;
 use super::join::JoinError;
+use super::remembered::Remembered;
 use super::report::{News, PeerReport};
 use super::searching::SharedResults;
 use super::serve::Uploads;
@@ -40,8 +41,9 @@ pub(super) struct Inner {
     pub(super) results: Mutex<SharedResults>,
     pub(super) tools: Tools,
     pub(super) wanted: Arc<Wanted>,
-    /// Holds the lock on the state folder.
-    pub(super) _state: Option<Arc<StateDir>>,
+    pub(super) remembered: Mutex<Remembered>,
+    /// Holds the lock on the state folder; none for a servent that leaves nothing behind.
+    pub(super) state: Option<Arc<StateDir>>,
 }
 
 impl Servent {

@@ -14,7 +14,7 @@ use crate::message::Purpose;
 use crate::overlay::Input;
 
 /// How long `join` waits for a neighbour once the host cache is being dialled.
-const JOIN_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const JOIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a join came to nothing.
 #[derive(Debug, thiserror::Error)]

@@ -38,8 +38,12 @@ pub(super) async fn run(
 }
 
 /// The frame that answers a query, if anything matches. What we do not understand we do
-/// not answer: a later version may have asked it.
+/// not answer: a later version may have asked it. Nor do we name what we do not give.
 fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Option<Answer> {
+    let tuning = ground.panel.now();
+    if !tuning.serve {
+        return None;
+    }
     let query = Query::parse(&decode_query_body(body).ok()?.text).ok()?;
     let found = library.matches(&query, HitBody::MAX_HITS);
     let hits: Vec<Hit> = found
@@ -55,7 +59,7 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Option<Answer> {
     let count = u8::try_from(hits.len()).ok().filter(|&count| count > 0)?;
     let body = HitBody {
         addresses: ground.addresses(),
-        name: ground.settings.tuning.name.clone(),
+        name: tuning.name.clone(),
         unreachable: false,
         hits,
         more: found.more,

@@ -36,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(90);
 /// How soon a waiting peer learns that its file was withdrawn.
 const WATCH: Duration = Duration::from_millis(500);
 /// A closing connection says farewell within this time.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_millis(800);
 /// Frames of a capped upload are no longer than a tenth of a second's worth, but not
 /// shorter than this.
 const MIN_FRAME: u64 = 16 * 1024;
@@ -192,6 +192,8 @@ enum ServeError {
     Frame(#[from] super::frames::FrameError),
     #[error("it took nothing for too long")]
     Unread,
+    #[error("others are given no files any more")]
+    Withheld,
     #[error("it asks for more than is sensible")]
     Greedy,
     #[error("it sent what only a giver sends")]
@@ -228,7 +230,7 @@ pub(super) async fn run(
         result = giver.serve(messages) => result,
     };
     if let Err(error) = result {
-        if !matches!(error, ServeError::Io(_)) {
+        if !matches!(error, ServeError::Io(_) | ServeError::Withheld) {
             ground.note_incident();
         }
         tracing::debug!(%from, %error, "transfer ended");
@@ -278,6 +280,9 @@ impl Giver {
             while let Ok(message) = inbox.try_recv() {
                 self.on_message(message).await?;
             }
+            if !self.wanted.is_empty() && !self.ground.panel.now().serve {
+                self.refuse_all().await?;
+            }
             let place = *self.place.borrow_and_update();
             self.tell_place(place).await?;
             if place == Place::Stopped {
@@ -287,7 +292,9 @@ impl Giver {
                 self.send_next_piece().await?;
                 continue;
             }
-            let waiting = if self.wanted.is_empty() { IDLE } else { WATCH };
+            let waits = !self.wanted.is_empty();
+            let waiting = if waits { WATCH } else { IDLE };
+            let ground = Arc::clone(&self.ground);
             tokio::select! {
                 message = inbox.recv() => match message {
                     Some(message) => self.on_message(message).await?,
@@ -298,6 +305,7 @@ impl Giver {
                         return Ok(());
                     }
                 }
+                () = ground.panel.serving_ends(), if waits => {}
                 () = tokio::time::sleep(waiting) => {
                     if self.wanted.is_empty() {
                         return Ok(());
@@ -331,6 +339,9 @@ impl Giver {
     }
 
     async fn describe(&mut self, id: ContentId, part: u32) -> Result<(), ServeError> {
+        if !self.ground.panel.now().serve {
+            return self.refuse(id, Refusal::Busy).await;
+        }
         let Some(list) = self.library.list(id) else {
             return self.refuse(id, Refusal::NotHere).await;
         };
@@ -347,6 +358,9 @@ impl Giver {
 
     async fn on_request(&mut self, request: Request) -> Result<(), ServeError> {
         let Request { id, pieces, .. } = request;
+        if !self.ground.panel.now().serve {
+            return self.refuse(id, Refusal::Busy).await;
+        }
         let Some(list) = self.library.list(id) else {
             return self.refuse(id, Refusal::NotHere).await;
         };
@@ -452,16 +466,25 @@ impl Giver {
 
     async fn send_piece(&mut self, id: ContentId, piece: PieceIndex) -> Result<(), ServeError> {
         let bytes = Bytes::from(std::mem::take(&mut self.piece));
-        let longest = match self.ground.settings.tuning.max_upload {
-            Some(rate) => usize::try_from((rate / 10).max(MIN_FRAME)).unwrap_or(usize::MAX),
-            None => Data::MAX_LEN,
-        };
+        let ground = Arc::clone(&self.ground);
         let mut offset = 0;
         while offset < bytes.len() {
+            let longest = match ground.panel.now().max_upload {
+                Some(rate) => usize::try_from((rate / 10).max(MIN_FRAME)).unwrap_or(usize::MAX),
+                None => Data::MAX_LEN,
+            };
             let end = bytes.len().min(offset + longest.min(Data::MAX_LEN));
             let part = bytes.slice(offset..end);
             let sent = part.len() as u64;
-            self.ground.await_upload(sent).await;
+            tokio::select! {
+                biased;
+                // A cap may hold a frame back for seconds.
+                () = ground.panel.serving_ends() => {
+                    self.wanted.push_front((id, PieceRange { first: piece.get(), count: 1 }));
+                    return self.refuse_all().await;
+                }
+                () = ground.await_upload(sent) => {}
+            }
             if self.open.as_ref().is_some_and(SharedReader::withdrawn) {
                 return self.refuse(id, Refusal::Withdrawn).await;
             }
@@ -478,6 +501,15 @@ impl Giver {
         }
         // The buffer is ours again, if nobody kept a slice of it.
         self.piece = bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from);
+        Ok(())
+    }
+
+    /// Tells the peer that nothing it waits for comes now; it may ask again later.
+    async fn refuse_all(&mut self) -> Result<(), ServeError> {
+        self.open = None;
+        while let Some(&(id, _)) = self.wanted.front() {
+            self.refuse(id, Refusal::Busy).await?;
+        }
         Ok(())
     }
 
@@ -505,6 +537,11 @@ impl Giver {
     /// Writes; ends when the peer takes nothing for too long.
     async fn write(&mut self, head: &[u8], tail: &[u8]) -> Result<(), ServeError> {
         let mut place = self.place.clone();
+        let ground = Arc::clone(&self.ground);
+        let withheld = async {
+            ground.panel.serving_ends().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
         let writing = async {
             self.write.write_all(head).await?;
             self.write.write_all(tail).await?;
@@ -513,6 +550,7 @@ impl Giver {
         tokio::select! {
             written = timeout(UNREAD, writing) => Ok(written.map_err(|_| ServeError::Unread)??),
             _ = place.wait_for(|place| *place == Place::Stopped) => Err(ServeError::Unread),
+            () = withheld => Err(ServeError::Withheld),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 
+use super::clock::Clock;
 use super::downloads::Downloads;
 use super::driver::{COMMANDS, Command, Driver, INPUTS};
 use super::fetch::Tools;
@@ -14,6 +15,7 @@ use super::handle::{Inner, Servent};
 use super::holder::holder;
 use super::hosts::HostFile;
 use super::network::{Internet, Network};
+use super::remembered::Remembered;
 use super::serve::Uploads;
 use super::settings::Settings;
 use super::wanted::Wanted;
@@ -82,7 +84,7 @@ impl Servent {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start_on(
-        settings: Settings,
+        mut settings: Settings,
         network: Arc<dyn Network>,
         disk: Arc<dyn Disk>,
         seed: Option<[u8; 32]>,
@@ -105,6 +107,9 @@ impl Servent {
             None => searching::random().ok_or_else(no_chance)?,
         };
         let id = identity.id();
+        let base = std::mem::take(&mut settings.tuning);
+        let (remembered, torn) = Remembered::load(base, state.as_deref(), Clock::unix())?;
+        settings.tuning = remembered.tuning();
         let config = overlay::Config { manual: settings.manual, ..overlay::Config::default() };
         let ground = Arc::new(Ground::new(id, Tls::new(&identity)?, network, settings));
         let listener = listen::open(&ground).map_err(|source| listen_error(&ground, source))?;
@@ -162,7 +167,7 @@ impl Servent {
             library.clone(),
             degree_seen.clone(),
         ));
-        for text in damaged.into_iter().chain(wanted_damaged).chain(lost) {
+        for text in [damaged, wanted_damaged, lost, torn].into_iter().flatten() {
             ground.warn(text);
         }
         let tools = Tools {
@@ -181,7 +186,8 @@ impl Servent {
             results: Mutex::default(),
             tools,
             wanted,
-            _state: state,
+            remembered: Mutex::new(remembered),
+            state,
         })))
     }
 }

@@ -11,11 +11,12 @@ impl Servent {
     /// How the servent is.
     pub async fn status(&self) -> StatusReport {
         let Inner { ground, library, uploads, .. } = &*self.0;
+        let tuning = ground.panel.now();
         let totals = library.totals();
         let running = self.0.downloads.reports().iter().filter(|report| !is_over(report)).count();
         StatusReport {
             id: ground.id,
-            name: ground.settings.tuning.name.clone(),
+            name: tuning.name.clone(),
             listening: ground.listening(),
             addresses: ground.addresses(),
             reachable: match ground.reached.load(Ordering::Relaxed) {
@@ -24,6 +25,7 @@ impl Servent {
             },
             neighbours: self.degree(),
             cached: self.ask(Command::Cached).await.unwrap_or(0),
+            serving: tuning.serve,
             shared_files: totals.files,
             shared_bytes: totals.bytes,
             downloads: running,

@@ -127,6 +127,16 @@ impl StateDir {
         }
     }
 
+    /// The state file `name` of `folder`, whoever has the folder; none if there is no
+    /// whole one. Moves nothing aside.
+    #[must_use]
+    pub fn peek(disk: &dyn Disk, folder: &Path, name: &str) -> Option<Vec<u8>> {
+        let names = [name.to_owned(), format!("{name}.old")];
+        names.iter().find_map(|name| {
+            checked_body(&disk.read_small(&folder.join(name), MAX_STATE_FILE).ok()?)
+        })
+    }
+
     fn set_aside(
         &self,
         path: &Path,
@@ -261,6 +271,20 @@ mod tests {
         assert_eq!(state.read("hosts", 0).unwrap(), Loaded::Whole(b"one".to_vec()));
         state.write("hosts", b"two").unwrap();
         assert_eq!(state.read("hosts", 0).unwrap(), Loaded::Whole(b"two".to_vec()));
+    }
+
+    #[test]
+    fn a_file_can_be_looked_at_while_a_servent_has_the_folder() {
+        let disk = MemoryDisk::new();
+        let state = StateDir::lock(Arc::new(disk.clone()), Path::new("/s"), 1).unwrap();
+        let peek = || StateDir::peek(&disk, Path::new("/s"), "hosts");
+        assert_eq!(peek(), None);
+        state.write("hosts", b"one").unwrap();
+        state.write("hosts", b"two").unwrap();
+        assert_eq!(peek().as_deref(), Some(&b"two"[..]));
+        disk.put("/s/hosts", b"torn");
+        assert_eq!(peek().as_deref(), Some(&b"one"[..]));
+        assert_eq!(disk.contents("/s/hosts").as_deref(), Some(&b"torn"[..]));
     }
 
     #[test]

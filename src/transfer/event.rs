@@ -253,7 +253,9 @@ pub fn phrase(reason: Refusal) -> &'static str {
         Refusal::Withdrawn => "file withdrawn",
         Refusal::Changed => "the file changed on its disk",
         Refusal::Unreadable => "its disk cannot read the file",
-        Refusal::Busy => "all its upload slots and its queue are full",
+        Refusal::Busy => {
+            "it gives nothing at present (its slots and queue are full, or its service is off)"
+        }
         Refusal::BadRequest => "it does not understand our request",
     }
 }

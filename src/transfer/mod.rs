@@ -8,7 +8,7 @@ pub mod event;
 pub mod exchange;
 mod gather;
 pub mod picker;
-mod sources;
+pub mod sources;
 #[cfg(test)]
 mod swarm;
 pub mod upload;

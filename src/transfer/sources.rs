@@ -14,9 +14,9 @@ use std::time::Duration;
 use crate::base::{PieceIndex, ServentId, Time};
 
 /// Most sources of one file that are dialled or connected at once.
-pub(super) const MAX_OPEN: usize = 16;
+pub const MAX_OPEN: usize = 16;
 /// Most sources of one file that are remembered.
-pub(super) const MAX_KNOWN: usize = 64;
+pub const MAX_KNOWN: usize = 64;
 /// Most barred sources remembered; a liar can make new ids at will, so more is no use.
 const MAX_BARRED: usize = 256;
 /// How long a liar or a refuser is not asked for this file.

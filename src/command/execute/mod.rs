@@ -9,16 +9,17 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::grammar::{self, Command, Telling};
+use super::grammar::{self, Command, Switch, Telling};
 use super::{Console, Exit, Order, Reply};
 use crate::servent::report::{DownloadRequest, News, Reach, SearchRequest};
-use crate::servent::{JoinTarget, Servent};
+use crate::servent::{JoinTarget, Knob, Servent, limits};
 
 mod download;
 mod news;
 mod path;
 mod publish;
 mod search;
+mod setting;
 
 /// How long the first command of a script that needs the mesh waits for a neighbour: a
 /// dial that must try a second address takes a few seconds.
@@ -29,8 +30,6 @@ pub struct Local {
     servent: Servent,
     home: Option<PathBuf>,
     quitting: CancellationToken,
-    /// Whether neighbours that come and go are told of.
-    news_on: AtomicBool,
     /// Whether some command has waited for a neighbour already.
     waited: AtomicBool,
     /// Downloads whose end a waiting command has told.
@@ -61,7 +60,6 @@ impl Local {
             servent,
             home,
             quitting: CancellationToken::new(),
-            news_on: AtomicBool::new(false),
             waited: AtomicBool::new(false),
             told: Mutex::default(),
         }
@@ -115,12 +113,16 @@ impl Local {
                 let status = self.servent.status().await;
                 self.done(Reply::Status(status), out).await
             }
+            Command::Set { key, forget, value } => {
+                let value = (!value.is_empty()).then(|| value.join(" "));
+                self.set(key, value.as_deref(), forget, out).await
+            }
+            Command::Serve { switch } => self.switch(Knob::Serve, switch == Switch::On, out).await,
             Command::News { telling: Telling::Follow } => self.follow(out).await,
             Command::News { telling } => {
-                let on = telling == Telling::On;
-                self.news_on.store(on, Ordering::Relaxed);
-                self.done(Reply::NewsSwitch { on }, out).await
+                self.switch(Knob::News, telling == Telling::On, out).await
             }
+            Command::Limits => self.done(Reply::Limits { limits: limits() }, out).await,
             Command::Wait { number } => self.wait(number, order, out).await,
             Command::Help { command } => match grammar::help(command.as_deref()) {
                 Ok(text) => self.done(Reply::Help { text }, out).await,
@@ -174,9 +176,7 @@ impl Console for Local {
 
     fn wants(&self, news: &News) -> bool {
         match news {
-            News::NeighbourUp { .. } | News::NeighbourDown { .. } => {
-                self.news_on.load(Ordering::Relaxed)
-            }
+            News::NeighbourUp { .. } | News::NeighbourDown { .. } => self.servent.tuning().news,
             _ => true,
         }
     }

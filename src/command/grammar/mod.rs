@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::address::join_target;
 use crate::base::MAX_TTL;
-use crate::servent::JoinTarget;
 use crate::servent::report::DownloadTarget;
+use crate::servent::{JoinTarget, Knob};
 
 mod help;
 mod line;
@@ -22,7 +22,7 @@ pub use help::{help, names, usage_of};
 pub use line::{UsageError, line_of, parse};
 pub use place::{Place, Wanted, place};
 pub use value::{ENOUGH, MAX_ENOUGH};
-use value::{download_target, enough, number};
+use value::{download_target, enough, knob, number};
 
 /// How wide help texts are, in columns.
 const HELP_WIDTH: usize = 80;
@@ -153,6 +153,37 @@ pub enum Command {
     /// Show how this servent is
     #[command(override_usage = "status")]
     Status,
+    /// Show the settings, or change one, now and for later starts
+    ///
+    /// Without a key it lists them all, with where each value came from; with a key it
+    /// explains that one. A value counts at once, for running transfers too, and is
+    /// remembered; --forget lets flags, config.toml and the default count again.
+    #[command(override_usage = "set [KEY [VALUE | --forget]]")]
+    Set {
+        /// Forget what was set
+        #[arg(long, requires = "key", conflicts_with = "value")]
+        forget: bool,
+        /// max-upload, max-download, share-downloads, name, news or serve
+        #[arg(value_name = "KEY", value_parser = knob)]
+        key: Option<Knob>,
+        /// Its value
+        #[arg(value_name = "VALUE")]
+        value: Vec<String>,
+    },
+    /// Give files to others, or no longer
+    ///
+    /// Off, this servent stays in the mesh and passes on what others search, but shows
+    /// and gives nobody what it shares; uploads end at once, and who downloads asks again
+    /// later. It is remembered.
+    #[command(override_usage = "serve on|off")]
+    Serve {
+        /// Whether to give
+        #[arg(value_name = "on|off")]
+        switch: Switch,
+    },
+    /// List the limits that this servent keeps, and what happens there
+    #[command(override_usage = "limits")]
+    Limits,
     /// Tell when neighbours come and go, or no longer
     ///
     /// follow tells everything that happens, as it happens, until Ctrl-C.
@@ -185,6 +216,15 @@ pub enum Command {
         #[arg(long)]
         stop: bool,
     },
+}
+
+/// On or off.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
 }
 
 /// Which news are told.

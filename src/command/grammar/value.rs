@@ -3,6 +3,8 @@
 use std::str::FromStr;
 
 use crate::base::ContentId;
+use crate::command::nearest::nearest;
+use crate::servent::Knob;
 use crate::servent::report::DownloadTarget;
 
 /// How many different files end a search unless told otherwise: a few screens.
@@ -19,6 +21,14 @@ pub(super) fn enough(text: &str) -> Result<usize, String> {
         Ok(number) if (1..=MAX_ENOUGH).contains(&number) => Ok(number),
         _ => Err(format!("a number from 1 to {MAX_ENOUGH} is wanted")),
     }
+}
+
+pub(super) fn knob(text: &str) -> Result<Knob, String> {
+    let keys = Knob::ALL.map(Knob::key);
+    Knob::of(text).ok_or_else(|| match nearest(text, &keys) {
+        Some(near) => format!("there is no such key; did you mean '{near}'?"),
+        None => format!("there is no such key; there are {}", keys.join(", ")),
+    })
 }
 
 pub(super) fn download_target(text: &str) -> Result<DownloadTarget, String> {

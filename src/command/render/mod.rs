@@ -94,6 +94,9 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
         Reply::Progress(download) => format!("{}\n", download::progress(download)),
         Reply::Downloads { downloads } => download::downloads_table(downloads, width),
         Reply::Settings { settings } => setting::settings_table(settings, width),
+        Reply::Setting(setting) => setting::one_setting(setting),
+        Reply::Set(setting) => setting::set(setting),
+        Reply::Limits { limits } => setting::limits_table(limits, width),
         Reply::Status(status) => status::status_lines(status),
         Reply::Greeting(status) => status::greeting(status),
         Reply::Back(status) => format!(
@@ -104,6 +107,10 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
         Reply::News { news } => news_sentence(news),
         Reply::NewsSwitch { on: true } => "neighbours that come and go are told of\n".into(),
         Reply::NewsSwitch { on: false } => "neighbours come and go in silence\n".into(),
+        Reply::ServeSwitch { on: true } => "others are given files\n".into(),
+        Reply::ServeSwitch { on: false } => {
+            "others are given no files and no hits until 'serve on'\n".into()
+        }
         Reply::Notice { text } | Reply::Error { text, .. } => lines(text),
         Reply::Help { text } => format!("{text}\n"),
         Reply::Stopping { downloads, uploads } => status::stopping(*downloads, *uploads),

@@ -26,7 +26,8 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     let (neighbours, cached) = (status.neighbours as u64, status.cached as u64);
     line("neighbours", format!("{} ({} known)", grouped(neighbours), count(cached, "contact")));
     let shared = count(status.shared_files as u64, "file");
-    line("sharing", format!("{shared}, {}", size(status.shared_bytes)));
+    let withheld = if status.serving { "" } else { " (nobody is given any: serve is off)" };
+    line("sharing", format!("{shared}, {}{withheld}", size(status.shared_bytes)));
     let (downloads, uploads) = (status.downloads as u64, status.uploads as u64);
     line("running", format!("{}, {}", count(downloads, "download"), count(uploads, "upload")));
     line("searches", format!("{} out, {} in", size(status.mesh_sent), size(status.mesh_received)));

@@ -19,7 +19,7 @@ pub use search::{
     HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
     WantedReport,
 };
-pub use setting::SettingReport;
+pub use setting::{LimitReport, SettingReport, Unit};
 pub use shared::{LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport};
 pub use status::{HashingReport, Reachable, StatusReport};
 

@@ -26,6 +26,8 @@ pub struct StatusReport {
     pub neighbours: usize,
     /// How many contacts the host cache holds.
     pub cached: usize,
+    /// Whether others are given files; `serve off` ends that.
+    pub serving: bool,
     /// How many files it shares.
     pub shared_files: usize,
     /// How many bytes they are.

@@ -1,0 +1,43 @@
+//! `set`, `serve`, `news`, `limits`.
+
+use super::{Local, Out};
+use crate::command::{Exit, Reply};
+use crate::servent::Knob;
+
+impl Local {
+    /// Lists the settings, shows one, or changes it.
+    pub(super) async fn set(
+        &self,
+        knob: Option<Knob>,
+        value: Option<&str>,
+        forget: bool,
+        out: Out<'_>,
+    ) -> Exit {
+        let tuning = self.servent.tuning();
+        let Some(knob) = knob else {
+            let settings = Knob::ALL.into_iter().map(|knob| tuning.report(knob)).collect();
+            return self.done(Reply::Settings { settings }, out).await;
+        };
+        let set = match value {
+            Some(value) => self.servent.set(knob, value).await,
+            None if forget => Ok(self.servent.forget(knob).await),
+            None => return self.done(Reply::Setting(tuning.report(knob)), out).await,
+        };
+        match set {
+            Ok(report) => self.done(Reply::Set(report), out).await,
+            Err(error) => {
+                let text = format!("set {}: {error}", knob.key());
+                out.fail(Exit::Usage, &text).await
+            }
+        }
+    }
+
+    /// Switches `knob`, which has a command of its own.
+    pub(super) async fn switch(&self, knob: Knob, on: bool, out: Out<'_>) -> Exit {
+        match self.servent.set(knob, if on { "on" } else { "off" }).await {
+            Ok(_) if knob == Knob::News => self.done(Reply::NewsSwitch { on }, out).await,
+            Ok(_) => self.done(Reply::ServeSwitch { on }, out).await,
+            Err(error) => out.fail(Exit::Usage, &error).await,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The limits that people meet, each read from the constant that sets it.
+
+use std::time::Duration;
+
+use super::report::{LimitReport, Unit};
+use super::{admission, dial, downloads, join, tuning};
+use crate::base::{Contact, MAX_TTL, piece};
+use crate::message::{HitBody, QueryBody};
+use crate::overlay::{self, config};
+use crate::share::{library, query};
+use crate::store::{hosts_file, name, part};
+use crate::transfer::{sources, upload};
+
+/// Every limit, by what it belongs to.
+#[must_use]
+pub fn limits() -> Vec<LimitReport> {
+    let mesh = overlay::Config::default();
+    let many = |name: &str, value: usize, then: &str| limit(name, wide(value), Unit::Number, then);
+    let bytes = |name: &str, value: u64, then: &str| limit(name, value, Unit::Bytes, then);
+    let rate = |name: &str, value: u64, then: &str| limit(name, value, Unit::PerSecond, then);
+    let time =
+        |name: &str, value: Duration, then: &str| limit(name, value.as_secs(), Unit::Seconds, then);
+    vec![
+        many("neighbours looked for", mesh.target_degree, "the servent looks for no more"),
+        many("neighbours", mesh.max_degree, "a newcomer is sent on to others"),
+        many("links asked for by people", mesh.max_manual, "a join is sent on to others"),
+        many("contacts in the host cache", hosts_file::MAX_CACHED, "the worst one goes"),
+        many("addresses of a contact", Contact::MAX_ADDRESSES, "the rest is left out"),
+        time("silence of a neighbour", config::DEAD_AFTER, "its link is closed"),
+        time("making a connection", dial::CONNECT_TIMEOUT, "the next address is tried"),
+        time("waiting for a mesh in 'join'", join::JOIN_LIMIT, "it fails and says so"),
+        many("connections taken in", admission::MAX_INBOUND, "newcomers are turned away"),
+        many("transfers among them", admission::MAX_TRANSFERS, "receivers try again later"),
+        many("connections before their hello", admission::MAX_PENDING, "one of them is closed"),
+        many("connections of one address", admission::PER_ADDRESS, "it is turned away"),
+        many("connections of one /16", admission::PER_GROUP, "they are turned away"),
+        limit(
+            "wrong network keys of an address",
+            admission::WRONG_PROOFS.into(),
+            Unit::PerMinute,
+            "it is turned away for a while",
+        ),
+        many("hops of a search", MAX_TTL.into(), "nobody further is asked"),
+        many("letters of a query", QueryBody::MAX_TEXT, "it is refused"),
+        many("words of a query", QueryBody::MAX_WORDS, "it is refused"),
+        many("fewest letters of *part*", query::MIN_PART, "it is refused"),
+        rate("own searches", config::OWN_RATE, "more of them wait"),
+        many("hits of a search", config::HITS_OWN as usize, "the rest is dropped, and said"),
+        many("hits of one servent", HitBody::MAX_HITS, "it says that there are more"),
+        rate("searches of others passed on", mesh.relayed_per_second, "the rest counts as lost"),
+        rate("searches taken from a neighbour", mesh.taken_per_link, "the rest counts as lost"),
+        many("published paths", library::MAX_PATHS, "more are left out, and said"),
+        bytes("size of a file", piece::MAX_FILE, "it is left out, and said"),
+        bytes("length of a file's name", wide(name::MAX_NAME), "it is cut"),
+        many("downloads running", downloads::MAX_RUNNING, "another is refused"),
+        many("sources known of a file", sources::MAX_KNOWN, "more are not remembered"),
+        many("sources open of a file", sources::MAX_OPEN, "the others are kept for later"),
+        bytes("space left free", part::RESERVE, "a download waits for space"),
+        many(
+            "namesakes of a file",
+            part::MAX_NAMESAKES as usize,
+            "the download fails, and says so",
+        ),
+        many("uploads at a time", upload::SLOTS, "the others queue"),
+        many("uploads to one address", upload::SLOTS_PER_GROUP, "the others queue"),
+        many("uploads queued", upload::MAX_QUEUE, "the others are told to ask later"),
+        bytes("a turn of an upload", upload::TURN, "the next one who waits has the slot"),
+        time("silence of a receiver", upload::UNREAD, "its connection is closed"),
+        rate("slowest cap on a rate", tuning::MIN_RATE, "a slower one is refused"),
+        bytes("length of a servent's name", wide(tuning::MAX_NAME), "it is refused"),
+    ]
+}
+
+fn limit(name: &str, value: u64, unit: Unit, then: &str) -> LimitReport {
+    LimitReport { name: name.to_owned(), value, unit, then: then.to_owned() }
+}
+
+fn wide(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_has_a_name_of_its_own_and_says_what_happens_there() {
+        let limits = limits();
+        for (i, limit) in limits.iter().enumerate() {
+            assert!(limit.value > 0 && !limit.then.is_empty(), "{limit:?}");
+            assert!(limits[i + 1..].iter().all(|other| other.name != limit.name), "{limit:?}");
+        }
+        assert!(limits.len() > 30);
+    }
+}

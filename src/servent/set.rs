@@ -1,0 +1,53 @@
+//! Changing what can be changed while the servent runs.
+
+use std::sync::{Arc, PoisonError};
+
+use super::handle::Servent;
+use super::offload::offload;
+use super::report::SettingReport;
+use super::tuning::{Knob, Origin, Tuning, TuningError};
+
+impl Servent {
+    /// What counts now.
+    #[must_use]
+    pub fn tuning(&self) -> Arc<Tuning> {
+        self.0.ground.panel.now()
+    }
+
+    /// Gives `knob` the value that `text` names, from now on and over restarts.
+    ///
+    /// # Errors
+    /// [`TuningError`]; then nothing has changed.
+    pub async fn set(&self, knob: Knob, text: &str) -> Result<SettingReport, TuningError> {
+        Tuning::default().turn(knob, text, Origin::Set)?;
+        Ok(self.keep(knob, Some(text.to_owned())))
+    }
+
+    /// Forgets what was set for `knob`: flags, environment, `config.toml` and the default
+    /// count again.
+    pub async fn forget(&self, knob: Knob) -> SettingReport {
+        self.keep(knob, None)
+    }
+
+    fn keep(&self, knob: Knob, text: Option<String>) -> SettingReport {
+        let mut remembered = self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = text.is_some();
+        remembered.keep(knob, text);
+        let tuning = remembered.tuning();
+        let mut report = tuning.report(knob);
+        // In the lock, so that the last one who sets is the one who counts.
+        self.0.ground.tune(tuning);
+        report.note = match &self.0.state {
+            None if set => Some("it is forgotten with this servent, which is ephemeral".to_owned()),
+            None => None,
+            Some(state) => match offload(|| remembered.save(state)) {
+                Err(error) => Some(format!("it counts until the servent stops: {error}")),
+                Ok(()) => remembered
+                    .overruled_by(knob)
+                    .filter(|_| set)
+                    .map(|origin| format!("at the next start the {origin} goes before it")),
+            },
+        };
+        report
+    }
+}
