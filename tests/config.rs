@@ -276,3 +276,176 @@ fn who_stops_serving_stays_in_the_mesh_and_gives_nothing_until_serving_again() {
     assert_eq!(receiver.search(&["small"]).0.len(), 1);
     assert_eq!(receiver.ctl(&["download", "1", "--wait"]).code, 0);
 }
+
+/// The line that `servent` invites with, which must be all that it prints.
+fn invitation(servent: &TestServent, words: &[&str]) -> (String, String) {
+    let answer = servent.ctl(&[&["invite"], words].concat());
+    assert_eq!((answer.code, answer.out.lines().count()), (0, 1), "{}", answer.out);
+    (answer.out.trim_end().to_owned(), answer.err)
+}
+
+fn key_file(home: &Path) -> String {
+    let mut make = part2part(home);
+    make.args(["network-key", "new", "mesh.key"]);
+    assert_eq!(run(make).0, 0);
+    home.join("mesh.key").display().to_string()
+}
+
+#[test]
+fn the_line_that_invite_prints_is_all_that_a_friend_needs() {
+    let host = TestServent::start(Start::with(&["--name", "attic"]));
+    let (line, note) = invitation(&host, &[]);
+    assert_eq!(line, host.invitation());
+    assert!(note.starts_with("note: only this machine can use this line"), "{note}");
+    match host.replies(&["invite"]).remove(0) {
+        Reply::Invitation(report) => {
+            assert_eq!((report.line.as_str(), report.id), (line.as_str(), host.id()));
+            assert_eq!(report.addresses, [host.addr()]);
+            assert!(!report.private && !report.with_key && !report.qr);
+        }
+        other => panic!("{other:?}"),
+    }
+    let drawn = host.ctl(&["invite", "--qr"]);
+    assert!(drawn.out.starts_with(&line) && drawn.out.lines().count() > 15, "{}", drawn.out);
+    assert!(drawn.out.lines().all(|line| line.chars().count() <= 80), "{}", drawn.out);
+    assert!(!drawn.out.contains('\x1b'), "no colours into a pipe");
+    let (_, note) = invitation(&host, &["--key"]);
+    assert!(note.contains("the mesh is open: there is no key to add"), "{note}");
+
+    let friend = TestServent::start(Start::with(&["--join", &line]));
+    friend.wait_for_neighbours(1);
+    // An address where nobody is, before the one that is right.
+    let several = TestServent::start(Start::default());
+    let with_dead = line.replace('@', "@127.0.0.1:1,[::1]:1,");
+    assert!(done(&several, &["join", &with_dead]).starts_with("joined attic~"));
+    // The id is checked, whoever answers.
+    let other = line.replace(&host.id().to_string(), &friend.id().to_string());
+    let refused = TestServent::start(Start::with(&["--manual"])).ctl(&["join", &other]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains(&host.id().short()), "{}", refused.err);
+
+    let outside = TestServent::start(Start::with(&["--announce", "198.51.100.4:9"]));
+    let (line, note) = invitation(&outside, &[]);
+    assert_eq!((line, note.as_str()), (format!("{}@198.51.100.4:9", outside.id()), ""));
+}
+
+#[test]
+fn a_line_with_its_key_leads_into_a_private_mesh_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key_file(folder.path());
+    let member = TestServent::start(Start::with(&["--network-key", &key]));
+    let (bare, note) = invitation(&member, &[]);
+    assert!(note.contains(&format!("or copy {key}")), "{note}");
+    let (line, note) = invitation(&member, &["--key"]);
+    assert!(note.contains("whoever has this line is a member"), "{note}");
+    assert!(line.starts_with(&format!("{bare}#")) && line.len() == bare.len() + 53, "{line}");
+
+    // Who has friends in the open mesh leaves them first.
+    let old_friend = TestServent::start(Start::default());
+    let mut friend = TestServent::start(Start::default());
+    done(&friend, &["join", &old_friend.invitation()]);
+    assert!(friend.ctl(&["join", &bare]).err.contains("the network keys differ"));
+    let refused = friend.ctl(&["join", &line]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("'leave' first, then join again"), "{}", refused.err);
+    assert!(!friend.status().private);
+    done(&friend, &["leave"]);
+    let said = done(&friend, &["join", &line]);
+    assert!(said.contains("from now on, also at later starts"), "{said}");
+    friend.wait_for_neighbours(1);
+    assert_eq!(friend.peers(false)[0].id, member.id());
+    assert!(friend.status().private);
+    assert_eq!(settings(&friend, "mesh"), ("private".to_owned(), "set".to_owned()));
+    // Again is no change, and a member invites others.
+    let again = done(&friend, &["join", &line]);
+    assert!(!again.contains("from now on"), "{again}");
+    assert_eq!(
+        invitation(&friend, &["--key"]).0.split_once('#').unwrap().1,
+        &line[bare.len() + 1..]
+    );
+
+    let kept = friend.state().join("network.key");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&kept).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(friend.ctl(&["publish", kept.to_str().unwrap()]).code, 1, "a key is not shared");
+
+    // It is back there by itself: each mesh has a host cache of its own.
+    let known = || {
+        fs::read_dir(friend.state()).unwrap().any(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let path = friend.state().join(&name);
+            name.starts_with("hosts-") && fs::read_to_string(path).unwrap().contains(" proven ")
+        })
+    };
+    wait_until("the host cache of the private mesh", known);
+    friend.kill9();
+    friend.restart();
+    friend.wait_for_neighbours(1);
+    assert!(friend.status().private);
+    assert!(friend.peers(false).iter().all(|peer| peer.id == member.id()));
+
+    assert!(friend.ctl(&["set", "mesh", "open"]).err.contains("'leave' first"));
+    done(&friend, &["leave"]);
+    assert!(done(&friend, &["set", "mesh", "open"]).starts_with("mesh is open (default)"));
+    assert!(!friend.status().private && !kept.exists());
+    assert!(!friend.state().join("network.key.old").exists());
+    assert!(friend.ctl(&["join", &bare]).err.contains("the network keys differ"));
+    done(&friend, &["join", &old_friend.invitation()]);
+    assert!(friend.peers(false).iter().all(|peer| peer.id == old_friend.id()));
+
+    let said = member.ctl(&["set", "mesh", "open"]).err;
+    assert!(said.contains("comes from flag --network-key"), "{said}");
+}
+
+#[test]
+fn a_servent_that_is_started_with_such_a_line_is_never_in_the_open_mesh() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key_file(folder.path());
+    let member = TestServent::start(Start::with(&["--network-key", &key]));
+    let (line, _) = invitation(&member, &["--key"]);
+    let mut friend = TestServent::start(Start::with(&["--join", &line]));
+    assert!(friend.status().private, "before it has met anybody");
+    friend.wait_for_neighbours(1);
+    friend.stop();
+    friend.restart_with(Start::default());
+    assert!(friend.status().private);
+    let state = friend.state().display().to_string();
+    let shown = config(friend.home(), &["--state", &state], &[], "network-key");
+    assert_eq!(shown, ("in the state folder".to_owned(), "set".to_owned()));
+
+    // A key that is lost to damage opens nothing.
+    friend.kill9();
+    for file in ["network.key", "network.key.old"] {
+        fs::write(friend.state().join(file), "torn").unwrap();
+    }
+    friend.restart();
+    assert!(friend.status().private);
+    assert!(friend.ctl(&["join", &member.invitation()]).err.contains("the network keys differ"));
+    assert!(friend.ctl(&["join", &line]).out.contains("from now on"));
+    friend.wait_for_neighbours(1);
+}
+
+#[test]
+fn a_line_that_makes_no_sense_is_refused_by_its_part() {
+    let servent = TestServent::start(Start::with(&["--manual"]));
+    let id = servent.id();
+    for (words, said) in [
+        (vec!["join".to_owned(), "a:1,b:2".to_owned()], "several addresses belong to one servent"),
+        (vec!["join".to_owned(), format!("{id}@a:1,,b")], "no host is named"),
+        (vec!["join".to_owned(), format!("{id}@a:1#secret")], "no key of a mesh"),
+        (vec!["join".to_owned(), "#secret".to_owned()], "a key alone lets nobody in"),
+        (vec!["join".to_owned(), "you@a:1".to_owned()], "no servent id"),
+        (vec!["invite".to_owned(), "me".to_owned()], "invite does not take 'me'"),
+        (["set", "mesh", "private"].map(str::to_owned).to_vec(), "only open is wanted here"),
+    ] {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let answer = servent.ctl(&words);
+        assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{words:?}: {}", answer.err);
+        assert!(answer.err.contains(said), "{words:?}: {}", answer.err);
+    }
+    let mut start = part2part(servent.home());
+    start.args(["daemon", "--join", &format!("{id}@a:1#secret")]);
+    let (code, _, err) = run(start);
+    assert_eq!(code, 2);
+    assert!(err.contains("no key of a mesh") && !err.contains("secret"), "{err}");
+}

@@ -10,7 +10,7 @@ use part2part::servent::memory::MemoryNetwork;
 use part2part::servent::report::{
     DownloadRequest, DownloadState, DownloadTarget, Reach, SearchEnd, SearchEvent, SearchRequest,
 };
-use part2part::servent::{JoinTarget, Servent, Settings, Tuning};
+use part2part::servent::{JoinTarget, Place, Servent, Settings, Tuning};
 use part2part::store::MemoryDisk;
 
 struct Mesh {
@@ -26,8 +26,7 @@ fn settings(number: u8) -> Settings {
         home: None,
         listen: Some(SocketAddr::new(address(number), 7272)),
         announce: None,
-        network_key: None,
-        network_key_file: None,
+        network: None,
         manual: true,
         tuning: Tuning { name: format!("s{number}"), ..Tuning::default() },
         ephemeral: true,
@@ -54,7 +53,8 @@ impl Mesh {
             servent.publish("/files".into(), false, progress).await.unwrap();
             if number > 1 {
                 let host = address(number - 1).to_string();
-                let target = JoinTarget { id: None, host, port: 7272 };
+                let target =
+                    JoinTarget { id: None, places: vec![Place { host, port: 7272 }], key: None };
                 servent.join(Some(target)).await.unwrap();
             }
             mesh.disks.push(disk);

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use super::base32;
+
 /// A servent's identity: its 32-byte Ed25519 public key.
 ///
 /// Shown as 52 lower-case base32 characters (RFC 4648, no padding); the short form
@@ -12,11 +14,9 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct ServentId(pub [u8; 32]);
 
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-
 impl ServentId {
     /// Characters of the full text form.
-    pub const TEXT_LEN: usize = 52;
+    pub const TEXT_LEN: usize = base32::TEXT_LEN;
     /// Characters of the short form: 40 bits, enough to tell neighbours apart by eye.
     pub const SHORT_LEN: usize = 8;
 
@@ -31,26 +31,8 @@ impl ServentId {
 
 impl fmt::Display for ServentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(Self::TEXT_LEN);
-        let (mut bits, mut count) = (0u32, 0u32);
-        for &byte in &self.0 {
-            bits = (bits << 8) | u32::from(byte);
-            count += 8;
-            while count >= 5 {
-                count -= 5;
-                text.push(symbol(bits >> count));
-            }
-        }
-        if count > 0 {
-            text.push(symbol(bits << (5 - count)));
-        }
-        f.pad(&text)
+        f.pad(&base32::encode(&self.0))
     }
-}
-
-fn symbol(bits: u32) -> char {
-    let index = (bits & 31) as usize;
-    ALPHABET.get(index).map_or('a', |&byte| char::from(byte))
 }
 
 impl serde::Serialize for ServentId {
@@ -95,26 +77,7 @@ impl FromStr for ServentId {
     type Err = ServentIdError;
 
     fn from_str(text: &str) -> Result<Self, ServentIdError> {
-        if text.len() != Self::TEXT_LEN {
-            return Err(ServentIdError);
-        }
-        let mut bytes = Vec::with_capacity(33);
-        let (mut bits, mut count) = (0u32, 0u32);
-        for symbol in text.bytes() {
-            let lower = symbol.to_ascii_lowercase();
-            let value = ALPHABET.iter().position(|&a| a == lower).ok_or(ServentIdError)?;
-            bits = (bits << 5) | u32::try_from(value).map_err(|_| ServentIdError)?;
-            count += 5;
-            if count >= 8 {
-                count -= 8;
-                bytes.push((bits >> count & 0xff) as u8);
-            }
-        }
-        // 52 x 5 = 260 bits: the last four must be zero, or two texts would name one id.
-        if bits & ((1 << count) - 1) != 0 {
-            return Err(ServentIdError);
-        }
-        bytes.try_into().map(Self).map_err(|_| ServentIdError)
+        base32::decode(text).map(Self).ok_or(ServentIdError)
     }
 }
 

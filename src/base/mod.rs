@@ -4,6 +4,7 @@
 //! a [`PieceIndex`] can come only from the [`Geometry`] that knows its bounds,
 //! and [`Time`] is a plain value that somebody else read off a clock.
 
+pub mod base32;
 pub mod bucket;
 pub mod contact;
 pub mod content;

@@ -1,10 +1,10 @@
 //! Addresses as people type them: `HOST`, `HOST:PORT`, `[IPV6]:PORT`, each perhaps
-//! after `ID@`.
+//! after `ID@`; and the lines that `invite` prints: `ID@ADDR,ADDR,...#KEY`.
 
 use std::net::Ipv6Addr;
 
-use crate::base::ServentId;
-use crate::servent::JoinTarget;
+use crate::base::{Contact, ServentId};
+use crate::servent::{JoinTarget, NetworkKey, Place};
 
 /// The port of a servent that was not told another.
 pub const DEFAULT_PORT: u16 = 7272;
@@ -24,6 +24,20 @@ pub enum AddressError {
     /// What stands before the `@` is no id.
     #[error("what stands before the '@' is no servent id, which is 52 characters of a-z and 2-7")]
     BadId,
+    /// Nobody could say whose several addresses these are.
+    #[error("several addresses belong to one servent, whose id they follow: ID@ADDR,ADDR")]
+    NoId,
+    /// More addresses than a contact has.
+    #[error("a servent has at most {} addresses", Contact::MAX_ADDRESSES)]
+    TooMany,
+    /// What stands behind the `#` is no key.
+    #[error(
+        "what stands behind the '#' is no key of a mesh, which is 52 characters of a-z and 2-7"
+    )]
+    BadKey,
+    /// A key, and nobody to join with it.
+    #[error("a key alone lets nobody in; write ID@HOST:PORT#KEY")]
+    OnlyKey,
     /// More colons than a port takes.
     #[error("an IPv6 address goes in brackets: [{0}]:{DEFAULT_PORT}")]
     BareIpv6(String),
@@ -44,14 +58,31 @@ pub enum AddressError {
 /// [`AddressError`], one sentence that says which part is wrong.
 pub fn join_target(text: &str) -> Result<JoinTarget, AddressError> {
     let text = text.trim();
-    let (id, place) = match text.split_once('@') {
-        Some((id, place)) => {
-            (Some(id.parse::<ServentId>().map_err(|_| AddressError::BadId)?), place)
+    let (text, key) = match text.split_once('#') {
+        Some(("", _)) => return Err(AddressError::OnlyKey),
+        Some((text, key)) => (text, Some(NetworkKey::from_text(key).ok_or(AddressError::BadKey)?)),
+        None => (text, None),
+    };
+    let (id, places) = match text.split_once('@') {
+        Some((id, places)) => {
+            (Some(id.parse::<ServentId>().map_err(|_| AddressError::BadId)?), places)
         }
         None if text.parse::<ServentId>().is_ok() => return Err(AddressError::OnlyId),
         None => (None, text),
     };
-    let (host, port) = split(place)?;
+    let places = places.split(',').map(place).collect::<Result<Vec<_>, _>>()?;
+    match places.len() {
+        0..=1 => {}
+        _ if id.is_none() => return Err(AddressError::NoId),
+        count if count > Contact::MAX_ADDRESSES => return Err(AddressError::TooMany),
+        _ => {}
+    }
+    Ok(JoinTarget { id, places, key })
+}
+
+/// Reads `HOST` or `HOST:PORT`.
+fn place(text: &str) -> Result<Place, AddressError> {
+    let (host, port) = split(text)?;
     let port = match port {
         None => DEFAULT_PORT,
         Some(port) => match port.parse::<u16>() {
@@ -59,7 +90,7 @@ pub fn join_target(text: &str) -> Result<JoinTarget, AddressError> {
             _ => return Err(AddressError::BadPort(port.to_owned())),
         },
     };
-    Ok(JoinTarget { id, host: host.to_owned(), port })
+    Ok(Place { host: host.to_owned(), port })
 }
 
 /// The lines in `text`, which holds one or more, behind white space or commas. A comma
@@ -115,11 +146,18 @@ fn split(place: &str) -> Result<(&str, Option<&str>), AddressError> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, SocketAddr};
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::command::grammar;
+    use crate::servent::invitation_line;
 
     fn read(text: &str) -> (bool, String, u16) {
         let target = join_target(text).unwrap();
-        (target.id.is_some(), target.host, target.port)
+        let [place] = &target.places[..] else { panic!("{target:?}") };
+        (target.id.is_some(), place.host.clone(), place.port)
     }
 
     #[test]
@@ -174,5 +212,36 @@ mod tests {
         }
         assert_eq!(join_target(&id.to_string()), Err(AddressError::OnlyId));
         assert_eq!(join_target(&format!("{id}@")), Err(AddressError::NoHost));
+        let key = NetworkKey::from_contents(b"ours").to_text();
+        let many = ["a"; Contact::MAX_ADDRESSES + 1].join(",");
+        assert_eq!(join_target("a:1,b:2"), Err(AddressError::NoId));
+        assert_eq!(join_target(&format!("{id}@a,,b")), Err(AddressError::NoHost));
+        assert_eq!(join_target(&format!("{id}@{many}")), Err(AddressError::TooMany));
+        assert_eq!(join_target(&format!("{id}@a#ours")), Err(AddressError::BadKey));
+        assert_eq!(join_target(&format!("#{key}")), Err(AddressError::OnlyKey));
+    }
+
+    proptest! {
+        #[test]
+        fn every_invitation_is_understood_by_join_and_comes_through_every_front(
+            id in any::<[u8; 32]>().prop_map(ServentId),
+            addresses in prop::collection::vec(
+                (any::<IpAddr>(), 1..=u16::MAX).prop_map(SocketAddr::from),
+                1..=Contact::MAX_ADDRESSES,
+            ),
+            key in prop::option::of(any::<[u8; 8]>()),
+        ) {
+            let key = key.map(|secret| NetworkKey::from_contents(&secret));
+            let line = invitation_line(id, &addresses, key.as_ref());
+            let target = join_target(&line).unwrap();
+            prop_assert_eq!((target.id, &target.key), (Some(id), &key));
+            let read: Vec<SocketAddr> =
+                target.places.iter().map(|place| place.to_string().parse().unwrap()).collect();
+            prop_assert_eq!(read, addresses);
+            prop_assert_eq!(join_lines(&line), vec![line.clone()]);
+            let typed = grammar::parse(&format!("join {line}")).unwrap().unwrap();
+            let split = grammar::line_of(&["join".to_owned(), line]).unwrap();
+            prop_assert_eq!(Some(typed), grammar::parse(&split).unwrap());
+        }
     }
 }

@@ -13,6 +13,7 @@ pub mod execute;
 pub mod grammar;
 pub mod layout;
 pub mod nearest;
+pub mod qr;
 pub mod render;
 pub mod reply;
 pub mod schema;

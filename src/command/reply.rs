@@ -10,9 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::servent::report::{
-    DownloadReport, HitReport, JoinReport, LimitReport, News, PeerReport, PublishProgress,
-    PublishReport, ResultReport, SearchEnd, SettingReport, SharedReport, StatusReport,
-    UnpublishReport, WantedReport,
+    DownloadReport, HitReport, InvitationReport, JoinReport, LimitReport, News, PeerReport,
+    PublishProgress, PublishReport, ResultReport, SearchEnd, SettingReport, SharedReport,
+    StatusReport, UnpublishReport, WantedReport,
 };
 
 /// One answer of a command; most commands give one, a search gives many.
@@ -46,6 +46,8 @@ pub enum Reply {
         /// Them.
         peers: Vec<PeerReport>,
     },
+    /// A line for a friend.
+    Invitation(InvitationReport),
     /// A link to the mesh.
     Joined(JoinReport),
     /// All links are closed.
@@ -196,6 +198,20 @@ impl Exit {
             Self::NothingFound => 4,
             Self::TimedOut => 5,
             Self::Interrupted => 130,
+        }
+    }
+
+    /// What it says, in a sentence.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "it did what was asked",
+            Self::Failed => "it failed, and has said why",
+            Self::Usage => "the line, a flag or a setting makes no sense",
+            Self::NoServent => "no servent runs on that state folder",
+            Self::NothingFound => "the search found nothing",
+            Self::TimedOut => "time ran out",
+            Self::Interrupted => "it was interrupted",
         }
     }
 

@@ -6,8 +6,9 @@
 use std::io::{self, Write};
 
 use super::bars::Bars;
-use super::render::{json, text};
+use super::render::{invitation_lines, json, text};
 use super::{Exit, Reply};
+use crate::base::escape::Escaped;
 use crate::servent::report::{DownloadReport, DownloadState};
 
 /// What replies are shown on, as it is at the moment: it may be resized at any time.
@@ -66,19 +67,32 @@ impl<O: Write, E: Write> Screen<O, E> {
         if let Reply::Progress(_) | Reply::Publishing(_) = reply {
             return if terminal.live { self.draw(terminal, "") } else { Ok(()) };
         }
-        let text = text(reply, terminal.width);
-        let Reply::Error { kind, .. } = reply else {
-            return self.draw(terminal, &text);
+        let (kind, said) = match reply {
+            Reply::Error { kind, .. } => (Some(*kind), text(reply, terminal.width)),
+            Reply::Invitation(invitation) => {
+                // The code's two colours are no decoration: cameras want them that way round.
+                let (text, left_out) = invitation_lines(invitation, terminal.live);
+                self.draw(terminal, &text)?;
+                let notes = invitation.notes.iter();
+                let mut said: String =
+                    notes.map(|note| format!("note: {}\n", Escaped(note))).collect();
+                if left_out > 0 {
+                    said +=
+                        &format!("note: the code has no room for {left_out} of the addresses\n");
+                }
+                (None, said)
+            }
+            reply => return self.draw(terminal, &text(reply, terminal.width)),
         };
         self.erase(terminal)?;
         // An error stands out by its stream in a script and by its first word at
         // the prompt, where both streams are one terminal.
-        let word = match (*kind == Exit::Interrupted, terminal.colour) {
-            (true, _) => "",
-            (false, true) => "\x1b[31merror:\x1b[0m ",
-            (false, false) => "error: ",
+        let word = match (kind, terminal.colour) {
+            (None | Some(Exit::Interrupted), _) => "",
+            (Some(_), true) => "\x1b[31merror:\x1b[0m ",
+            (Some(_), false) => "error: ",
         };
-        write!(self.err, "{word}{text}")?;
+        write!(self.err, "{word}{said}")?;
         self.err.flush()?;
         self.draw(terminal, "")
     }

@@ -2,8 +2,8 @@
 
 use super::file::KEYS;
 use super::{Config, DEFAULT_PORT, Given};
-use crate::servent::Knob;
 use crate::servent::report::SettingReport;
+use crate::servent::{Knob, Origin, Settings, has_kept_key};
 
 /// The settings in the order of the keys, the folder of the state last.
 pub(super) fn list(given: &Given, config: &Config) -> Vec<SettingReport> {
@@ -38,10 +38,7 @@ fn setting(key: &'static str, given: &Given, config: &Config) -> SettingReport {
         "listen" => settings.listen.map_or(format!(":{DEFAULT_PORT}"), |at| at.to_string()),
         "announce" => settings.announce.map(|at| at.to_string()).unwrap_or_default(),
         "downloads" => settings.downloads.display().to_string(),
-        "network-key" => {
-            let file = settings.network_key_file.as_deref();
-            file.map(|file| file.display().to_string()).unwrap_or_default()
-        }
+        "network-key" => return network_key(given, settings),
         "manual" => word(settings.manual),
         _ => word(settings.ephemeral),
     };
@@ -51,6 +48,28 @@ fn setting(key: &'static str, given: &Given, config: &Config) -> SettingReport {
         value,
         origin: origin.to_string(),
         help: help(key),
+        note: None,
+    }
+}
+
+/// The key that was given, or the one that was kept when a friend's line held it.
+fn network_key(given: &Given, settings: &Settings) -> SettingReport {
+    let secret = settings.network.as_ref().map(|secret| match &secret.file {
+        Some(file) => (file.display().to_string(), secret.origin.clone()),
+        None => ("in the line of --join".to_owned(), secret.origin.clone()),
+    });
+    let yields = secret.as_ref().is_none_or(|(_, origin)| origin.yields_to_set());
+    let kept = yields && !settings.ephemeral && has_kept_key(&settings.state);
+    let (value, origin) = match secret {
+        _ if kept => ("in the state folder".to_owned(), Origin::Set),
+        Some(secret) => secret,
+        None => (String::new(), given.origin("network-key")),
+    };
+    SettingReport {
+        key: "network-key".to_owned(),
+        value,
+        origin: origin.to_string(),
+        help: help("network-key"),
         note: None,
     }
 }

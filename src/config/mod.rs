@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::args::StateArgs;
 use crate::command::address::{DEFAULT_PORT, join_lines, join_target};
 use crate::servent::report::SettingReport;
-use crate::servent::{Knob, Origin, Settings, Tuning, remembered};
+use crate::servent::{Knob, NetworkKey, NetworkSecret, Origin, Settings, Tuning, remembered};
 
 mod error;
 mod file;
@@ -25,6 +25,12 @@ pub use given::Given;
 
 /// Longest network key file that makes sense, in bytes.
 const MAX_NETWORK_KEY: u64 = 64 * 1024;
+
+/// The keys of `config.toml`.
+#[must_use]
+pub fn keys() -> Vec<&'static str> {
+    file::KEYS.iter().map(|(key, _)| *key).collect()
+}
 
 /// What a servent is started with, checked.
 #[derive(Debug)]
@@ -77,8 +83,20 @@ impl Config {
             why,
         };
         let join: Vec<String> = args.join.iter().flat_map(|text| join_lines(text)).collect();
+        let mut invited = None;
         for line in &join {
-            join_target(line).map_err(|error| refuse("join", line, error.to_string()))?;
+            // A key is not for logs.
+            let shown = line.split('#').next().unwrap_or_default();
+            let target =
+                join_target(line).map_err(|error| refuse("join", shown, error.to_string()))?;
+            match (&target.key, &invited) {
+                (Some(key), Some(other)) if key != other => {
+                    let why = "a servent is in one mesh at a time, and the keys differ";
+                    return Err(refuse("join", "", why.into()));
+                }
+                (Some(key), _) => invited = Some(key.clone()),
+                (None, _) => {}
+            }
         }
         let share = args.share.iter().map(|path| {
             let why = "the name is not UTF-8; share the folder that holds it";
@@ -111,12 +129,28 @@ impl Config {
             })?),
             None => None,
         };
-        let network_key = match &args.network_key {
+        let file = match &args.network_key {
             Some(path) => Some(
                 network_key(path)
                     .map_err(|why| refuse("network-key", &path.display().to_string(), why))?,
             ),
             None => None,
+        };
+        let file = file.map(|contents| NetworkKey::from_contents(&contents));
+        let network = match (file, invited) {
+            (Some(key), Some(invited)) if key != invited => {
+                let why = "it is of another mesh than the network key";
+                return Err(refuse("join", "", why.into()));
+            }
+            (Some(key), _) => Some(NetworkSecret {
+                key,
+                origin: given.origin("network-key"),
+                file: args.network_key.clone(),
+            }),
+            (None, Some(key)) => {
+                Some(NetworkSecret { key, origin: given.origin("join"), file: None })
+            }
+            (None, None) => None,
         };
         let downloads = match &args.downloads {
             Some(folder) => absolute(folder)?,
@@ -128,8 +162,7 @@ impl Config {
             home: home(),
             listen,
             announce,
-            network_key,
-            network_key_file: args.network_key.clone(),
+            network,
             manual: args.manual,
             tuning: tuning(given)?,
             ephemeral: args.ephemeral,
@@ -232,6 +265,7 @@ fn network_key(path: &Path) -> Result<Vec<u8>, String> {
 mod tests {
     use super::*;
     use crate::args::ServentArgs;
+    use crate::base::ServentId;
     use crate::servent::MAX_NAME;
 
     fn args(change: impl FnOnce(&mut ServentArgs)) -> Given {
@@ -257,7 +291,7 @@ mod tests {
         let settings = settings(|_| {});
         assert_eq!((settings.state, settings.downloads), ("/s".into(), "/d".into()));
         assert_eq!(settings.tuning, Tuning::default());
-        assert!(settings.listen.is_none() && settings.network_key.is_none());
+        assert!(settings.listen.is_none() && settings.network.is_none());
         assert!(!settings.manual && !settings.ephemeral);
     }
 
@@ -315,8 +349,17 @@ mod tests {
         fs::write(&key, vec![b'x'; MAX_NETWORK_KEY as usize + 1]).unwrap();
         assert!(refusal(|args| args.network_key = with(&key)).contains("key file?"));
         fs::write(&key, vec![b'x'; MAX_NETWORK_KEY as usize]).unwrap();
-        let read = settings(|args| args.network_key = with(&key)).network_key;
-        assert_eq!(read.unwrap().len() as u64, MAX_NETWORK_KEY);
+        let read = settings(|args| args.network_key = with(&key)).network.unwrap();
+        assert_eq!(read.key, NetworkKey::from_contents(&vec![b'x'; MAX_NETWORK_KEY as usize]));
+        let other = NetworkKey::from_contents(b"other").to_text();
+        let line = |key: &str| vec![format!("{}@a:1#{key}", ServentId([7; 32]))];
+        let said = refusal(|args| {
+            (args.network_key, args.join) = (with(&key), line(&other));
+        });
+        assert!(said.contains("of another mesh than the network key"), "{said}");
+        assert!(!said.contains(&other), "a key is shown to nobody: {said}");
+        let invited = settings(|args| args.join = line(&other)).network.unwrap();
+        assert_eq!((invited.key.to_text(), invited.file), (other, None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::file::{self, KeyFileError};
 use super::keys::random;
 use super::tls::Exporter;
+use crate::base::base32;
 
 /// Bytes of a proof.
 pub const PROOF_LEN: usize = 32;
@@ -18,6 +19,8 @@ pub const PROOF_LEN: usize = 32;
 const CONTEXT: &str = "part2part 1 network key";
 
 /// What the members of one mesh have in common: nothing, in the open mesh.
+///
+/// Equality takes the same time wherever the difference lies.
 #[derive(Clone)]
 pub struct NetworkKey([u8; 32]);
 
@@ -57,6 +60,37 @@ impl NetworkKey {
         Self(blake3::derive_key(CONTEXT, secret))
     }
 
+    /// The key of a mesh that nobody else is in.
+    ///
+    /// # Errors
+    /// [`KeyFileError`], when the system gives no random bytes.
+    pub fn random() -> Result<Self, KeyFileError> {
+        let mut key = [0; 32];
+        random(&mut key)?;
+        Ok(Self(key))
+    }
+
+    /// The key itself in 52 letters and digits, for a member to pass on. It is not what a
+    /// key file holds, and whoever has it is a member all the same.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        base32::encode(&self.0)
+    }
+
+    /// The key with this text.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        base32::decode(text).map(Self)
+    }
+
+    /// Eight digits by which a member tells the files of its meshes apart; they say
+    /// nothing of the key.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        let hash = blake3::keyed_hash(&self.0, b"part2part 1 tag of a mesh");
+        hash.to_hex().chars().take(8).collect()
+    }
+
     /// Makes a file for a new private mesh: 32 random bytes in hexadecimal and a line
     /// end, mode 0600. Members get a copy of it.
     ///
@@ -87,6 +121,14 @@ impl NetworkKey {
         Proof(hasher.finalize())
     }
 }
+
+impl PartialEq for NetworkKey {
+    fn eq(&self, other: &Self) -> bool {
+        blake3::Hash::from_bytes(self.0) == blake3::Hash::from_bytes(other.0)
+    }
+}
+
+impl Eq for NetworkKey {}
 
 impl fmt::Debug for NetworkKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,6 +199,20 @@ mod tests {
         assert!(matches!(error, KeyFileError::Exists { .. }), "{error}");
         assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), texts[0]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_key_reads_back_from_its_text_and_is_nobody_elses() {
+        let key = NetworkKey::from_contents(b"our secret");
+        let text = key.to_text();
+        assert_eq!(NetworkKey::from_text(&text), Some(key.clone()));
+        assert_eq!(NetworkKey::from_text(&text.to_uppercase()), Some(key.clone()));
+        assert_eq!(NetworkKey::from_text(&text[1..]), None);
+        assert_eq!(NetworkKey::from_text("our secret"), None);
+        assert_ne!(NetworkKey::random().unwrap(), NetworkKey::random().unwrap());
+        assert_ne!(key, NetworkKey::open());
+        assert_eq!(key.tag().len(), 8);
+        assert_ne!(key.tag(), NetworkKey::open().tag());
     }
 
     #[test]

@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use super::terminal;
 use crate::base::escape::Escaped;
-use crate::command::Reply;
 use crate::command::layout::{cut, servent, size};
-use crate::servent::Knob;
+use crate::command::{Reply, grammar};
 use crate::servent::report::{DownloadReport, DownloadState, PeerReport, SharedReport};
 
 /// Longest pause that Tab may make.
@@ -83,7 +82,7 @@ pub(super) fn values(ask: &Ask, command: &str, name: &str, begun: &str) -> Vec<C
         "N" => downloads(ask, command, begun),
         "PATH|HASH" => published(ask, begun),
         "KEY" => {
-            let keys = Knob::ALL.into_iter().map(Knob::key);
+            let keys = grammar::keys().into_iter();
             keys.filter(|key| key.starts_with(begun)).map(Candidate::word).collect()
         }
         "PEER" | "SERVENT" => peers(ask, begun, |peer| Some(peer.id.short())),

@@ -17,6 +17,7 @@ use super::ground::Ground;
 use super::hosts::HostFile;
 use super::listen::Arrival;
 use super::matching::Job;
+use super::mesh::Mesh;
 use super::outbox::{Outbox, Pushed, Shed};
 use super::report::{News, PeerReport, Relation, SharesReport};
 use super::traffic::Traffic;
@@ -54,6 +55,17 @@ pub(super) enum Command {
     Known(oneshot::Sender<Vec<PeerReport>>),
     /// How many contacts are cached?
     Cached(oneshot::Sender<usize>),
+    /// Go into another mesh; answered with whether we did, which needs no neighbours.
+    Move(Box<Move>, oneshot::Sender<bool>),
+}
+
+/// The part of another mesh.
+pub(super) struct Move {
+    pub(super) mesh: Arc<Mesh>,
+    pub(super) overlay: Overlay,
+    pub(super) hosts: HostFile,
+    /// What the engine is told first.
+    pub(super) first: Vec<Input>,
 }
 
 /// What a search brings, raw.
@@ -153,6 +165,9 @@ impl Driver {
                 }
                 self.handle(input);
             }
+            // Greeted in a mesh that we have left since.
+            Command::Arrived(arrival) if arrival.greeted.mesh.left.is_cancelled() => {}
+            Command::Dialled { greeted, .. } if greeted.mesh.left.is_cancelled() => {}
             Command::Arrived(arrival) => {
                 let link = self.new_link();
                 let peer = arrival.greeted.peer.clone();
@@ -193,6 +208,30 @@ impl Driver {
             Command::Cached(reply) => {
                 let _ = reply.send(self.overlay.cached().len());
             }
+            Command::Move(to, reply) => {
+                let alone = self.overlay.neighbours().len() == 0;
+                if alone {
+                    self.move_to(*to);
+                }
+                let _ = reply.send(alone);
+            }
+        }
+    }
+
+    /// Begins anew, with nothing of the mesh before: whoever is about to be greeted there
+    /// is let go, and its searches end.
+    fn move_to(&mut self, to: Move) {
+        self.hosts.save(&self.overlay.cached(), self.ground.clock.now());
+        for (_, link) in self.links.drain() {
+            link.cut.cancel();
+        }
+        self.arrivals.clear();
+        self.searches.clear();
+        self.backlog.clear();
+        self.ground.enter(to.mesh);
+        (self.overlay, self.hosts) = (to.overlay, to.hosts);
+        for input in to.first {
+            self.handle(input);
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -15,6 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::frames::{FrameError, FrameReader, write_frame};
 use super::ground::Ground;
+use super::mesh::Mesh;
 use super::network::Stream;
 use crate::base::{Contact, ServentId};
 use crate::identity::{PROOF_LEN, PeerError, Proof, Tls, WrongId, exporter, peer_id, wrong_id};
@@ -80,6 +82,8 @@ pub(super) struct Greeted {
     pub(super) ahead: BytesMut,
     pub(super) peer: Peer,
     pub(super) hello: Hello,
+    /// The mesh that it proved to belong to.
+    pub(super) mesh: Arc<Mesh>,
 }
 
 /// How an acceptor took a dial.
@@ -96,6 +100,7 @@ pub(super) async fn dial(
     expected: Option<ServentId>,
     purpose: Purpose,
 ) -> Result<(Greeted, Reception), GreetingError> {
+    let mesh = ground.mesh();
     let greeting = async {
         let connector = TlsConnector::from(ground.tls.client(expected));
         let secured = connector.connect(Tls::server_name(), stream).await.map_err(tls_error)?;
@@ -107,11 +112,11 @@ pub(super) async fn dial(
             .map_err(|error| GreetingError::NotAServent(io::Error::other(error)))?;
         let mut reader = FrameReader::<Secured, Greeting>::new(secured.into());
 
-        let proof = ground.network_key.dialler_proof(&exported);
+        let proof = mesh.key.dialler_proof(&exported);
         send(&mut reader, proof.as_bytes()).await.map_err(|_| GreetingError::WrongNetwork)?;
         // Whoever closes here has refused our proof: it says nothing, by design.
         let theirs = read_proof(&mut reader).await.map_err(|_| GreetingError::WrongNetwork)?;
-        if theirs != ground.network_key.acceptor_proof(&exported) {
+        if theirs != mesh.key.acceptor_proof(&exported) {
             return Err(GreetingError::WrongNetwork);
         }
         let hello = Greeting::Hello(ground.hello(purpose));
@@ -124,7 +129,7 @@ pub(super) async fn dial(
         };
         // It answers there, so that address is the best we have.
         let contact = contact_of(id, &hello, to, to.port());
-        Ok((greeted(reader, contact, to, hello), reception))
+        Ok((greeted(reader, contact, to, hello, &mesh), reception))
     };
     timeout(HELLO_TIMEOUT, greeting).await.map_err(|_| GreetingError::TimedOut)?
 }
@@ -135,6 +140,7 @@ pub(super) async fn accept(
     stream: Box<dyn Stream>,
     from: SocketAddr,
 ) -> Result<Greeted, GreetingError> {
+    let mesh = ground.mesh();
     let greeting = async {
         let acceptor = TlsAcceptor::from(ground.tls.server());
         let secured = acceptor.accept(stream).await.map_err(tls_error)?;
@@ -144,10 +150,10 @@ pub(super) async fn accept(
         let mut reader = FrameReader::<Secured, Greeting>::new(secured.into());
 
         let theirs = read_proof(&mut reader).await.map_err(|_| GreetingError::Closed)?;
-        if theirs != ground.network_key.dialler_proof(&exported) {
+        if theirs != mesh.key.dialler_proof(&exported) {
             return Err(GreetingError::WrongNetwork);
         }
-        let proof = ground.network_key.acceptor_proof(&exported);
+        let proof = mesh.key.acceptor_proof(&exported);
         let hello = Greeting::Hello(ground.hello(Purpose::Probe));
         let mut first = BytesMut::from(proof.as_bytes().as_slice());
         super::frames::encode(&hello, &mut first).map_err(|_| GreetingError::Closed)?;
@@ -157,7 +163,7 @@ pub(super) async fn accept(
             return Err(GreetingError::Oneself);
         }
         let contact = contact_of(id, &hello, from, hello.listen_port);
-        Ok(greeted(reader, contact, from, hello))
+        Ok(greeted(reader, contact, from, hello, &mesh))
     };
     timeout(HELLO_TIMEOUT, greeting).await.map_err(|_| GreetingError::TimedOut)?
 }
@@ -172,10 +178,11 @@ fn greeted(
     contact: Contact,
     seen: SocketAddr,
     hello: Hello,
+    mesh: &Arc<Mesh>,
 ) -> Greeted {
     let (stream, ahead) = reader.into_parts();
     let peer = Peer { contact, name: hello.name.clone(), seen };
-    Greeted { stream, ahead, peer, hello }
+    Greeted { stream, ahead, peer, hello, mesh: Arc::clone(mesh) }
 }
 
 /// Where the other side can be dialled: where we see it, then what it claims.

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::caps::Cap;
 use super::clock::Clock;
+use super::mesh::Mesh;
 use super::network::Network;
 use super::panel::Panel;
 use super::report::News;
@@ -19,7 +20,7 @@ use super::settings::Settings;
 use super::traffic::Traffic;
 use super::tuning::Tuning;
 use crate::base::{Contact, ServentId};
-use crate::identity::{NetworkKey, Tls};
+use crate::identity::Tls;
 use crate::message::{Hello, Purpose, VERSION};
 
 /// News that a slow listener may be behind before it misses some.
@@ -35,7 +36,6 @@ const MAX_WARNINGS: usize = 32;
 pub(super) struct Ground {
     pub(super) id: ServentId,
     pub(super) tls: Tls,
-    pub(super) network_key: NetworkKey,
     pub(super) network: Arc<dyn Network>,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
@@ -50,6 +50,7 @@ pub(super) struct Ground {
     pub(super) reached: AtomicBool,
     pub(super) incidents: AtomicU64,
     warnings: RwLock<Vec<String>>,
+    here: RwLock<Arc<Mesh>>,
     listening: RwLock<Vec<SocketAddr>>,
     /// Addresses that others have seen us come from.
     seen: RwLock<Vec<IpAddr>>,
@@ -65,16 +66,15 @@ impl Ground {
         id: ServentId,
         tls: Tls,
         network: Arc<dyn Network>,
+        mesh: Mesh,
         mut settings: Settings,
     ) -> Self {
         let clock = Clock::start();
         // Where nobody reads by mistake what was true at the start.
         let tuning = std::mem::take(&mut settings.tuning);
-        let key = settings.network_key.as_deref();
         Self {
             id,
             tls,
-            network_key: key.map_or_else(NetworkKey::open, NetworkKey::from_contents),
             network,
             clock,
             stop: CancellationToken::new(),
@@ -86,6 +86,7 @@ impl Ground {
             reached: AtomicBool::new(false),
             incidents: AtomicU64::new(0),
             warnings: RwLock::default(),
+            here: RwLock::new(Arc::new(mesh)),
             listening: RwLock::default(),
             seen: RwLock::default(),
             upload: Cap::bytes(tuning.max_upload, clock),
@@ -109,6 +110,20 @@ impl Ground {
             name: self.panel.now().name.clone(),
             ext: Vec::new(),
         }
+    }
+
+    /// The mesh that the servent takes part in.
+    pub(super) fn mesh(&self) -> Arc<Mesh> {
+        Arc::clone(&self.here.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes into `mesh`; all connections of the one before end.
+    pub(super) fn enter(&self, mesh: Arc<Mesh>) {
+        let before = {
+            let mut here = self.here.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *here, mesh)
+        };
+        before.left.cancel();
     }
 
     pub(super) fn listening(&self) -> Vec<SocketAddr> {

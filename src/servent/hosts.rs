@@ -5,26 +5,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock::Clock;
+use super::mesh;
 use super::offload::offload;
 use crate::base::Time;
+use crate::identity::NetworkKey;
 use crate::overlay::Cached;
 use crate::store::{CachedContact, StateDir, StoreError, load_hosts, save_hosts};
 
 /// The file of the host cache; none for a servent that leaves nothing behind.
 pub(super) struct HostFile {
+    name: Arc<str>,
     state: Option<Arc<StateDir>>,
     saving: Arc<AtomicBool>,
 }
 
 impl HostFile {
-    pub(super) fn new(state: Option<Arc<StateDir>>) -> Self {
-        Self { state, saving: Arc::default() }
+    /// The file of the mesh with this key.
+    pub(super) fn new(state: Option<Arc<StateDir>>, key: &NetworkKey) -> Self {
+        Self { name: mesh::hosts_file(key).into(), state, saving: Arc::default() }
     }
 
     /// What was saved, and a sentence if some of it was damaged.
     pub(super) fn load(&self) -> Result<(Vec<Cached>, Option<String>), StoreError> {
         let Some(state) = &self.state else { return Ok((Vec::new(), None)) };
-        let loaded = load_hosts(state, Clock::unix())?;
+        let loaded = load_hosts(state, &self.name, Clock::unix())?;
         let notice = loaded
             .damaged
             .map(|aside| format!("the host cache was damaged; it is kept as {}", aside.display()));
@@ -43,9 +47,9 @@ impl HostFile {
         if self.saving.swap(true, Ordering::AcqRel) {
             return;
         }
-        let saving = Arc::clone(&self.saving);
+        let (name, saving) = (Arc::clone(&self.name), Arc::clone(&self.saving));
         tokio::task::spawn_blocking(move || {
-            write(&state, &cached, now);
+            write(&state, &name, &cached, now);
             saving.store(false, Ordering::Release);
         });
     }
@@ -53,13 +57,13 @@ impl HostFile {
     /// Saves before it returns.
     pub(super) fn save(&self, cached: &[Cached], now: Time) {
         if let Some(state) = &self.state {
-            offload(|| write(state, cached, now));
+            offload(|| write(state, &self.name, cached, now));
         }
     }
 }
 
 /// Writes the file; a failure is logged, and the next save tries again.
-fn write(state: &StateDir, cached: &[Cached], now: Time) {
+fn write(state: &StateDir, name: &str, cached: &[Cached], now: Time) {
     let unix = Clock::unix();
     let heard_unix = |heard: Time| unix.saturating_sub(now.since(heard).as_secs());
     let contacts: Vec<CachedContact> = cached
@@ -70,7 +74,7 @@ fn write(state: &StateDir, cached: &[Cached], now: Time) {
             proven: cached.proven,
         })
         .collect();
-    if let Err(error) = save_hosts(state, &contacts) {
+    if let Err(error) = save_hosts(state, name, &contacts) {
         tracing::warn!(%error, "cannot save the host cache");
     }
 }

@@ -8,53 +8,47 @@ use super::dial::{self, DialError};
 use super::driver::Command;
 use super::greeting::Reception;
 use super::handle::Servent;
+use super::moving::MoveError;
 use super::report::JoinReport;
-use super::settings::JoinTarget;
+use super::settings::{JoinTarget, Place};
+use crate::base::Contact;
 use crate::message::Purpose;
 use crate::overlay::Input;
 
 /// How long `join` waits for a neighbour once the host cache is being dialled.
 pub(super) const JOIN_LIMIT: Duration = Duration::from_secs(10);
 
+/// Most addresses that one join dials: those of a contact, each a name with two.
+const MAX_DIALLED: usize = 2 * Contact::MAX_ADDRESSES;
+
 /// Why a join came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// The name has no address.
-    #[error("{host} has no address: {}", lookup(source))]
+    #[error("{} has no address: {}", place.host, lookup(source))]
     Resolve {
         /// As typed.
-        host: String,
+        place: Place,
         /// What the system says.
         source: io::Error,
     },
     /// Nobody was found there.
-    #[error("cannot join {}{}: {source}", place(host, *port), elsewhere(host, source))]
+    #[error("cannot join {}: {source}", tried(target, source))]
     Dial {
-        /// As typed.
-        host: String,
-        /// The port.
-        port: u16,
+        /// Who and where.
+        target: JoinTarget,
         /// What happened.
         source: DialError,
     },
     /// It is there, but full, and so are those that it named.
-    #[error("{} is full, and nobody it named answered; try again later", place(host, *port))]
-    Full {
-        /// As typed.
-        host: String,
-        /// The port.
-        port: u16,
-    },
+    #[error("{} is full, and nobody it named answered; try again later", shown(.0))]
+    Full(JoinTarget),
     /// It is there, but its user has left the mesh.
-    #[error(
-        "{} has left its mesh and stays alone until its user joins again", place(host, *port)
-    )]
-    Alone {
-        /// As typed.
-        host: String,
-        /// The port.
-        port: u16,
-    },
+    #[error("{} has left its mesh and stays alone until its user joins again", shown(.0))]
+    Alone(JoinTarget),
+    /// The line is of another mesh.
+    #[error(transparent)]
+    Mesh(#[from] MoveError),
     /// The host cache has nobody.
     #[error("no servent is known yet; join ID@HOST:PORT of one that is")]
     NobodyKnown,
@@ -81,18 +75,13 @@ impl Servent {
     }
 
     async fn join_at(&self, target: JoinTarget) -> Result<JoinReport, JoinError> {
-        let JoinTarget { id, host, port } = target;
         let ground = &self.0.ground;
-        let addresses = ground
-            .network
-            .resolve(&host, port)
-            .await
-            .map_err(|source| JoinError::Resolve { host: host.clone(), source })?;
+        let addresses = self.addresses_of(&target.places).await?;
         let manual = ground.settings.manual;
         let purpose = if manual { Purpose::Manual } else { Purpose::Join };
-        let (greeted, reception) = dial::dial(ground, &addresses, id, purpose.clone())
+        let (greeted, reception) = dial::dial(ground, &addresses, target.id, purpose.clone())
             .await
-            .map_err(|source| JoinError::Dial { host: host.clone(), port, source })?;
+            .map_err(|source| JoinError::Dial { target: target.clone(), source })?;
         let report = JoinReport {
             neighbour: greeted.peer.contact.id,
             name: greeted.peer.name.clone(),
@@ -109,13 +98,32 @@ impl Servent {
             return Ok(report); // we are linked: its own dial crossed ours
         }
         if redirected && report.contacts == 0 {
-            return Err(JoinError::Alone { host, port });
+            return Err(JoinError::Alone(target));
         }
         // It is our neighbour now; or those that it named are being dialled.
         if !redirected || self.has_neighbour(JOIN_LIMIT).await {
             Ok(report)
         } else {
-            Err(JoinError::Full { host, port })
+            Err(JoinError::Full(target))
+        }
+    }
+
+    /// The addresses of those places that have any.
+    async fn addresses_of(&self, places: &[Place]) -> Result<Vec<SocketAddr>, JoinError> {
+        let mut found = Vec::new();
+        let mut unknown = None;
+        for place in places {
+            match self.0.ground.network.resolve(&place.host, place.port).await {
+                Ok(addresses) => found.extend(addresses),
+                Err(source) => {
+                    unknown = Some(JoinError::Resolve { place: place.clone(), source });
+                }
+            }
+        }
+        found.truncate(MAX_DIALLED);
+        match unknown {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
         }
     }
 
@@ -145,15 +153,23 @@ impl Servent {
     }
 }
 
-/// Host and port as they are typed.
-fn place(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+/// Whom a join was for: the place, or who it was when there are several.
+fn shown(target: &JoinTarget) -> String {
+    match (target.places.as_slice(), target.id) {
+        ([place], _) => place.to_string(),
+        (places, Some(id)) => format!("{} at any of its {} addresses", id.short(), places.len()),
+        (places, None) => places.iter().map(Place::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
-/// The address behind a host name, where it is not the name itself.
-fn elsewhere(host: &str, source: &DialError) -> String {
-    let address = source.address().filter(|address| address.ip().to_string() != host);
-    address.map(|address| format!(" ({address})")).unwrap_or_default()
+/// [`shown`], with the address that was tried last where it does not show by itself.
+fn tried(target: &JoinTarget, source: &DialError) -> String {
+    let alone = match target.places.as_slice() {
+        [place] => place.host.as_str(),
+        _ => "",
+    };
+    let address = source.address().filter(|address| address.ip().to_string() != alone);
+    format!("{}{}", shown(target), address.map(|a| format!(" ({a})")).unwrap_or_default())
 }
 
 /// What a name server said, without the name of the function that asked it.

@@ -226,6 +226,7 @@ pub(super) async fn run(
     let reader = FrameReader::resume(read, greeted.ahead);
     let result = tokio::select! {
         () = ground.stop.cancelled() => Ok(()),
+        () = greeted.mesh.left.cancelled() => Ok(()),
         result = receive(reader, send) => result,
         result = giver.serve(messages) => result,
     };

@@ -1,10 +1,12 @@
 //! What a servent is started with.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::tuning::Tuning;
+use super::tuning::{Origin, Tuning};
 use crate::base::ServentId;
+use crate::identity::NetworkKey;
 
 /// The settings of one servent, checked by whoever made them.
 #[derive(Clone, Debug)]
@@ -19,10 +21,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Where to tell others to dial, instead of what can be found out.
     pub announce: Option<SocketAddr>,
-    /// The contents of the network key file of a private mesh.
-    pub network_key: Option<Vec<u8>>,
-    /// Where that file lies, so that it is never shared.
-    pub network_key_file: Option<PathBuf>,
+    /// The key of a private mesh, if its user gave one.
+    pub network: Option<NetworkSecret>,
     /// Keep exactly the links asked for.
     pub manual: bool,
     /// What can be changed while it runs, and its values at the start.
@@ -31,13 +31,41 @@ pub struct Settings {
     pub ephemeral: bool,
 }
 
-/// Whom to join: one or more addresses, and perhaps who must be found there.
+/// The key of a private mesh, as it was given.
+#[derive(Clone, Debug)]
+pub struct NetworkSecret {
+    /// The key.
+    pub key: NetworkKey,
+    /// Where it was given.
+    pub origin: Origin,
+    /// Its file, so that it is never shared; none when it came in a friend's line.
+    pub file: Option<PathBuf>,
+}
+
+/// Whom to join: one servent, and where it may be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JoinTarget {
     /// Who must answer, when the user named an id.
     pub id: Option<ServentId>,
+    /// Where: one place, or the several of a servent whose id is known.
+    pub places: Vec<Place>,
+    /// The key of its private mesh, when the line holds it.
+    pub key: Option<NetworkKey>,
+}
+
+/// A host and a port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
     /// A host name or an address.
     pub host: String,
     /// The port.
     pub port: u16,
+}
+
+impl fmt::Display for Place {
+    /// As they are typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
 }

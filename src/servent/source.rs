@@ -145,7 +145,7 @@ impl Source {
         // A dial takes several round trips; a quarter is a fair first guess.
         let round_trip = began.elapsed() / 4;
         self.report(Report::Connected { round_trip }).await;
-        let Greeted { stream, ahead, .. } = greeted;
+        let Greeted { stream, ahead, mesh, .. } = greeted;
         let mut wire = Wire {
             reader: FrameReader::resume(stream, ahead),
             asked: BTreeSet::new(),
@@ -155,7 +155,12 @@ impl Source {
             spare: Vec::new(),
             unasked: 0,
         };
-        let ended = self.exchange(&mut wire, asks).await;
+        let ended = tokio::select! {
+            ended = self.exchange(&mut wire, asks) => ended,
+            () = mesh.left.cancelled() => {
+                Err(End::Lost("this servent went into another mesh".to_owned()))
+            }
+        };
         let _ = timeout(FAREWELL, wire.reader.io_mut().shutdown()).await;
         ended
     }

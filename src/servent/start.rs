@@ -19,7 +19,7 @@ use super::remembered::Remembered;
 use super::serve::Uploads;
 use super::settings::Settings;
 use super::wanted::Wanted;
-use super::{changes, keeping, listen, matching, searching, server};
+use super::{changes, keeping, listen, matching, mesh, searching, server};
 use crate::identity::{Identity, KeyFileError, Tls, TlsError};
 use crate::overlay::{self, Input, Overlay};
 use crate::share::Protected;
@@ -37,6 +37,9 @@ pub enum StartError {
     /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The key of the private mesh cannot be read or kept.
+    #[error("{0}")]
+    Mesh(String),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -111,14 +114,20 @@ impl Servent {
         let (remembered, torn) = Remembered::load(base, state.as_deref(), Clock::unix())?;
         settings.tuning = remembered.tuning();
         let config = overlay::Config { manual: settings.manual, ..overlay::Config::default() };
-        let ground = Arc::new(Ground::new(id, Tls::new(&identity)?, network, settings));
+        let (mesh, sealed) =
+            mesh::at_start(settings.network.as_ref(), state.as_deref(), Clock::unix())
+                .map_err(|error| StartError::Mesh(error.to_string()))?;
+        let hosts = HostFile::new(state.clone(), &mesh.key);
+        let ground = Arc::new(Ground::new(id, Tls::new(&identity)?, network, mesh, settings));
         let listener = listen::open(&ground).map_err(|source| listen_error(&ground, source))?;
         let listening = listener.local_address().map_err(StartError::System)?;
         ground.set_listening(vec![listening]);
 
+        let secret = ground.settings.network.as_ref();
+        let network_key_file = secret.and_then(|secret| secret.file.clone());
         let protected = Protected {
             state: state.as_ref().map(|state| state.path().to_path_buf()),
-            keys: std::iter::once(key).chain(ground.settings.network_key_file.clone()).collect(),
+            keys: std::iter::once(key).chain(network_key_file).collect(),
             home: ground.settings.home.clone(),
         };
         let (library, lost) = keeping::open(Arc::clone(&disk), &protected, state.as_ref());
@@ -129,7 +138,6 @@ impl Servent {
         let matching = matching::run(Arc::clone(&ground), library.clone(), inputs.clone(), jobs);
         ground.spawn(matching);
 
-        let hosts = HostFile::new(state.clone());
         let (cached, damaged) = hosts.load()?;
         let overlay = Overlay::new(id, config, engine_seed, ground.clock.now());
         let driver = Driver::new(
@@ -167,7 +175,7 @@ impl Servent {
             library.clone(),
             degree_seen.clone(),
         ));
-        for text in [damaged, wanted_damaged, lost, torn].into_iter().flatten() {
+        for text in [damaged, wanted_damaged, lost, torn, sealed].into_iter().flatten() {
             ground.warn(text);
         }
         let tools = Tools {

@@ -34,7 +34,7 @@ impl Servent {
             sent: ground.sent.load(Ordering::Relaxed),
             mesh_received: ground.mesh.received(),
             mesh_sent: ground.mesh.sent(),
-            private: ground.settings.network_key.is_some(),
+            private: ground.mesh().is_private(),
             up_secs: ground.clock.up_secs(),
             incidents: ground.incidents.load(Ordering::Relaxed),
             warnings: self.warnings(),

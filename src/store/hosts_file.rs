@@ -16,9 +16,6 @@ use crate::base::Contact;
 /// Most contacts in the file: more than a servent can try in a day, under 400 KiB.
 pub const MAX_CACHED: usize = 1024;
 
-/// The file in the state folder.
-const FILE: &str = "hosts";
-
 /// A servent that may be dialled again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CachedContact {
@@ -41,20 +38,24 @@ pub struct LoadedHosts {
     pub damaged: Option<PathBuf>,
 }
 
-/// Writes the host cache; contacts beyond [`MAX_CACHED`] are left out.
+/// Writes the host cache as the state file `name`; contacts beyond [`MAX_CACHED`] are left out.
 ///
 /// # Errors
 /// As [`StateDir::write`].
-pub fn save_hosts(state: &StateDir, contacts: &[CachedContact]) -> Result<(), StoreError> {
-    state.write(FILE, to_text(contacts).as_bytes())
+pub fn save_hosts(
+    state: &StateDir,
+    name: &str,
+    contacts: &[CachedContact],
+) -> Result<(), StoreError> {
+    state.write(name, to_text(contacts).as_bytes())
 }
 
-/// Reads the host cache; `now_unix` names a damaged file that is set aside.
+/// Reads the host cache from the state file `name`; `now_unix` names a damaged file that is set aside.
 ///
 /// # Errors
 /// As [`StateDir::read`].
-pub fn load_hosts(state: &StateDir, now_unix: u64) -> Result<LoadedHosts, StoreError> {
-    let (bytes, damaged) = match state.read(FILE, now_unix)? {
+pub fn load_hosts(state: &StateDir, name: &str, now_unix: u64) -> Result<LoadedHosts, StoreError> {
+    let (bytes, damaged) = match state.read(name, now_unix)? {
         Loaded::Nothing => (Vec::new(), None),
         Loaded::Whole(bytes) => (bytes, None),
         Loaded::Damaged { aside, previous } => (previous.unwrap_or_default(), Some(aside)),
@@ -128,11 +129,11 @@ mod tests {
     #[test]
     fn the_host_cache_reads_back_in_order() {
         let (_, state) = state();
-        assert_eq!(load_hosts(&state, 0).unwrap(), LoadedHosts::default());
+        assert_eq!(load_hosts(&state, "hosts", 0).unwrap(), LoadedHosts::default());
         let contacts: Vec<_> = (0..100).map(contact).collect();
-        save_hosts(&state, &contacts).unwrap();
+        save_hosts(&state, "hosts", &contacts).unwrap();
         assert_eq!(
-            load_hosts(&state, 0).unwrap(),
+            load_hosts(&state, "hosts", 0).unwrap(),
             LoadedHosts { contacts, skipped: 0, damaged: None }
         );
     }
@@ -161,10 +162,10 @@ mod tests {
     #[test]
     fn a_damaged_host_cache_is_told_and_the_one_before_is_used() {
         let (disk, state) = state();
-        save_hosts(&state, &[contact(1)]).unwrap();
-        save_hosts(&state, &[contact(1), contact(2)]).unwrap();
+        save_hosts(&state, "hosts", &[contact(1)]).unwrap();
+        save_hosts(&state, "hosts", &[contact(1), contact(2)]).unwrap();
         disk.put("/s/hosts", b"\0\0\0\0");
-        let hosts = load_hosts(&state, 9).unwrap();
+        let hosts = load_hosts(&state, "hosts", 9).unwrap();
         assert_eq!(hosts.damaged.as_deref(), Some(Path::new("/s/hosts.bad-9")));
         assert_eq!(hosts.contacts, [contact(1)]);
     }

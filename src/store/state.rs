@@ -127,6 +127,20 @@ impl StateDir {
         }
     }
 
+    /// Removes the state file `name`, and the one before it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path.join(name);
+        let failed = |error| StoreError::from_io("remove", &path, error);
+        // The older one first: a crash between the two must not bring it back.
+        for file in [self.beside(name, "old"), self.beside(name, "tmp"), path.clone()] {
+            if_there(self.disk.remove_file(&file)).map_err(failed)?;
+        }
+        self.disk.open_folder(&self.path).map_err(failed)?.sync().map_err(failed)
+    }
+
     /// The state file `name` of `folder`, whoever has the folder; none if there is no
     /// whole one. Moves nothing aside.
     #[must_use]
@@ -271,6 +285,18 @@ mod tests {
         assert_eq!(state.read("hosts", 0).unwrap(), Loaded::Whole(b"one".to_vec()));
         state.write("hosts", b"two").unwrap();
         assert_eq!(state.read("hosts", 0).unwrap(), Loaded::Whole(b"two".to_vec()));
+    }
+
+    #[test]
+    fn what_is_removed_does_not_come_back() {
+        let disk = MemoryDisk::new();
+        let state = StateDir::lock(Arc::new(disk.clone()), Path::new("/s"), 1).unwrap();
+        state.remove("hosts").unwrap();
+        state.write("hosts", b"one").unwrap();
+        state.write("hosts", b"two").unwrap();
+        state.remove("hosts").unwrap();
+        assert_eq!(state.read("hosts", 0).unwrap(), Loaded::Nothing);
+        assert_eq!(disk.contents("/s/hosts.old"), None);
     }
 
     #[test]

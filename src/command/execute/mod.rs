@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::grammar::{self, Command, Switch, Telling};
 use super::{Console, Exit, Order, Reply};
 use crate::servent::report::{DownloadRequest, News, Reach, SearchRequest};
-use crate::servent::{JoinTarget, Knob, Servent, limits};
+use crate::servent::{Knob, Servent, limits};
 
 mod download;
+mod mesh;
 mod news;
 mod path;
 mod publish;
@@ -68,6 +69,7 @@ impl Local {
     async fn execute(&self, command: Command, order: &Order, out: Out<'_>) -> Exit {
         match command {
             Command::Join { address } => self.join(address, out).await,
+            Command::Invite { qr, key } => self.invite(qr, key, out).await,
             Command::Leave => {
                 let neighbours = self.servent.leave().await;
                 self.done(Reply::Left { neighbours }, out).await
@@ -119,9 +121,7 @@ impl Local {
             }
             Command::Serve { switch } => self.switch(Knob::Serve, switch == Switch::On, out).await,
             Command::News { telling: Telling::Follow } => self.follow(out).await,
-            Command::News { telling } => {
-                self.switch(Knob::News, telling == Telling::On, out).await
-            }
+            Command::News { telling } => self.switch(Knob::News, telling == Telling::On, out).await,
             Command::Limits => self.done(Reply::Limits { limits: limits() }, out).await,
             Command::Wait { number } => self.wait(number, order, out).await,
             Command::Help { command } => match grammar::help(command.as_deref()) {
@@ -149,13 +149,6 @@ impl Local {
         if order.scripted && !self.waited.load(Ordering::Relaxed) {
             self.servent.has_neighbour(PATIENCE).await;
             self.waited.store(true, Ordering::Relaxed);
-        }
-    }
-
-    async fn join(&self, target: Option<JoinTarget>, out: Out<'_>) -> Exit {
-        match self.servent.join(target).await {
-            Ok(report) => self.done(Reply::Joined(report), out).await,
-            Err(error) => out.fail(Exit::Failed, &error).await,
         }
     }
 }

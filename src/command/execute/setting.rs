@@ -1,6 +1,7 @@
 //! `set`, `serve`, `news`, `limits`.
 
 use super::{Local, Out};
+use crate::command::grammar::Key;
 use crate::command::{Exit, Reply};
 use crate::servent::Knob;
 
@@ -8,15 +9,22 @@ impl Local {
     /// Lists the settings, shows one, or changes it.
     pub(super) async fn set(
         &self,
-        knob: Option<Knob>,
+        key: Option<Key>,
         value: Option<&str>,
         forget: bool,
         out: Out<'_>,
     ) -> Exit {
         let tuning = self.servent.tuning();
-        let Some(knob) = knob else {
-            let settings = Knob::ALL.into_iter().map(|knob| tuning.report(knob)).collect();
-            return self.done(Reply::Settings { settings }, out).await;
+        let knob = match key {
+            None => {
+                let knobs = Knob::ALL.into_iter().map(|knob| tuning.report(knob));
+                let settings = knobs.chain([self.servent.mesh_setting()]).collect();
+                return self.done(Reply::Settings { settings }, out).await;
+            }
+            Some(Key::Mesh) => {
+                return self.set_mesh(if forget { Some("open") } else { value }, out).await;
+            }
+            Some(Key::Knob(knob)) => knob,
         };
         let set = match value {
             Some(value) => self.servent.set(knob, value).await,

@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::address::join_target;
 use crate::base::MAX_TTL;
+use crate::servent::JoinTarget;
 use crate::servent::report::DownloadTarget;
-use crate::servent::{JoinTarget, Knob};
 
 mod help;
 mod line;
@@ -21,8 +21,8 @@ mod value;
 pub use help::{help, names, usage_of};
 pub use line::{UsageError, line_of, parse};
 pub use place::{Place, Wanted, place};
-pub use value::{ENOUGH, MAX_ENOUGH};
-use value::{download_target, enough, knob, number};
+pub use value::{ENOUGH, Key, MAX_ENOUGH, keys};
+use value::{download_target, enough, key, number};
 
 /// How wide help texts are, in columns.
 const HELP_WIDTH: usize = 80;
@@ -41,13 +41,27 @@ pub enum Command {
     /// Join a mesh through a servent that is in it
     ///
     /// The port is 7272 when left out; an IPv6 address goes in brackets. With an id, nobody
-    /// but the servent with this id will do. Without an address, servents known from
-    /// earlier are tried.
-    #[command(override_usage = "join [[ID@]HOST[:PORT]]")]
+    /// but the servent with this id will do, and there may be several addresses, as in the
+    /// line that a friend's 'invite' prints; a key at its end leads into a private mesh.
+    /// Without an address, servents known from earlier are tried.
+    #[command(override_usage = "join [[ID@]HOST[:PORT][,...][#KEY]]")]
     Join {
         /// Where to knock
         #[arg(value_parser = join_target)]
         address: Option<JoinTarget>,
+    },
+    /// Print a line that a friend gives to join
+    ///
+    /// It holds the id of this servent, which is checked, and all addresses that are known
+    /// of it. With the key of a private mesh in it, whoever has the line is a member.
+    #[command(override_usage = "invite [--qr] [--key]")]
+    Invite {
+        /// Draw it as a QR code as well
+        #[arg(long)]
+        qr: bool,
+        /// Put the key of the private mesh into it
+        #[arg(long)]
+        key: bool,
     },
     /// Say goodbye to all neighbours and stay alone until the next join
     #[command(override_usage = "leave")]
@@ -163,9 +177,9 @@ pub enum Command {
         /// Forget what was set
         #[arg(long, requires = "key", conflicts_with = "value")]
         forget: bool,
-        /// max-upload, max-download, share-downloads, name, news or serve
-        #[arg(value_name = "KEY", value_parser = knob)]
-        key: Option<Knob>,
+        /// max-upload, max-download, share-downloads, name, news, serve or mesh
+        #[arg(value_name = "KEY", value_parser = key)]
+        key: Option<Key>,
         /// Its value
         #[arg(value_name = "VALUE")]
         value: Vec<String>,

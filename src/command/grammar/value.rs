@@ -23,9 +23,27 @@ pub(super) fn enough(text: &str) -> Result<usize, String> {
     }
 }
 
-pub(super) fn knob(text: &str) -> Result<Knob, String> {
-    let keys = Knob::ALL.map(Knob::key);
-    Knob::of(text).ok_or_else(|| match nearest(text, &keys) {
+/// What `set` takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Key {
+    /// A setting.
+    Knob(Knob),
+    /// The mesh that the servent takes part in.
+    Mesh,
+}
+
+/// The keys that `set` takes.
+#[must_use]
+pub fn keys() -> Vec<&'static str> {
+    Knob::ALL.into_iter().map(Knob::key).chain(["mesh"]).collect()
+}
+
+pub(super) fn key(text: &str) -> Result<Key, String> {
+    if text == "mesh" {
+        return Ok(Key::Mesh);
+    }
+    let keys = keys();
+    Knob::of(text).map(Key::Knob).ok_or_else(|| match nearest(text, &keys) {
         Some(near) => format!("there is no such key; did you mean '{near}'?"),
         None => format!("there is no such key; there are {}", keys.join(", ")),
     })

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::layout::{MAX_NAME, count, cut, servent, size};
 use super::schema::Line;
-use super::{Exit, Reply};
+use super::{Exit, Reply, qr};
 use crate::base::escape::Escaped;
-use crate::servent::report::News;
+use crate::servent::report::{InvitationReport, News};
 
 mod download;
 mod peer;
@@ -74,6 +74,8 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
             let who = servent(&join.name, &join.neighbour);
             format!("joined {who} at {}{others}\n", join.address)
         }
+        // Who can use it is said apart, so that the line can be piped.
+        Reply::Invitation(invitation) => invitation_lines(invitation, false).0,
         Reply::Left { neighbours } => {
             format!("left; {} told\n", count(*neighbours as u64, "neighbour"))
         }
@@ -116,6 +118,14 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
         Reply::Stopping { downloads, uploads } => status::stopping(*downloads, *uploads),
         Reply::Exit { .. } => String::new(),
     }
+}
+
+/// The line, and its QR code where it is wanted; and how many addresses the code left out.
+pub(super) fn invitation_lines(invitation: &InvitationReport, colour: bool) -> (String, usize) {
+    let code = Some(invitation).filter(|invitation| invitation.qr);
+    let code = code.and_then(|invitation| qr::invitation_code(invitation, colour));
+    let (code, left_out) = code.unwrap_or_default();
+    (format!("{}\n{code}", invitation.line), left_out)
 }
 
 /// `text` with each of its lines escaped.

@@ -5,8 +5,8 @@ use crate::command::layout::{count, grouped, servent, size, span};
 use crate::servent::report::{HashingReport, Reachable, StatusReport};
 
 /// What a person who is alone is told to do about it.
-const ALONE: &str = "You are alone. 'join ID@HOST:PORT' takes a friend's line; \
-                     there is no public mesh.";
+const ALONE: &str = "You are alone. 'invite' prints a line for a friend; 'join ID@HOST:PORT' \
+                     takes theirs. There is no public mesh.";
 
 pub(super) fn status_lines(status: &StatusReport) -> String {
     let mut text = String::new();

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serializer;
 
 mod download;
+mod invitation;
 mod news;
 mod peer;
 mod search;
@@ -13,6 +14,7 @@ mod shared;
 mod status;
 
 pub use download::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
+pub use invitation::InvitationReport;
 pub use news::News;
 pub use peer::{JoinReport, PeerReport, Relation, SharesReport};
 pub use search::{
