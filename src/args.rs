@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// A serverless file-sharing servent: join, search, publish and download with no server
 /// anywhere.
@@ -51,12 +51,31 @@ pub enum Task {
     },
     /// Print the JSON Schema of what --json prints
     Schema,
+    /// Print what a shell completes the program's words with
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the man page
+    Man,
     /// Make the key of a private mesh
     NetworkKey {
         /// What to do with it.
         #[command(subcommand)]
         task: NetworkKeyTask,
     },
+}
+
+/// A shell that completes words.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shell {
+    /// GNU Bash
+    Bash,
+    /// The Z shell
+    Zsh,
+    /// The friendly interactive shell
+    Fish,
 }
 
 /// What can be done with a network key.

@@ -32,8 +32,8 @@
 //! | [`prompt`] | a person at a terminal, or a script in a pipe |
 //! | [`control`] | the socket by which `part2part ctl` speaks to a running servent |
 //!
-//! Beside them stand `args`, `config` and `chores`: the program's command line, what
-//! becomes of it, and what needs no servent.
+//! Beside them stand `args`, `config`, `chores` and `manual`: the program's command line,
+//! what becomes of it, what needs no servent, and the texts made from the definitions.
 //!
 //! Imports point down only, and rooms on one line do not know each other; `share` alone
 //! borrows from `store` what a disk is, and the index that it is kept in. `tests/architecture.rs` holds every page to this.
@@ -85,6 +85,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod identity;
+pub mod manual;
 pub mod message;
 pub mod overlay;
 pub mod prompt;

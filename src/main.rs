@@ -14,6 +14,7 @@ use part2part::command::render::text;
 use part2part::command::{Console, Exit, Local, Order, Reply, Screen, Style, grammar, schema};
 use part2part::config::{self, Config, ConfigError, Given};
 use part2part::control::{self, AskError, Listener, Remote};
+use part2part::manual;
 use part2part::prompt::{self, Printer, terminal};
 use part2part::servent::report::{News, StatusReport};
 use part2part::servent::{Servent, StartError};
@@ -73,6 +74,10 @@ fn main() -> ExitCode {
             Exit::Done
         }
         Some(Task::NetworkKey { task: NetworkKeyTask::New { file } }) => new_network_key(&file),
+        Some(Task::Completions { shell }) => {
+            written(&manual::completions(shell, &mut io::stdout().lock()))
+        }
+        Some(Task::Man) => written(&manual::man(&mut io::stdout().lock())),
         Some(Task::Ctl(ctl)) => block_on(obey_elsewhere(ctl)),
         Some(Task::Config(wanted)) => show_config(wanted, &matches),
         Some(Task::Daemon(servent)) => configured(servent, &matches, Face::Daemon),
@@ -80,6 +85,11 @@ fn main() -> ExitCode {
         None => configured(arguments.servent, &matches, Face::Script),
     };
     exit.into()
+}
+
+/// Whether all could be written; a closed output is nobody's loss.
+fn written(result: &io::Result<()>) -> Exit {
+    if result.is_ok() { Exit::Done } else { Exit::Failed }
 }
 
 /// What was given for `servent`, whose flags stand behind a subcommand or alone.

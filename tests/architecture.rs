@@ -29,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("chores", &["base", "command"]),
     ("args", &["base"]),
     ("config", &["base", "servent", "command", "args"]),
+    ("manual", &["command", "args", "config"]),
     // The crate's own pages: the map names nobody, and `main` is outside the library.
     ("lib", &[]),
     ("main", &[]),

@@ -97,3 +97,44 @@ fn an_output_that_closes_early_panics_nothing() {
     assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
     assert_eq!(output.status.code(), Some(1));
 }
+
+/// Feeds what the program prints to `checker`, and answers what that complained about;
+/// none where there is no such checker.
+fn checked(words: &[&str], checker: &[&str]) -> Option<String> {
+    let state = tempfile::tempdir().unwrap();
+    let printed = part2part(state.path()).args(words).output().unwrap();
+    assert_eq!((printed.status.code(), text(&printed.stderr)), (Some(0), ""), "{words:?}");
+    let file = state.path().join("printed");
+    std::fs::write(&file, printed.stdout).unwrap();
+    let output = Command::new(checker[0]).args(&checker[1..]).arg(&file).output().ok()?;
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    Some(if output.status.success() { said } else { format!("{}\n{said}", output.status) })
+}
+
+#[test]
+fn shells_and_typesetters_take_the_generated_texts_without_complaint() {
+    let checks = [
+        (&["completions", "bash"][..], &["bash", "-n"][..]),
+        (&["completions", "zsh"], &["zsh", "-n"]),
+        (&["completions", "fish"], &["fish", "-n"]),
+        (&["man"], &["groff", "-man", "-Tutf8", "-ww", "-z"]),
+        (&["man"], &["mandoc", "-Tlint", "-W", "error"]),
+    ];
+    let told: Vec<_> = checks.iter().filter_map(|(words, by)| checked(words, by)).collect();
+    assert!(!told.is_empty(), "at least bash is there");
+    assert!(told.iter().all(String::is_empty), "{told:?}");
+    let state = tempfile::tempdir().unwrap();
+    let output = part2part(state.path()).args(["completions", "tcsh"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn bash_completes_the_programs_words_from_what_it_prints() {
+    let state = tempfile::tempdir().unwrap();
+    let printed = part2part(state.path()).args(["completions", "bash"]).output().unwrap();
+    let asked = "COMP_WORDS=(part2part daemon --max-u); COMP_CWORD=2; \
+                 _part2part part2part --max-u daemon; echo \"${COMPREPLY[@]}\"";
+    let script = format!("{}\n{asked}\n", text(&printed.stdout));
+    let bash = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(text(&bash.stdout).trim(), "--max-upload", "{}", text(&bash.stderr));
+}
