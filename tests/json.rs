@@ -120,6 +120,14 @@ fn every_command_answers_in_objects_that_are_as_described() {
     r.done(&giver, &["unpublish", "music/blue train.flac"]);
     r.refused(&giver, &["unpublish", "music/blue train.flac"], Exit::Failed);
     r.done(&giver, &["status"]);
+    r.done(&giver, &["set"]);
+    r.done(&giver, &["set", "max-upload"]);
+    r.done(&giver, &["set", "max-upload", "10MB"]);
+    r.refused(&giver, &["set", "max-upload", "fast"], Exit::Usage);
+    r.done(&giver, &["serve", "off"]);
+    r.done(&giver, &["serve", "on"]);
+    r.done(&giver, &["limits"]);
+    r.done(&giver, &["invite", "--qr"]);
     r.done(&giver, &["news", "on"]);
     r.done(&giver, &["news", "off"]);
     r.done(&giver, &["help"]);

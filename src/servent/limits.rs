@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::report::{LimitReport, Unit};
-use super::{admission, dial, downloads, join, tuning};
+use super::{admission, dial, downloads, join, tuning, wanted};
 use crate::base::{Contact, MAX_TTL, piece};
 use crate::message::{HitBody, QueryBody};
 use crate::overlay::{self, config};
@@ -47,6 +47,9 @@ pub fn limits() -> Vec<LimitReport> {
         rate("own searches", config::OWN_RATE, "more of them wait"),
         many("hits of a search", config::HITS_OWN as usize, "the rest is dropped, and said"),
         many("hits of one servent", HitBody::MAX_HITS, "it says that there are more"),
+        many("standing searches", wanted::MAX_WANTED, "another is refused"),
+        many("files kept of each", wanted::MAX_FINDS, "more are not told any more"),
+        time("between two askings of it", wanted::ASK_EVERY, "it is asked again"),
         rate("searches of others passed on", mesh.relayed_per_second, "the rest counts as lost"),
         rate("searches taken from a neighbour", mesh.taken_per_link, "the rest counts as lost"),
         many("published paths", library::MAX_PATHS, "more are left out, and said"),
