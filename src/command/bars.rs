@@ -90,8 +90,10 @@ impl Bars {
         let room = height.map_or(usize::MAX, |rows| rows.saturating_sub(ROWS_ABOVE).max(1));
         let many = self.downloads.len() > room;
         let single = if many { room - 1 } else { room };
-        let mut lines: Vec<_> =
-            self.downloads.values().take(single).map(|report| line(report, width)).collect();
+        let named = |report: &DownloadReport| cut(&report.name, MAX_NAME).width();
+        let name = self.downloads.values().take(single).map(named).max().unwrap_or(0);
+        let shown = self.downloads.values().take(single);
+        let mut lines: Vec<_> = shown.map(|report| line(report, width, name)).collect();
         if many {
             lines.push(sum(self.downloads.values().skip(single), width));
         }
@@ -122,8 +124,9 @@ fn ending(text: &str, width: usize) -> String {
     format!("…{kept}")
 }
 
-/// A download in one line: `3 ferris.png [======>     ]  45%  1.23 MB/s  12s left`.
-fn line(report: &DownloadReport, width: usize) -> String {
+/// A download in one line: `3 ferris.png [======>     ]  45%  1.23 MB/s  12s left`. All
+/// names take `name` columns where there is room, so that the bars begin alike.
+fn line(report: &DownloadReport, width: usize, name: usize) -> String {
     let percent = format!("{:>3}%", hundredths(report.verified, report.size));
     let rate = format!("{}/s", size(report.rate));
     let more = match &report.state {
@@ -139,7 +142,9 @@ fn line(report: &DownloadReport, width: usize) -> String {
     let bar = if width >= ROOMY { BAR } else { BAR / 2 };
     // Number, bar, percent and rate stay; the name has what they leave.
     let taken = report.number.to_string().len() + bar + percent.width() + 9 + 5;
-    let name = cut(&report.name, width.saturating_sub(taken).clamp(6, MAX_NAME));
+    let room = width.saturating_sub(taken).clamp(6, MAX_NAME).min(name);
+    let name = cut(&report.name, room);
+    let name = format!("{name}{}", " ".repeat(room.saturating_sub(name.width())));
     let bar = gauge(report.verified, report.size, bar);
     cut(format!("{} {name} {bar} {percent}  {more}", report.number).trim_end(), width)
 }
@@ -212,10 +217,10 @@ mod tests {
     fn a_line_says_how_far_how_fast_and_how_long() {
         let running = report(3, "ferris.png", DownloadState::Running);
         assert_eq!(
-            line(&running, 79),
+            line(&running, 79, 10),
             "3 ferris.png [=========>          ]  45%  1.23 MB/s  6s left"
         );
-        assert_eq!(line(&running, 39), "3 ferris.p… [====>    ]  45%  1.23 MB/s");
+        assert_eq!(line(&running, 39, 10), "3 ferris.p… [====>    ]  45%  1.23 MB/s");
     }
 
     #[test]

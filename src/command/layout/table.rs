@@ -97,6 +97,7 @@ impl Plan {
             let indent = if at == 0 { 0 } else { INDENT };
             text.push_str(&format!("{:indent$}{line}\n", ""));
         }
+        let rest = free_cells(row, self.widths.len()).join(" · ");
         for line in wrapped(&rest, width.saturating_sub(INDENT)) {
             text.push_str(&format!("{:INDENT$}{line}\n", ""));
         }
@@ -126,10 +127,14 @@ fn total(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
-/// What a row says behind its aligned columns.
+/// What a row says behind its aligned columns, where it stands beside them.
 fn free_text(row: &[String], aligned: usize) -> String {
+    free_cells(row, aligned).join("  ")
+}
+
+fn free_cells(row: &[String], aligned: usize) -> Vec<String> {
     let cells = row.iter().skip(aligned).filter(|cell| !cell.is_empty());
-    cells.map(|cell| cut(cell, usize::MAX)).collect::<Vec<_>>().join("  ")
+    cells.map(|cell| cut(cell, usize::MAX)).collect()
 }
 
 #[cfg(test)]
@@ -183,7 +188,7 @@ mod tests {
         let columns = [Column::Left, Column::Left, Column::Right, Column::Left];
         let row = ["attic~k7f3q2xa", "[2001:db8::1234:5678]:7272", "0.3 ms", "up 3m 20s"];
         let shown = table(&columns, &rows(&[&row]), Some(48));
-        assert_eq!(shown, "attic~k7f3q2xa  [2001:db8::1234:5678]:7272\n    0.3 ms up 3m 20s\n");
+        assert_eq!(shown, "attic~k7f3q2xa  [2001:db8::1234:5678]:7272\n    0.3 ms · up 3m 20s\n");
     }
 
     proptest! {
