@@ -283,7 +283,15 @@ mod tests {
                 ..download(state)
             });
             let want = WantedReport { number, text: name.clone(), found: number, asked: 1 };
+            let setting = crate::servent::report::SettingReport {
+                key: "max-download".into(),
+                value: name.clone(),
+                origin: format!("/home/ann/.config/part2part/config.toml:{number}"),
+                help: String::new(),
+                note: None,
+            };
             for reply in [
+                Reply::Settings { settings: vec![setting; 2] },
                 Reply::Hit(HitReport { number, size, servent_name: name.clone(), ..hit(&name) }),
                 Reply::Results { results: vec![result.clone(); 3] },
                 Reply::Result(result),
