@@ -21,6 +21,8 @@ pub(super) struct Root {
     /// Its place among the others, in order of time.
     pub(super) order: u64,
     pub(super) folder: bool,
+    /// Whether this process has published it, too: then it needs not look again.
+    pub(super) fresh: bool,
 }
 
 /// The mark that stood at a path before it was published.
@@ -49,11 +51,11 @@ impl Marks {
     /// Marks `path` as published by name; what stood there.
     pub(super) fn publish(&mut self, path: &Path, folder: bool) -> Before {
         if let Some(root) = self.roots.get_mut(path) {
-            root.folder = folder;
+            (root.folder, root.fresh) = (folder, true);
             return Before::Root;
         }
         let was_excluded = self.excluded.remove(path);
-        self.roots.insert(path.to_path_buf(), Root { order: self.next, folder });
+        self.roots.insert(path.to_path_buf(), Root { order: self.next, folder, fresh: true });
         self.next = self.next.saturating_add(1);
         if was_excluded { Before::Excluded } else { Before::Nothing }
     }
@@ -123,8 +125,16 @@ impl Marks {
         self.excluded.contains(path)
     }
 
+    /// What was published by name before this process began, and not since, in order of
+    /// time.
+    pub(super) fn old_roots(&self) -> Vec<(PathBuf, Root)> {
+        let mut roots = self.roots();
+        roots.retain(|(_, root)| !root.fresh);
+        roots
+    }
+
     /// What was published by name, in order of time.
-    pub(super) fn roots(&self) -> Vec<(PathBuf, Root)> {
+    fn roots(&self) -> Vec<(PathBuf, Root)> {
         let mut roots: Vec<_> =
             self.roots.iter().map(|(path, root)| (path.clone(), *root)).collect();
         roots.sort_unstable_by_key(|(_, root)| root.order);
@@ -200,10 +210,13 @@ mod tests {
     #[test]
     fn roots_keep_their_order_over_a_restart() {
         let mut marks = Marks::default();
-        marks.restore("/z".into(), Root { order: 4, folder: true });
-        marks.restore("/y".into(), Root { order: 2, folder: false });
+        marks.restore("/z".into(), Root { order: 4, folder: true, fresh: false });
+        marks.restore("/y".into(), Root { order: 2, folder: false, fresh: false });
         marks.publish(Path::new("/a"), true);
         let order: Vec<_> = marks.roots().into_iter().map(|(path, _)| path).collect();
         assert_eq!(order, [Path::new("/y"), Path::new("/z"), Path::new("/a")]);
+        marks.publish(Path::new("/z"), true);
+        let old: Vec<_> = marks.old_roots().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(old, [Path::new("/y")], "what is published again needs no second look");
     }
 }

@@ -126,16 +126,28 @@ impl Shelf {
     }
 
     /// Adds a file, in place of what its path held.
-    pub(super) fn insert(&mut self, mut file: Published) -> Result<(), LeftOut> {
+    pub(super) fn insert(&mut self, file: Published) -> Result<(), LeftOut> {
         if !self.marks.wants(&file.path) {
             return Err(LeftOut::Unpublished);
         }
         if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(&file.path) {
             return Err(LeftOut::TooMany);
         }
-        let (path, size) = (file.path.clone(), file.stamp.size);
+        let path = file.path.clone();
         let replaced = self.paths.remove(&path);
         self.absent.remove(&path);
+        let file = self.shelve(file);
+        self.touch(&path);
+        self.paths.insert(path, file);
+        // After the new one is in: a content that stays is never seen to be gone.
+        if let Some(old) = replaced {
+            self.let_go(&old);
+        }
+        Ok(())
+    }
+
+    /// Adds a file to its content.
+    fn shelve(&mut self, mut file: Published) -> Arc<Published> {
         let content = self.contents.entry(file.list.id()).or_insert_with(|| Content {
             copies: Vec::new(),
             gone: Arc::new(AtomicBool::new(false)),
@@ -146,16 +158,10 @@ impl Shelf {
         }
         file.since = self.inserted;
         self.inserted += 1;
+        self.bytes = self.bytes.saturating_add(file.stamp.size);
         let file = Arc::new(file);
         content.copies.push(Arc::clone(&file));
-        self.touch(&path);
-        self.paths.insert(path, file);
-        self.bytes = self.bytes.saturating_add(size);
-        // After the new one is in: a content that stays is never seen to be gone.
-        if let Some(old) = replaced {
-            self.let_go(&old);
-        }
-        Ok(())
+        file
     }
 
     /// Takes a file away, wherever it is.
@@ -269,14 +275,19 @@ impl Shelf {
         files: impl Iterator<Item = (PathBuf, Option<Published>)>,
     ) {
         for RootRow { path, order, folder } in roots {
-            self.marks.restore(path, Root { order, folder });
+            self.marks.restore(path, Root { order, folder, fresh: false });
         }
         excluded.into_iter().for_each(|path| self.marks.exclude(path));
+        let mut paths = Vec::new();
         for (path, file) in files {
-            if file.is_none_or(|file| self.insert(file).is_err()) {
-                self.unsaved.files.insert(path);
+            let room = paths.len() < MAX_PATHS;
+            match file.filter(|_| room && self.marks.wants(&path)) {
+                Some(file) => paths.push((path, self.shelve(file))),
+                None => drop(self.unsaved.files.insert(path)),
             }
         }
+        // At one stroke: a path is dear to compare, and this is what a start waits for.
+        self.paths = paths.into_iter().collect();
         self.keeps = true;
     }
 
@@ -315,8 +326,11 @@ impl Shelf {
         };
         let root = |path: &PathBuf| {
             let root = self.marks.root(path);
-            let row =
-                root.map(|Root { order, folder }| RootRow { path: path.clone(), order, folder });
+            let row = root.map(|Root { order, folder, .. }| RootRow {
+                path: path.clone(),
+                order,
+                folder,
+            });
             (path.clone(), row)
         };
         Changes {

@@ -32,11 +32,11 @@ enum Missing {
 }
 
 impl Library {
-    /// Looks at all that is published, in the order in which it was. Blocks; `stop` ends
-    /// it after the read in hand, and the next walk finds what this one did not come to.
+    /// Looks at all that was published before this process began, and not since, in the
+    /// order in which it was. Blocks; `stop` ends it after the read in hand, and the next walk finds what this one did not come to.
     pub fn walk(&self, stop: &AtomicBool) -> WalkReport {
         let mut report = WalkReport::default();
-        let roots = self.shelf().marks.roots();
+        let roots = self.shelf().marks.old_roots();
         for (path, root) in roots {
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_away_can_be_published_again_or_forgotten_in_the_same_run() {
+    fn what_was_away_can_be_published_again_or_forgotten_by_hand() {
         let disk = MemoryDisk::new();
         disk.put("/disk/a", b"a");
         publish(&start(&disk), "/disk").unwrap();
@@ -193,8 +193,10 @@ mod tests {
         disk.rename(Path::new("/away"), Path::new("/disk")).unwrap();
         assert_eq!(publish(&library, "/disk").unwrap().unchanged, 1);
         assert!(library.warnings().is_empty() && library.hashing().files == 0);
+        drop(library);
 
         disk.rename(Path::new("/disk"), Path::new("/away")).unwrap();
+        let library = start(&disk);
         assert_eq!(walk(&library).missing, 1);
         assert_eq!(library.unpublish(&target("/disk")).unwrap().files, 1);
         assert!(library.warnings().is_empty());
@@ -202,6 +204,19 @@ mod tests {
         disk.rename(Path::new("/away"), Path::new("/disk")).unwrap();
         let library = start(&disk);
         assert_eq!((walk(&library), names(&library).len()), (WalkReport::default(), 0));
+    }
+
+    #[test]
+    fn what_this_process_published_is_not_looked_at_again() {
+        let disk = MemoryDisk::new();
+        disk.put("/share/a", b"a");
+        let library = start(&disk);
+        publish(&library, "/share").unwrap();
+        disk.put("/share/b", b"b");
+        assert_eq!((walk(&library), names(&library).len()), (WalkReport::default(), 1));
+        drop(library);
+        let library = start(&disk);
+        assert_eq!((walk(&library).hashed, names(&library).len()), (1, 2));
     }
 
     #[test]
