@@ -10,17 +10,21 @@
 //! `transfer::verify`; when to write, resume or place is the driver's.
 
 pub mod disk;
+pub mod downloads_file;
 pub mod error;
 pub mod hosts_file;
+pub mod leftover;
 pub mod memory_disk;
 pub mod name;
 pub mod part;
 pub mod real_disk;
 pub mod share_index;
 mod share_rows;
+pub mod sidecar;
 pub mod state;
 
 pub use disk::{Disk, Entry, FolderHandle, Kind, PARTS_FOLDER, PartHandle, ReadHandle, Stamp};
+pub use downloads_file::{DownloadRecord, SourceRecord, load_downloads, save_downloads};
 pub use error::StoreError;
 pub use hosts_file::{CachedContact, LoadedHosts, load_hosts, save_hosts};
 pub use memory_disk::MemoryDisk;

@@ -10,11 +10,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{Disk, LockAttempt};
+use super::disk::{Disk, Entry, Kind, LockAttempt};
 use super::error::StoreError;
 
 /// What a state file begins with, before the checksum: the format and its version.
 const HEADER: &str = "part2part state 1 ";
+
+/// How the name of a file ends that is being written.
+const UNFINISHED: &str = "tmp";
 
 /// Largest state file, in bytes; more is damage. A full host cache is under 400 KiB.
 pub const MAX_STATE_FILE: u64 = 16 << 20;
@@ -63,11 +66,27 @@ impl StateDir {
             .lock(&file, &format!("{pid}\n"))
             .map_err(|error| StoreError::from_io("lock", &file, error))?;
         match attempt {
-            LockAttempt::Held(lock) => Ok(Self { disk, path: path.to_path_buf(), _lock: lock }),
+            LockAttempt::Held(lock) => {
+                let state = Self { disk, path: path.to_path_buf(), _lock: lock };
+                state.sweep();
+                Ok(state)
+            }
             LockAttempt::Taken(text) => {
                 let (state, pid) = (path.to_path_buf(), text.trim().parse().ok());
                 Err(StoreError::Locked { state, pid })
             }
+        }
+    }
+
+    /// Removes what a killed process was about to write; it has never counted.
+    fn sweep(&self) {
+        let entries = self.disk.list(&self.path).unwrap_or_default();
+        let unfinished = |entry: &&Entry| {
+            let name = Path::new(&entry.name);
+            entry.kind == Kind::File && name.extension().is_some_and(|end| end == UNFINISHED)
+        };
+        for entry in entries.iter().filter(unfinished) {
+            let _ = self.disk.remove_file(&self.path.join(&entry.name)); // tried at each start
         }
     }
 
@@ -84,7 +103,7 @@ impl StateDir {
     /// What the disk says; then the file is as it was, or is there as `name.old`.
     pub fn write(&self, name: &str, body: &[u8]) -> Result<(), StoreError> {
         let path = self.path.join(name);
-        let (temporary, old) = (self.beside(name, "tmp"), self.beside(name, "old"));
+        let (temporary, old) = (self.beside(name, UNFINISHED), self.beside(name, "old"));
         let mut bytes = format!("{HEADER}{}\n", blake3::hash(body)).into_bytes();
         bytes.extend_from_slice(body);
 
@@ -283,6 +302,9 @@ mod tests {
         disk.rename(Path::new("/s/hosts"), Path::new("/s/hosts.old")).unwrap();
         disk.put("/s/hosts.tmp", b"left behind");
         assert_eq!(state.read("hosts", 0).unwrap(), Loaded::Whole(b"one".to_vec()));
+        drop(state);
+        let state = StateDir::lock(Arc::new(disk.clone()), Path::new("/s"), 1).unwrap();
+        assert_eq!(disk.contents("/s/hosts.tmp"), None);
         state.write("hosts", b"two").unwrap();
         assert_eq!(state.read("hosts", 0).unwrap(), Loaded::Whole(b"two".to_vec()));
     }

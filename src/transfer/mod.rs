@@ -8,6 +8,7 @@ pub mod event;
 pub mod exchange;
 mod gather;
 pub mod picker;
+pub mod priority;
 pub mod sources;
 #[cfg(test)]
 mod swarm;
@@ -18,5 +19,6 @@ pub use download::Download;
 pub use event::{Event, Lie, Loss, Next, PauseReason};
 pub use exchange::{Config, Failure, Input, Output, Parting, Standing};
 pub use picker::{Picker, ranges};
+pub use priority::Priority;
 pub use upload::{Answer, Change, UploadSlots};
 pub use verify::{ListBuilder, ListError, PieceList, PieceValue, piece_value};

@@ -1,0 +1,309 @@
+//! What earlier runs left of a download: its list, its part, the file itself.
+//!
+//! Always true: nothing found here is believed because of where it lies or what it is
+//! called; a list must be proven by a piece, a file by its hash. Removed is only what
+//! bears the name that this servent gives to such files, in the folders for them.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::disk::{Disk, Kind, PARTS_FOLDER, ReadHandle, read_full};
+use super::error::StoreError;
+use super::name::{numbered, safe_name};
+use super::part::{MAX_NAMESAKES, alike, parts_folder};
+use super::sidecar;
+use crate::base::ContentId;
+use crate::transfer::PieceList;
+
+/// Files of the right name and size that are hashed in search of one that was placed just
+/// before a crash: it is the first of them but for a folder full of twins.
+const MAX_HASHED: usize = 8;
+/// How long ago another servent with the same downloads folder must have begun to write a
+/// file for it to be litter, in nanoseconds: a list is written within seconds.
+const STALE_NS: i128 = 60_000_000_000;
+/// Bytes read at a time for hashing.
+const READ: usize = 1 << 20;
+
+/// Where the part of `id`, on its way to the folder `to`, would lie.
+#[must_use]
+pub fn part_path(disk: &dyn Disk, downloads: &Path, to: &Path, id: ContentId) -> PathBuf {
+    parts_folder(disk, downloads, to).join(format!("{id}.part"))
+}
+
+/// The list that an earlier run kept of `id`, if a part is there whose last piece fits it:
+/// that binds the size as well.
+#[must_use]
+pub fn kept_list(disk: &dyn Disk, downloads: &Path, to: &Path, id: ContentId) -> Option<PieceList> {
+    let part = part_path(disk, downloads, to, id);
+    let list = sidecar::read(disk, part.parent()?, id)?.list;
+    let geometry = list.geometry();
+    let last = geometry.last()?;
+    let file = disk.open_shared(&part).ok()?;
+    let mut bytes = vec![0; usize::try_from(geometry.len(last)).ok()?];
+    let read = read_full(&*file, &mut bytes, geometry.offset(last)).ok()?;
+    bytes.truncate(read);
+    list.proves(last, &bytes).then_some(list)
+}
+
+/// Removes the part of a download that was given up, and what is kept beside it.
+///
+/// # Errors
+/// What the disk says; what is gone already is no error.
+pub fn remove_part(
+    disk: &dyn Disk,
+    downloads: &Path,
+    to: &Path,
+    id: ContentId,
+) -> Result<(), StoreError> {
+    let part = part_path(disk, downloads, to, id);
+    sidecar::remove_file(disk, &part)?;
+    if let Some(parts) = part.parent() {
+        sidecar::remove(disk, parts, id)?;
+        // Fails while other parts are in it, which is what it is asked for.
+        let _ = disk.remove_folder(parts);
+    }
+    Ok(())
+}
+
+/// The file that a crash kept from being told of: `id`, of `size` bytes, in place in
+/// `folder` under the name `wanted` or a numbered one. None also when `stop` was set.
+#[must_use]
+pub fn placed_file(
+    disk: &dyn Disk,
+    folder: &Path,
+    wanted: &str,
+    id: ContentId,
+    size: u64,
+    stop: &AtomicBool,
+) -> Option<PathBuf> {
+    let entries = disk.list(folder).ok()?;
+    let names: HashSet<&str> = entries.iter().filter_map(|entry| entry.name.to_str()).collect();
+    let known: HashSet<String> = names.iter().map(|name| alike(name)).collect();
+    let plain = safe_name(wanted, id);
+    // It got the first number that was free, so behind a free one there is nothing.
+    let taken = (1..=MAX_NAMESAKES)
+        .map(|number| numbered(&plain, number))
+        .take_while(|name| known.contains(&alike(name)));
+    std::iter::once(plain.clone())
+        .chain(taken)
+        .filter(|name| names.contains(name.as_str()))
+        .filter_map(|name| {
+            let path = folder.join(name);
+            let file = disk.open_shared(&path).ok()?;
+            (file.stamp().ok()?.size == size).then_some((path, file))
+        })
+        .take(MAX_HASHED)
+        .find_map(|(path, file)| (hash_of(&*file, stop)? == id).then_some(path))
+}
+
+fn hash_of(file: &dyn ReadHandle, stop: &AtomicBool) -> Option<ContentId> {
+    let mut hasher = blake3::Hasher::new();
+    let mut bytes = vec![0; READ];
+    let mut offset = 0;
+    loop {
+        let read = read_full(file, &mut bytes, offset).ok()?;
+        if stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        hasher.update(bytes.get(..read)?);
+        offset += read as u64;
+        if read < bytes.len() {
+            return Some(ContentId(*hasher.finalize().as_bytes()));
+        }
+    }
+}
+
+/// Removes what a killed process began to write, and lists whose part is gone, from the
+/// folder for parts in each of `folders`; what belongs to `unfinished` downloads and is
+/// whole stays.
+pub fn sweep<'a>(
+    disk: &dyn Disk,
+    folders: impl Iterator<Item = &'a Path>,
+    unfinished: &BTreeSet<ContentId>,
+) {
+    for parts in folders.map(|folder| folder.join(PARTS_FOLDER)) {
+        let entries = disk.list(&parts).unwrap_or_default();
+        let names: HashSet<&OsStr> = entries.iter().map(|entry| entry.name.as_os_str()).collect();
+        for entry in entries.iter().filter(|entry| entry.kind == Kind::File) {
+            let Some((id, ending)) = entry.name.to_str().and_then(|name| name.split_once('.'))
+            else {
+                continue;
+            };
+            let Ok(content) = id.parse::<ContentId>() else { continue };
+            let path = parts.join(&entry.name);
+            let ours = unfinished.contains(&content);
+            let litter = match ending {
+                sidecar::UNFINISHED => ours || is_stale(disk, &path),
+                sidecar::ENDING => !ours && !names.contains(OsStr::new(&format!("{id}.part"))),
+                _ => false,
+            };
+            if litter {
+                let _ = disk.remove_file(&path); // the next start tries again
+            }
+        }
+        // Fails while something is in it, which is what it is asked for.
+        let _ = disk.remove_folder(&parts);
+    }
+}
+
+fn is_stale(disk: &dyn Disk, path: &Path) -> bool {
+    let written = disk.open_shared(path).and_then(|file| file.stamp());
+    written.is_ok_and(|stamp| disk.now_ns().saturating_sub(stamp.mtime_ns) > STALE_NS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{MemoryDisk, PartFile};
+    use super::*;
+    use crate::base::Geometry;
+    use crate::base::piece::MIN_PIECE;
+    use crate::transfer::ListBuilder;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    const SIZE: u64 = 3 * MIN_PIECE + 7;
+    const HOME: &str = "/d";
+
+    fn content() -> (Vec<u8>, PieceList) {
+        let mut bytes = vec![0; SIZE as usize];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        let mut builder = ListBuilder::new(Geometry::of(SIZE).unwrap());
+        bytes.chunks(MIN_PIECE as usize).for_each(|piece| builder.push(piece));
+        (bytes, builder.finish().unwrap())
+    }
+
+    fn part_of(disk: &MemoryDisk, list: &PieceList) -> PartFile {
+        let home = Path::new(HOME);
+        PartFile::open(Arc::new(disk.clone()), home, home, list.id(), list.geometry()).unwrap()
+    }
+
+    fn found(disk: &MemoryDisk, id: ContentId) -> Option<PieceList> {
+        kept_list(disk, Path::new(HOME), Path::new(HOME), id)
+    }
+
+    #[test]
+    fn a_kept_list_counts_once_the_last_piece_proves_its_size() {
+        let (bytes, list) = content();
+        let disk = MemoryDisk::new();
+        let part = part_of(&disk, &list);
+        part.keep_list(&list).unwrap();
+        assert_eq!(found(&disk, list.id()), None, "nothing proves its size");
+        let last = list.geometry().last().unwrap();
+        part.write_piece(last, &bytes[list.geometry().offset(last) as usize..]).unwrap();
+        assert_eq!(found(&disk, list.id()), Some(list.clone()));
+        remove_part(&disk, Path::new(HOME), Path::new(HOME), list.id()).unwrap();
+        assert_eq!(found(&disk, list.id()), None);
+        assert!(disk.list(Path::new(HOME)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_list_of_the_next_tree_level_merges_to_the_id_and_is_not_believed() {
+        let geometry = Geometry::of(4 * MIN_PIECE).unwrap();
+        let bytes = vec![7; 4 * MIN_PIECE as usize];
+        let mut builder = ListBuilder::new(geometry);
+        bytes.chunks(MIN_PIECE as usize).for_each(|piece| builder.push(piece));
+        let list = builder.finish().unwrap();
+        let above: Vec<_> = list
+            .values()
+            .chunks(2)
+            .map(|two| {
+                use blake3::hazmat::{Mode, merge_subtrees_non_root};
+                merge_subtrees_non_root(&two[0], &two[1], Mode::Hash)
+            })
+            .collect();
+        let lie = PieceList::new(list.id(), Geometry::of(2 * MIN_PIECE).unwrap(), above).unwrap();
+        let disk = MemoryDisk::new();
+        let part = part_of(&disk, &list);
+        for (piece, bytes) in geometry.pieces().zip(bytes.chunks(MIN_PIECE as usize)) {
+            part.write_piece(piece, bytes).unwrap();
+        }
+        part.keep_list(&lie).unwrap();
+        assert_eq!(found(&disk, list.id()), None);
+        part.keep_list(&list).unwrap();
+        assert_eq!(found(&disk, list.id()), Some(list));
+    }
+
+    #[test]
+    fn a_map_counts_only_while_the_part_has_the_very_stamp_and_that_has_settled() {
+        let (bytes, list) = content();
+        let disk = MemoryDisk::new();
+        let part = part_of(&disk, &list);
+        let first = list.geometry().piece(0).unwrap();
+        part.write_piece(first, &bytes[..MIN_PIECE as usize]).unwrap();
+        let held = part.recover(&list, &AtomicBool::new(false), &|_, _| {}).unwrap();
+        part.keep_held(&list, &held).unwrap();
+        drop(part);
+        let part = part_of(&disk, &list);
+        assert_eq!(part.held_before(), None, "its stamp would not tell a change");
+        disk.advance(Duration::from_secs(3));
+        assert_eq!(part.held_before(), Some(held.clone()));
+        part.write_piece(first, &bytes[..MIN_PIECE as usize]).unwrap();
+        disk.advance(Duration::from_secs(3));
+        assert_eq!(part.held_before(), None);
+        // What is claimed is proven in the end, whoever claimed it.
+        let mut all = held.clone();
+        for piece in list.geometry().pieces() {
+            all.insert(piece);
+        }
+        assert_eq!(part.check(&list, &all, &AtomicBool::new(false)).unwrap(), held);
+    }
+
+    #[test]
+    fn a_file_that_was_placed_is_known_again_by_its_hash_among_its_namesakes() {
+        let (bytes, list) = content();
+        let disk = MemoryDisk::new();
+        let find = |name| {
+            placed_file(&disk, Path::new(HOME), name, list.id(), SIZE, &AtomicBool::new(false))
+        };
+        assert_eq!(find("x.txt"), None);
+        disk.put("/d/x.txt", b"mine");
+        disk.put("/d/X (1).txt", &bytes);
+        disk.put("/d/x (2).txt", &vec![0; bytes.len()]);
+        disk.put("/d/x (3).txt", &bytes);
+        disk.put("/d/x (5).txt", &bytes);
+        assert_eq!(find("x.txt"), Some("/d/x (3).txt".into()));
+        assert_eq!(find("y.txt"), None);
+        disk.remove_file(Path::new("/d/x (3).txt")).unwrap();
+        assert_eq!(find("x.txt"), None, "behind a free number there is nothing of ours");
+    }
+
+    #[test]
+    fn a_sweep_takes_the_litter_and_leaves_what_is_in_use() {
+        let disk = MemoryDisk::new();
+        let name = |byte: u8, ending: &str| {
+            format!("/d/{PARTS_FOLDER}/{}.{ending}", ContentId([byte; 32]))
+        };
+        for (byte, ending) in [
+            (1, "part"),
+            (1, "list"),
+            (1, "list.tmp"),
+            (2, "list"),
+            (3, "part"),
+            (3, "list"),
+            (4, "list.tmp"),
+        ] {
+            disk.put(name(byte, ending), b"x");
+        }
+        disk.put(format!("/d/{PARTS_FOLDER}/notes.tmp"), b"mine");
+        let left = || {
+            let mut left: Vec<_> = disk.list(&Path::new(HOME).join(PARTS_FOLDER)).unwrap();
+            left.sort_by(|a, b| a.name.cmp(&b.name));
+            left.iter().map(|entry| entry.name.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let unfinished = BTreeSet::from([ContentId([1; 32])]);
+        sweep(&disk, std::iter::once(Path::new(HOME)), &unfinished);
+        let file = |path: String| path.rsplit('/').next().unwrap().to_owned();
+        let mut kept: Vec<_> = [(1, "part"), (1, "list"), (3, "part"), (3, "list")]
+            .map(|(byte, ending)| file(name(byte, ending)))
+            .into();
+        kept.push("notes.tmp".into());
+        kept.push(file(name(4, "list.tmp")));
+        kept.sort();
+        assert_eq!(left(), kept);
+        disk.advance(Duration::from_secs(61));
+        sweep(&disk, std::iter::once(Path::new(HOME)), &unfinished);
+        assert!(!left().contains(&file(name(4, "list.tmp"))));
+    }
+}
