@@ -12,6 +12,7 @@ use part2part::servent::report::{
 };
 use part2part::servent::{JoinTarget, Place, Servent, Settings, Tuning};
 use part2part::store::MemoryDisk;
+use part2part::transfer::Priority;
 
 struct Mesh {
     network: MemoryNetwork,
@@ -86,7 +87,7 @@ async fn a_file_is_found_at_the_far_end_of_a_line_and_downloaded() {
     let (hops, end) = search(&mesh.servents[0], "song 5", Reach::All).await;
     assert_eq!((hops, end.asked), (vec![4], 4));
     let target = DownloadTarget::Result(1);
-    let request = DownloadRequest { target, to: None, once: false };
+    let request = DownloadRequest { target, to: None, once: false, priority: Priority::Normal };
     let begun = mesh.servents[0].download(request).await.unwrap();
     let ended = mesh.servents[0].download_ended(begun.number).await.unwrap();
     let DownloadState::Done { path } = ended.state else { panic!("{ended:?}") };

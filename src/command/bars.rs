@@ -191,6 +191,7 @@ fn left(bytes: u64, rate: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::Priority;
     use crate::base::ContentId;
 
     fn report(number: usize, name: &str, state: DownloadState) -> DownloadReport {
@@ -203,6 +204,7 @@ mod tests {
             rate: 1_234_567,
             connected: 1,
             sources: 1,
+            priority: Priority::Normal,
             state,
         }
     }

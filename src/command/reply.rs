@@ -95,6 +95,23 @@ pub enum Reply {
         /// By what they belong to.
         limits: Vec<LimitReport>,
     },
+    /// Downloads that stand still now.
+    Paused {
+        /// They.
+        downloads: Vec<DownloadReport>,
+    },
+    /// Downloads that go on now.
+    Resumed {
+        /// They.
+        downloads: Vec<DownloadReport>,
+    },
+    /// Downloads that were given up, and of which nothing is left.
+    Cancelled {
+        /// They.
+        downloads: Vec<DownloadReport>,
+    },
+    /// A download that is as urgent now as was asked for.
+    Priority(DownloadReport),
     /// How the servent is.
     Status(StatusReport),
     /// The first words to somebody who sits down at the prompt.

@@ -80,6 +80,10 @@ pub(super) fn values(ask: &Ask, command: &str, name: &str, begun: &str) -> Vec<C
         "N|HASH" => results(ask, begun),
         "N" if command == "results" => results(ask, begun),
         "N" => downloads(ask, command, begun),
+        "N|all" => {
+            let all = "all".starts_with(begun).then(|| Candidate::word("all"));
+            downloads(ask, command, begun).into_iter().chain(all).collect()
+        }
         "PATH|HASH" => published(ask, begun),
         "KEY" => {
             let keys = grammar::keys().into_iter();
@@ -111,7 +115,7 @@ pub(super) fn name_of(
             }
             _ => None,
         })
-    } else if name == "N" {
+    } else if name == "N" || name == "N|all" {
         let reports = all_downloads(ask, within);
         let report = reports.into_iter().find(|report| report.number == number)?;
         Some(Escaped(&report.name).to_string())
@@ -156,8 +160,15 @@ fn downloads(ask: &Ask, command: &str, begun: &str) -> Vec<Candidate> {
 }
 
 /// Whether `command` can do something with a download in this state.
-fn fits(_command: &str, state: &DownloadState) -> bool {
-    !matches!(state, DownloadState::Done { .. } | DownloadState::Failed { .. })
+fn fits(command: &str, state: &DownloadState) -> bool {
+    let paused = *state == DownloadState::Paused;
+    match command {
+        "pause" => !state.is_over() && !paused,
+        "resume" => paused,
+        // What is left of one that failed can be removed.
+        "cancel" => !state.is_over() || matches!(state, DownloadState::Failed { .. }),
+        _ => !state.is_over(),
+    }
 }
 
 /// A number, found by its digits or by what it stands for.

@@ -182,6 +182,7 @@ mod tests {
             rate: 0,
             connected: 0,
             sources: 0,
+            priority: Default::default(),
             state,
         }
     }

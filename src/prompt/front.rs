@@ -19,7 +19,7 @@ use crate::command::grammar::{self, Command, Telling};
 use crate::command::layout::{count, size};
 use crate::command::render::text;
 use crate::command::{Console, Exit, Order, Reply, Screen};
-use crate::servent::report::{DownloadReport, DownloadState, News};
+use crate::servent::report::News;
 
 /// How many replies wait to be shown; then the command waits.
 const REPLY_QUEUE: usize = 256;
@@ -115,7 +115,7 @@ impl<C: Console> Front<C> {
                 Reply::Progress(report) => {
                     waited.insert(report.number);
                 }
-                Reply::Download(report) if is_over(report) => {
+                Reply::Download(report) if report.state.is_over() => {
                     lock(&self.shared).told.insert(report.number);
                     waited.remove(&report.number);
                 }
@@ -341,10 +341,6 @@ fn ended(news: &News) -> Option<usize> {
         News::DownloadDone { report } | News::DownloadFailed { report } => Some(report.number),
         _ => None,
     }
-}
-
-fn is_over(report: &DownloadReport) -> bool {
-    matches!(report.state, DownloadState::Done { .. } | DownloadState::Failed { .. })
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {

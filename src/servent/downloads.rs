@@ -1,72 +1,48 @@
-//! The downloads of this run, by number.
+//! The downloads of this servent, by number: beginning them, watching them.
+//!
+//! Always true: a download that was acknowledged is in the record on the disk; of a content
+//! there is one unfinished download at most; a number stays that of its download, over
+//! restarts too, and the next one gets the next.
 
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
-
-use super::fetch::{self, Order, Tools};
+use super::download_error::{DownloadError, MAX_RUNNING};
+use super::fetch::{self, Order, Started, Tools};
 use super::handle::Servent;
-use super::report::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget, ResultReport};
+use super::offload::offload;
+use super::report::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
 use super::searching::SharedResults;
-use crate::base::ContentId;
+use crate::base::escape::Escaped;
+use crate::store::downloads_file::MAX_UNFINISHED;
+use crate::store::{DownloadRecord, SourceRecord};
 
-/// Downloads that run at the same time; each holds connections and buffers.
-pub(super) const MAX_RUNNING: usize = 100;
-/// Downloads that one run remembers, by number.
-const MAX_REMEMBERED: usize = 10_000;
-
-/// Why a download did not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum DownloadError {
-    /// The latest search has no such result.
-    #[error("there is no result {number}: {}", has(*results))]
-    NoResult {
-        /// What was asked for.
-        number: usize,
-        /// How many there are.
-        results: usize,
-    },
-    /// It runs already.
-    #[error("download {0} is fetching that already")]
-    Running(usize),
-    /// It is shared from here.
-    #[error("that file is here already: {0}")]
-    Here(String),
-    /// Too many at once.
-    #[error("{MAX_RUNNING} downloads are running; wait until one is done")]
-    TooMany,
-    /// More than one run remembers.
-    #[error(
-        "this servent has begun {MAX_REMEMBERED} downloads, which is all it counts; restart it"
-    )]
-    Forgetful,
-    /// The folder cannot be named.
-    #[error("{path} is not a folder that can be found: {source}")]
-    Folder {
-        /// As typed.
-        path: String,
-        /// What the system says.
-        source: std::io::Error,
-    },
-}
-
-fn has(results: usize) -> String {
-    match results {
-        0 => "nothing has been found ('search' first)".to_owned(),
-        1 => "the latest search has only result 1".to_owned(),
-        more => format!("the latest search has results 1 to {more}"),
-    }
-}
+/// Downloads that are over and remembered until the next start; the oldest go first.
+const MAX_OVER: usize = 10_000;
 
 /// All downloads since the start.
 #[derive(Default)]
 pub(super) struct Downloads {
-    list: Mutex<Vec<watch::Receiver<DownloadReport>>>,
+    list: Mutex<List>,
+    /// How many went on by themselves at the start.
+    pub(super) went_on: AtomicUsize,
+}
+
+#[derive(Default)]
+pub(super) struct List {
+    pub(super) started: BTreeMap<usize, Started>,
+    /// The largest number so far.
+    pub(super) last: usize,
 }
 
 impl Downloads {
-    pub(super) fn begin(
+    pub(super) fn lock(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(
         &self,
         tools: &Tools,
         request: DownloadRequest,
@@ -90,54 +66,104 @@ impl Downloads {
         if let Some(here) = tools.library.shared().into_iter().find(|file| file.id == id) {
             return Err(DownloadError::Here(shown(&here.path)));
         }
-        let downloads = tools.ground.settings.downloads.clone();
         let folder = match request.to {
-            Some(to) => std::path::absolute(&to)
-                .map_err(|source| DownloadError::Folder { path: shown(&to), source })?,
-            None => downloads,
+            Some(to) => absolute(&to)?,
+            None => absolute(&tools.ground.settings.downloads)?,
         };
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = list.iter().map(|report| report.borrow()).filter(|report| !is_over(report));
-        let mut count = 0;
-        for report in running {
-            if report.id == id {
-                return Err(DownloadError::Running(report.number));
+        let (name, size, sources) = match found {
+            Some(found) => (found.names.into_iter().next(), found.size, found.sources),
+            None => (None, 0, Vec::new()),
+        };
+        let record = {
+            let mut list = self.lock();
+            // Under the lock, so that nobody else takes the number or begins the same file.
+            if let Some(other) = tools.unfinished.of(id) {
+                return Err(match other.paused {
+                    true => DownloadError::Paused(other.number),
+                    false => DownloadError::Running(other.number),
+                });
             }
-            count += 1;
+            room(tools, 0)?;
+            if tools.unfinished.len() >= MAX_UNFINISHED {
+                return Err(DownloadError::TooManyUnfinished);
+            }
+            list.last += 1;
+            let record = DownloadRecord {
+                number: list.last,
+                id,
+                name,
+                size,
+                begun: false,
+                folder,
+                once: request.once,
+                paused: false,
+                priority: request.priority,
+                sources: sources
+                    .iter()
+                    .map(|source| SourceRecord {
+                        id: source.id,
+                        name: source.name.clone(),
+                        addresses: source.addresses.clone(),
+                        gave: false,
+                    })
+                    .collect(),
+            };
+            tools.unfinished.put(record.clone());
+            record
+        };
+        let number = record.number;
+        if let Err(error) = offload(|| tools.unfinished.save()) {
+            tools.unfinished.remove(number);
+            return Err(error.into());
         }
-        if count >= MAX_RUNNING {
-            return Err(DownloadError::TooMany);
-        }
-        if list.len() >= MAX_REMEMBERED {
-            return Err(DownloadError::Forgetful);
-        }
-        let number = list.len() + 1;
-        let report = fetch::start(tools.clone(), order(number, id, found, folder, request.once));
-        let begun = report.borrow().clone();
-        list.push(report);
+        let started = fetch::start(tools.clone(), Order { record, sources });
+        let begun = started.report.borrow().clone();
+        let mut list = self.lock();
+        list.started.insert(number, started);
+        list.forget_oldest();
         Ok(begun)
     }
 
     pub(super) fn reports(&self) -> Vec<DownloadReport> {
-        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.iter().map(|report| report.borrow().clone()).collect()
+        self.lock().started.values().map(|started| started.report.borrow().clone()).collect()
     }
 
-    /// Waits until a download is over; none when there is none of that number.
-    pub(super) async fn ended(&self, number: usize) -> Option<DownloadReport> {
-        let mut report = {
-            let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-            list.get(number.checked_sub(1)?)?.clone()
+    pub(super) fn resumed(&self) -> usize {
+        self.went_on.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a download is over or paused; none when there is none of that number.
+    async fn ended(&self, number: usize) -> Option<DownloadReport> {
+        let mut report = self.lock().started.get(&number)?.report.clone();
+        let stands = |report: &DownloadReport| {
+            report.state.is_over() || report.state == DownloadState::Paused
         };
         // A task that is gone without an end was stopped: the last report is the end.
-        let _ = report.wait_for(is_over).await;
+        let _ = report.wait_for(stands).await;
         let ended = report.borrow().clone();
         Some(ended)
     }
 }
 
+impl List {
+    fn forget_oldest(&mut self) {
+        let over = |started: &Started| started.report.borrow().state.is_over();
+        while self.started.len() > MAX_OVER {
+            let oldest = self.started.iter().find(|(_, started)| over(started));
+            let Some(oldest) = oldest.map(|(number, _)| *number) else { return };
+            self.started.remove(&oldest);
+        }
+    }
+}
+
+/// Whether one download more may run, beside those that run and so many others.
+pub(super) fn room(tools: &Tools, others: usize) -> Result<(), DownloadError> {
+    let running = tools.unfinished.all().iter().filter(|record| !record.paused).count();
+    if running + others < MAX_RUNNING { Ok(()) } else { Err(DownloadError::TooMany) }
+}
+
 impl Servent {
-    /// Starts a download and returns at once.
+    /// Starts a download and returns once it is certain to be remembered.
     ///
     /// # Errors
     /// [`DownloadError`], when there is nothing to start.
@@ -148,35 +174,22 @@ impl Servent {
         self.0.downloads.begin(&self.0.tools, request, &self.latest())
     }
 
-    /// Waits until a download is over; none when there is none of that number.
+    /// Waits until a download is over or paused; none when there is none of that number.
     pub async fn download_ended(&self, number: usize) -> Option<DownloadReport> {
         self.0.downloads.ended(number).await
     }
 
-    /// All downloads of this run, in order of their numbers.
+    /// All downloads of this run, and those of earlier ones that were not finished, in
+    /// order of their numbers.
     pub async fn downloads(&self) -> Vec<DownloadReport> {
         self.0.downloads.reports()
     }
 }
 
-fn order(
-    number: usize,
-    id: ContentId,
-    found: Option<ResultReport>,
-    folder: PathBuf,
-    once: bool,
-) -> Order {
-    let (name, size, sources) = match found {
-        Some(found) => (found.names.into_iter().next(), found.size, found.sources),
-        None => (None, 0, Vec::new()),
-    };
-    Order { number, id, name, size, folder, once, sources }
+fn absolute(path: &Path) -> Result<PathBuf, DownloadError> {
+    std::path::absolute(path).map_err(|source| DownloadError::Folder { path: shown(path), source })
 }
 
-pub(super) fn is_over(report: &DownloadReport) -> bool {
-    matches!(report.state, DownloadState::Done { .. } | DownloadState::Failed { .. })
-}
-
-fn shown(path: &std::path::Path) -> String {
-    crate::base::escape::Escaped(&path.to_string_lossy()).to_string()
+fn shown(path: &Path) -> String {
+    Escaped(&path.to_string_lossy()).to_string()
 }

@@ -1,6 +1,14 @@
 //! One download: the task that owns its plan and performs what it asks.
+//!
+//! `left` finds what earlier runs left of it, `part` is its file while it comes, `end` is
+//! how it ends, `show` what its user sees.
 
-use std::collections::BTreeMap;
+mod end;
+mod left;
+mod part;
+mod show;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,25 +19,32 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::driver::Command;
 use super::ground::Ground;
 use super::report::{
-    DownloadReport, DownloadState, News, Reach, SearchEvent, SearchRequest, SourceReport,
+    DownloadReport, DownloadState, Reach, SearchEvent, SearchRequest, SourceReport,
 };
 use super::searching::{self, SharedResults};
 use super::source::{Ask, Report, Shelf, Source};
-use crate::base::{ContentId, PieceIndex, PieceMap, ServentId};
+use super::unfinished::Unfinished;
+use crate::base::{ContentId, PieceIndex, ServentId};
 use crate::share::Library;
-use crate::store::{Disk, PartFile, StoreError};
+use crate::store::downloads_file::MAX_SOURCES;
+use crate::store::{Disk, DownloadRecord, SourceRecord, StoreError};
 use crate::transfer::{
-    Config, Download, Event, Failure, Input, Loss, Next, Output, PauseReason, PieceList,
+    Config, Download, Event, Failure, Input, Loss, Output, PauseReason, PieceList, Priority,
 };
+use left::Left;
+use part::Beginning;
 
 /// Reports of sources that wait for the plan; a full queue slows the sources down.
 const REPORTS: usize = 256;
 /// Wishes that wait for one source: far more than the plan has open at a time.
 const ASKS: usize = 256;
+/// Wishes of the user that wait for one download: each waits for its answer.
+const WISHES: usize = 16;
 /// How soon a full disk is tried again.
 const DISK_RETRY: Duration = Duration::from_secs(10);
 /// How often the numbers that people watch are brought up to date.
@@ -39,12 +54,7 @@ const ONE_FILE: usize = 1;
 
 /// What a download is begun with.
 pub(super) struct Order {
-    pub(super) number: usize,
-    pub(super) id: ContentId,
-    pub(super) name: Option<String>,
-    pub(super) size: u64,
-    pub(super) folder: PathBuf,
-    pub(super) once: bool,
+    pub(super) record: DownloadRecord,
     pub(super) sources: Vec<SourceReport>,
 }
 
@@ -55,75 +65,136 @@ pub(super) struct Tools {
     pub(super) driver: mpsc::Sender<Command>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) library: Library,
+    pub(super) unfinished: Arc<Unfinished>,
+}
+
+/// What its user wants of a download that runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wish {
+    Pause,
+    Resume,
+    Cancel,
+    Priority(Priority),
+}
+
+/// A download that was started: what it shows, and where to send wishes.
+#[derive(Clone)]
+pub(super) struct Started {
+    pub(super) report: watch::Receiver<DownloadReport>,
+    pub(super) wishes: mpsc::Sender<Wish>,
+    /// Where its file goes.
+    pub(super) folder: PathBuf,
 }
 
 /// Starts a download; its report changes as it goes on.
-pub(super) fn start(tools: Tools, order: Order) -> watch::Receiver<DownloadReport> {
+pub(super) fn start(tools: Tools, order: Order) -> Started {
+    let Order { record, sources } = order;
+    let DownloadRecord { number, id, priority, .. } = record;
     let report = DownloadReport {
-        number: order.number,
-        id: order.id,
-        name: order.name.clone().unwrap_or_else(|| order.id.to_string()),
-        size: order.size,
+        number,
+        id,
+        name: record.name.clone().unwrap_or_else(|| id.to_string()),
+        size: record.size,
         verified: 0,
         rate: 0,
         connected: 0,
-        sources: order.sources.len(),
-        state: DownloadState::Running,
+        sources: sources.len(),
+        priority,
+        state: if record.paused { DownloadState::Paused } else { DownloadState::Running },
     };
     let (show, shown) = watch::channel(report);
     let (reports, inbox) = mpsc::channel(REPORTS);
     let (found, finds) = mpsc::channel(REPORTS);
     let (begun, beginnings) = mpsc::channel(1);
-    // The choice of pieces need not be secret, only different everywhere.
-    let seed = searching::random().unwrap_or(order.id.0);
-    let config = Config { me: tools.ground.id, once: order.once };
+    let (checked, checks) = mpsc::channel(1);
+    let (wishes, wanted) = mpsc::channel(WISHES);
+    let ground = Arc::clone(&tools.ground);
+    ground.download.set_priority(number, priority);
+    ground.finding.set_priority(number, priority);
     let fetch = Fetch {
-        plan: Download::new(order.id, config, ChaCha12Rng::from_seed(seed)),
-        ground: Arc::clone(&tools.ground),
-        named: order.name.is_some(),
-        tools,
+        plan: plan(&ground, id, record.once),
+        ground: Arc::clone(&ground),
+        number,
         known: BTreeMap::new(),
+        gave: record.sources.iter().filter(|from| from.gave).map(|from| from.id).collect(),
         open: BTreeMap::new(),
         next_connection: 0,
         shelf: Arc::default(),
         kept: None,
         list: None,
+        beginning: false,
+        distrusted: false,
+        checking: false,
+        complete: false,
         resume_at: None,
         stopped: Arc::new(AtomicBool::new(false)),
-        folder: order.folder,
-        once: order.once,
+        folder: record.folder.clone(),
+        named: record.name.is_some(),
+        once: record.once,
+        paused: record.paused,
+        cancelled: false,
+        news_for_the_record: false,
         trouble: None,
         full: None,
         reports,
         found,
         begun,
+        checked,
         show,
         over: false,
+        tools,
     };
-    let ground = Arc::clone(&fetch.ground);
-    ground.spawn(fetch.run(order.sources, inbox, finds, beginnings));
-    shown
+    let folder = record.folder.clone();
+    ground.spawn(fetch.run(record, sources, Inbox { inbox, finds, beginnings, checks, wanted }));
+    Started { report: shown, wishes, folder }
+}
+
+fn plan(ground: &Ground, id: ContentId, once: bool) -> Download {
+    // The choice of pieces need not be secret, only different everywhere.
+    let seed = searching::random().unwrap_or(id.0);
+    Download::new(id, Config { me: ground.id, once }, ChaCha12Rng::from_seed(seed))
 }
 
 type Reports = (ServentId, u64, Report);
-type Beginning = (Arc<PieceList>, Result<(Arc<PartFile>, PieceMap), StoreError>);
+
+/// Where everything comes in.
+struct Inbox {
+    inbox: mpsc::Receiver<Reports>,
+    finds: mpsc::Receiver<(SourceReport, Option<String>)>,
+    beginnings: mpsc::Receiver<Beginning>,
+    checks: mpsc::Receiver<Result<bool, StoreError>>,
+    wanted: mpsc::Receiver<Wish>,
+}
 
 struct Open {
     number: u64,
     asks: mpsc::Sender<Ask>,
+    /// Ends the connection, whatever it waits for.
+    _closing: DropGuard,
 }
 
 struct Fetch {
     tools: Tools,
     ground: Arc<Ground>,
+    number: usize,
     plan: Download,
     known: BTreeMap<ServentId, SourceReport>,
+    /// From whom pieces came.
+    gave: BTreeSet<ServentId>,
     open: BTreeMap<ServentId, Open>,
     next_connection: u64,
     shelf: Arc<Shelf>,
     /// The piece that bound the size, until there is a file to write it to.
     kept: Option<(PieceIndex, Vec<u8>)>,
     list: Option<Arc<PieceList>>,
+    /// Whether the part file is being opened.
+    beginning: bool,
+    /// Whether an earlier run's word on the part was wrong.
+    distrusted: bool,
+    /// Whether an earlier run's word on the part is being checked.
+    checking: bool,
+    /// Whether all pieces are here, as far as is known.
+    complete: bool,
     resume_at: Option<tokio::time::Instant>,
     /// Ends work on the disk that nobody waits for any more.
     stopped: Arc<AtomicBool>,
@@ -131,6 +202,11 @@ struct Fetch {
     named: bool,
     /// Whether it fails rather than waits.
     once: bool,
+    /// Whether its user has paused it.
+    paused: bool,
+    cancelled: bool,
+    /// Whether the record in the state folder is behind.
+    news_for_the_record: bool,
     /// What a source did last, while nothing has come since.
     trouble: Option<String>,
     /// While the disk is full: a sentence about it.
@@ -138,22 +214,27 @@ struct Fetch {
     reports: mpsc::Sender<Reports>,
     found: mpsc::Sender<(SourceReport, Option<String>)>,
     begun: mpsc::Sender<Beginning>,
+    checked: mpsc::Sender<Result<bool, StoreError>>,
     show: watch::Sender<DownloadReport>,
     over: bool,
 }
 
 impl Fetch {
-    async fn run(
-        mut self,
-        sources: Vec<SourceReport>,
-        mut inbox: mpsc::Receiver<Reports>,
-        mut finds: mpsc::Receiver<(SourceReport, Option<String>)>,
-        mut beginnings: mpsc::Receiver<Beginning>,
-    ) {
-        for source in sources {
-            self.learn(source);
+    async fn run(mut self, record: DownloadRecord, sources: Vec<SourceReport>, inbox: Inbox) {
+        let Inbox { mut inbox, mut finds, mut beginnings, mut checks, mut wanted } = inbox;
+        let left = tokio::select! {
+            biased;
+            () = self.ground.stop.cancelled() => {
+                self.stopped.store(true, Ordering::Relaxed);
+                return;
+            }
+            left = left::look(&self.tools, record, Arc::clone(&self.stopped)) => left,
+        };
+        match left {
+            Left::Placed(path, list) => self.placed_before(&path, list),
+            Left::List(list) => self.start(sources, Some(Arc::new(list))),
+            Left::Nothing => self.start(sources, None),
         }
-        self.tell(Input::Start { list: None });
         let mut refresh = tokio::time::interval(SHOW_EVERY);
         refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.over {
@@ -168,7 +249,9 @@ impl Fetch {
             tokio::select! {
                 biased;
                 () = self.ground.stop.cancelled() => break,
+                Some(wish) = wanted.recv() => self.on_wish(wish),
                 Some(beginning) = beginnings.recv() => self.on_beginning(beginning),
+                Some(checked) = checks.recv() => self.on_checked(checked),
                 Some((source, name)) = finds.recv() => self.on_found(source, name),
                 Some((source, number, report)) = inbox.recv() => {
                     self.on_report(source, number, report);
@@ -183,6 +266,55 @@ impl Fetch {
         }
         self.stopped.store(true, Ordering::Relaxed);
         self.open.clear();
+        if !self.over {
+            self.keep();
+        }
+        self.ground.download.forget(self.number);
+        self.ground.finding.forget(self.number);
+        self.refresh();
+    }
+
+    fn start(&mut self, sources: Vec<SourceReport>, list: Option<Arc<PieceList>>) {
+        if self.paused {
+            self.tell(Input::Pause(PauseReason::User));
+        }
+        for source in sources {
+            self.learn(source);
+        }
+        self.tell(Input::Start { list });
+    }
+
+    /// Begins anew, with nothing believed that an earlier run has said.
+    fn start_over(&mut self) {
+        self.open.clear();
+        self.distrusted = true;
+        self.complete = false;
+        self.plan = plan(&self.ground, self.show.borrow().id, self.once);
+        let sources = std::mem::take(&mut self.known).into_values().collect();
+        self.start(sources, self.list.clone());
+    }
+
+    fn on_wish(&mut self, wish: Wish) {
+        match wish {
+            Wish::Pause if !self.paused => {
+                self.paused = true;
+                self.resume_at = None;
+                self.full = None;
+                self.trouble = None;
+                self.tell(Input::Pause(PauseReason::User));
+            }
+            Wish::Resume if self.paused => {
+                self.paused = false;
+                self.tell(Input::Resume);
+            }
+            Wish::Pause | Wish::Resume => {}
+            Wish::Cancel => self.cancel(),
+            Wish::Priority(priority) => {
+                self.ground.download.set_priority(self.number, priority);
+                self.ground.finding.set_priority(self.number, priority);
+                self.show.send_modify(|report| report.priority = priority);
+            }
+        }
         self.refresh();
     }
 
@@ -198,6 +330,7 @@ impl Fetch {
         let id = source.id;
         let known = self.known.entry(id);
         known.and_modify(|known| known.merge(&source)).or_insert(source);
+        self.news_for_the_record = true;
         self.tell(Input::SourceFound { source: id });
     }
 
@@ -207,6 +340,34 @@ impl Fetch {
             self.show.send_modify(|report| report.name = name);
         }
         self.learn(source);
+    }
+
+    fn on_good(&mut self, source: ServentId, piece: PieceIndex) {
+        self.news_for_the_record |= self.gave.insert(source);
+        self.tell(Input::PieceGood { source, piece });
+    }
+
+    /// Brings the record of this download up to date; its file follows.
+    fn remember(&mut self) {
+        self.news_for_the_record = false;
+        let report = self.show.borrow().clone();
+        let begun = self.shelf.part().is_some();
+        // Those first who are owed thanks.
+        let (gave, others): (Vec<_>, Vec<_>) =
+            self.known.values().partition(|source| self.gave.contains(&source.id));
+        let sources = gave.into_iter().chain(others).take(MAX_SOURCES).map(|source| SourceRecord {
+            id: source.id,
+            name: source.name.clone(),
+            addresses: source.addresses.clone(),
+            gave: self.gave.contains(&source.id),
+        });
+        let (sources, named) = (sources.collect(), self.named);
+        self.tools.unfinished.change(self.number, |record| {
+            record.name = named.then_some(report.name);
+            record.size = report.size;
+            record.begun |= begun;
+            record.sources = sources;
+        });
     }
 
     fn on_report(&mut self, source: ServentId, number: u64, report: Report) {
@@ -226,13 +387,14 @@ impl Fetch {
                 self.tell(Input::Manifest { source, size, part, values });
             }
             Report::Progress(bytes) => self.tell(Input::Progress { source, bytes }),
+            Report::Throttled => self.tell(Input::Throttled { source }),
             Report::Good(piece) => {
-                self.tell(Input::PieceGood { source, piece });
+                self.on_good(source, piece);
                 self.on_room();
             }
             Report::Proven(piece, bytes) => {
                 self.kept = Some((piece, bytes));
-                self.tell(Input::PieceGood { source, piece });
+                self.on_good(source, piece);
             }
             Report::Bad(piece) => self.tell(Input::PieceBad { source, piece }),
             Report::Unwritten(piece, error) => {
@@ -241,29 +403,6 @@ impl Fetch {
             }
             Report::Queued(position) => self.tell(Input::Queued { source, position }),
             Report::Refused(reason) => self.tell(Input::Refused { source, reason }),
-        }
-    }
-
-    /// A full disk is waited for, unless the user would not; anything else ends the download
-    /// with a sentence.
-    fn on_disk_error(&mut self, error: &StoreError) {
-        if !error.is_full() || self.once {
-            self.fail(error.to_string());
-            return;
-        }
-        if self.resume_at.is_none() {
-            let wait = DISK_RETRY.as_secs();
-            let why = format!("{error}; trying again every {wait} s");
-            self.tell(Input::Pause(PauseReason::Disk(why.clone())));
-            self.full = Some(why);
-        }
-        self.resume_at = Some(tokio::time::Instant::now() + DISK_RETRY);
-    }
-
-    /// The disk has taken something.
-    fn on_room(&mut self) {
-        if self.full.take().is_some() {
-            self.on_event(&Event::Unpaused);
         }
     }
 
@@ -288,7 +427,10 @@ impl Fetch {
             Output::Candidate { source, list } => self.ask(source, Ask::Candidate(list)),
             Output::Begin { list } => self.begin(list),
             Output::FindSources => self.find_sources(),
-            Output::Complete => self.complete(),
+            Output::Complete => {
+                self.complete = true;
+                self.finish();
+            }
             Output::Failed(failure) => {
                 let why = match &failure {
                     // Nothing comes next: it is over.
@@ -298,6 +440,8 @@ impl Fetch {
                 let why = why.unwrap_or_else(|| failure.to_string());
                 self.fail(self.with_names(why));
             }
+            // Whoever wished so knows it; a full disk is told of by itself.
+            Output::Event(Event::Paused(PauseReason::User) | Event::Unpaused) => {}
             Output::Event(event) => self.on_event(&event),
         }
     }
@@ -314,9 +458,13 @@ impl Fetch {
         self.next_connection += 1;
         let number = self.next_connection;
         let (asks, wishes) = mpsc::channel(ASKS);
-        self.open.insert(source, Open { number, asks });
+        let closing = CancellationToken::new();
+        let closed = closing.clone();
+        self.open.insert(source, Open { number, asks, _closing: closing.drop_guard() });
         let task = Source {
             ground: Arc::clone(&self.ground),
+            download: self.number,
+            closed,
             file: self.show.borrow().id,
             id: source,
             number,
@@ -328,57 +476,16 @@ impl Fetch {
         self.ground.spawn(task.run(addresses, wishes));
     }
 
-    /// Opens the part file, and looks at what an earlier run left in it.
-    fn begin(&mut self, list: Arc<PieceList>) {
-        self.list = Some(Arc::clone(&list));
-        let size = list.geometry().size();
-        self.show.send_modify(|report| report.size = size);
-        let Tools { disk, ground, .. } = self.tools.clone();
-        let (folder, kept) = (self.folder.clone(), self.kept.clone());
-        let (begun, stopped) = (self.begun.clone(), Arc::clone(&self.stopped));
-        let open_already = self.shelf.part().cloned();
-        let work = move || {
-            let part = match open_already {
-                Some(part) => part,
-                None => {
-                    let downloads = &ground.settings.downloads;
-                    let (id, geometry) = (list.id(), list.geometry());
-                    Arc::new(PartFile::open(disk, downloads, &folder, id, geometry)?)
-                }
-            };
-            if let Some((piece, bytes)) = kept {
-                part.write_piece(piece, &bytes)?;
-            }
-            let held = part.recover(&list, &stopped, &|_, _| {})?;
-            Ok((part, held))
-        };
-        let list = self.list.clone();
-        self.ground.spawn(async move {
-            let result = tokio::task::spawn_blocking(work).await;
-            if let (Ok(result), Some(list)) = (result, list) {
-                let _ = begun.send((list, result)).await;
-            }
-        });
-    }
-
-    fn on_beginning(&mut self, (list, result): Beginning) {
-        match result {
-            Ok((part, held)) => {
-                self.kept = None;
-                self.shelf.fill(list, part);
-                self.tell(Input::Begun { held });
-                self.on_room();
-            }
-            Err(error) => self.on_disk_error(&error),
-        }
-    }
-
     /// Floods a search for this content; whoever has it becomes a source.
     fn find_sources(&self) {
         let (ground, driver) = (Arc::clone(&self.ground), self.tools.driver.clone());
-        let (id, found) = (self.show.borrow().id, self.found.clone());
+        let (id, found, number) = (self.show.borrow().id, self.found.clone(), self.number);
         self.ground.spawn(async move {
-            ground.await_finding().await;
+            // Once the download is over nobody takes what is found.
+            tokio::select! {
+                () = found.closed() => return,
+                () = ground.finding.wait(number, 1) => {}
+            }
             let text = format!("id:{id}");
             let request = SearchRequest { text, reach: Reach::All, enough: ONE_FILE };
             let results = SharedResults::default();
@@ -399,108 +506,5 @@ impl Fetch {
                 }
             }
         });
-    }
-
-    /// All pieces are written: gives the file its name, and shares it.
-    fn complete(&mut self) {
-        let (Some(part), Some(list)) = (self.shelf.part().cloned(), self.list.clone()) else {
-            return;
-        };
-        self.open.clear();
-        let (name, folder) = (self.show.borrow().name.clone(), self.folder.clone());
-        let library = self.tools.library.clone();
-        let share = self.ground.panel.now().share_downloads;
-        let placed = super::offload::offload(|| {
-            let path = part.place(&folder, &name)?;
-            if share && let Err(error) = library.add_verified(&path, PieceList::clone(&list)) {
-                tracing::warn!("a finished download: {error}");
-            }
-            Ok::<_, StoreError>(path)
-        });
-        match placed {
-            Ok(path) => {
-                let size = list.geometry().size();
-                self.show.send_modify(|report| {
-                    report.verified = size;
-                    report.state = DownloadState::Done { path };
-                });
-                self.over = true;
-                self.ground.tell(News::DownloadDone { report: self.report_now() });
-            }
-            Err(error) => self.fail(format!("all of it is here, but {error}")),
-        }
-    }
-
-    fn fail(&mut self, why: String) {
-        if self.over {
-            return;
-        }
-        self.over = true;
-        self.open.clear();
-        self.show.send_modify(|report| report.state = DownloadState::Failed { why });
-        self.ground.tell(News::DownloadFailed { report: self.report_now() });
-    }
-
-    fn on_event(&mut self, event: &Event) {
-        match event {
-            // Trying a full disk again is no news; that it is full, or has room again, is.
-            Event::Paused(PauseReason::Disk(_)) | Event::Unpaused if self.full.is_some() => return,
-            Event::Resumed { .. } => self.trouble = None,
-            event => self.trouble = event.trouble().or_else(|| self.trouble.take()),
-        }
-        let text = self.with_names(event.to_string());
-        let DownloadReport { number, name, .. } = self.report_now();
-        self.ground.tell(News::Download { number, name, text });
-    }
-
-    /// Puts what their users call servents beside their short ids.
-    fn with_names(&self, mut text: String) -> String {
-        for source in self.known.values().filter(|source| !source.name.is_empty()) {
-            let short = source.id.short();
-            text = text.replace(&short, &format!("{}~{short}", source.name));
-        }
-        text
-    }
-
-    fn report_now(&self) -> DownloadReport {
-        self.show.borrow().clone()
-    }
-
-    /// Brings the numbers up to date.
-    fn refresh(&mut self) {
-        if self.over {
-            self.show.send_modify(|report| (report.rate, report.connected) = (0, 0));
-            return;
-        }
-        let standing = self.plan.standing(self.ground.clock.now());
-        let state = match (&self.full, &standing.waits) {
-            (Some(full), _) => DownloadState::Waiting { why: full.clone() },
-            (None, Some(next)) => {
-                let why = match &self.trouble {
-                    Some(trouble) => format!("{trouble}; {}", waiting(next)),
-                    None => waiting(next),
-                };
-                DownloadState::Waiting { why: self.with_names(why) }
-            }
-            (None, None) => DownloadState::Running,
-        };
-        self.show.send_if_modified(|report| {
-            let before = report.clone();
-            report.verified = standing.verified;
-            report.rate = standing.rate;
-            report.connected = standing.connected;
-            report.sources = standing.known;
-            report.state = state;
-            *report != before
-        });
-    }
-}
-
-fn waiting(next: &Next) -> String {
-    match next {
-        Next::Others { .. } | Next::Nothing => next.to_string(),
-        Next::Redial { .. } | Next::Search { .. } => {
-            next.to_string().replace("no source left; ", "")
-        }
     }
 }

@@ -10,13 +10,13 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::caps::Cap;
 use super::clock::Clock;
 use super::mesh::Mesh;
 use super::network::Network;
 use super::panel::Panel;
 use super::report::News;
 use super::settings::Settings;
+use super::throttle::Throttle;
 use super::traffic::Traffic;
 use super::tuning::Tuning;
 use crate::base::{Contact, ServentId};
@@ -56,9 +56,12 @@ pub(super) struct Ground {
     seen: RwLock<Vec<IpAddr>>,
     /// What of the settings can be changed, as it is now.
     pub(super) panel: Panel,
-    upload: Cap,
-    download: Cap,
-    finding: Cap,
+    /// Bytes of pieces that may be sent.
+    upload: Throttle,
+    /// Bytes of pieces that may be received, shared by the downloads.
+    pub(super) download: Throttle,
+    /// Searches that the downloads, and the standing searches, may begin.
+    pub(super) finding: Throttle,
 }
 
 impl Ground {
@@ -89,9 +92,9 @@ impl Ground {
             here: RwLock::new(Arc::new(mesh)),
             listening: RwLock::default(),
             seen: RwLock::default(),
-            upload: Cap::bytes(tuning.max_upload, clock),
-            download: Cap::bytes(tuning.max_download, clock),
-            finding: Cap::new(FIND_RATE, 1, clock),
+            upload: Throttle::bytes(tuning.max_upload, clock),
+            download: Throttle::bytes(tuning.max_download, clock),
+            finding: Throttle::new(FIND_RATE, 1, clock),
             panel: Panel::new(tuning),
             settings,
         }
@@ -183,12 +186,7 @@ impl Ground {
 
     /// Waits until `bytes` of pieces may be sent.
     pub(super) async fn await_upload(&self, bytes: u64) {
-        self.upload.wait(bytes).await;
-    }
-
-    /// Waits until `bytes` of pieces more may be received.
-    pub(super) async fn await_download(&self, bytes: u64) {
-        self.download.wait(bytes).await;
+        self.upload.wait(0, bytes).await;
     }
 
     /// Runs a task of this servent. A panic in it is our bug and ends that task alone;
@@ -203,9 +201,11 @@ impl Ground {
         });
     }
 
-    /// Waits until a download may search for sources.
+    /// Waits until a standing search may search; as urgent as a usual download.
     pub(super) async fn await_finding(&self) {
-        self.finding.wait(1).await;
+        /// No download has this number.
+        const STANDING: usize = 0;
+        self.finding.wait(STANDING, 1).await;
     }
 
     pub(super) fn tell(&self, news: News) {

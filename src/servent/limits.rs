@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::report::{LimitReport, Unit};
-use super::{admission, dial, downloads, join, tuning, wanted};
+use super::{admission, dial, download_error, join, tuning, wanted};
 use crate::base::{Contact, MAX_TTL, piece};
 use crate::message::{HitBody, QueryBody};
 use crate::overlay::{self, config};
@@ -55,7 +55,7 @@ pub fn limits() -> Vec<LimitReport> {
         many("published paths", library::MAX_PATHS, "more are left out, and said"),
         bytes("size of a file", piece::MAX_FILE, "it is left out, and said"),
         bytes("length of a file's name", wide(name::MAX_NAME), "it is cut"),
-        many("downloads running", downloads::MAX_RUNNING, "another is refused"),
+        many("downloads running", download_error::MAX_RUNNING, "another is refused"),
         many("sources known of a file", sources::MAX_KNOWN, "more are not remembered"),
         many("sources open of a file", sources::MAX_OPEN, "the others are kept for later"),
         bytes("space left free", part::RESERVE, "a download waits for space"),

@@ -12,11 +12,11 @@
 //! memory under a paused clock.
 
 mod admission;
-mod caps;
 mod changes;
 mod clock;
 mod descriptors;
 mod dial;
+mod download_error;
 mod downloads;
 mod driver;
 mod fetch;
@@ -43,6 +43,7 @@ mod panel;
 mod publishing;
 mod remembered;
 pub mod report;
+mod resuming;
 mod searching;
 mod serve;
 mod server;
@@ -51,13 +52,15 @@ mod settings;
 mod source;
 mod start;
 mod status;
+mod throttle;
 mod traffic;
 mod tuning;
+mod unfinished;
 mod wanted;
 
 pub use crate::identity::NetworkKey;
 pub use dial::DialError;
-pub use downloads::DownloadError;
+pub use download_error::DownloadError;
 pub use greeting::GreetingError;
 pub use handle::Servent;
 pub use inviting::invitation_line;

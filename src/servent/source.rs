@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::dial::{self, DialError};
 use super::frames::{FrameError, FrameReader, encode};
@@ -26,6 +27,8 @@ use crate::transfer::{PieceList, PieceValue};
 
 /// A closing connection says farewell within this time.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How often a source that waits for our own cap is said not to be silent.
+const STILL_THERE: Duration = Duration::from_secs(2);
 /// Frames of pieces nobody asked for that are forgiven.
 const UNASKED: u32 = 1;
 
@@ -64,6 +67,8 @@ pub(super) enum Report {
         values: Vec<PieceValue>,
     },
     Progress(u64),
+    /// More has come than our own cap lets be read.
+    Throttled,
     /// Verified, and written.
     Good(PieceIndex),
     /// Verified, and nowhere to write it yet.
@@ -77,6 +82,10 @@ pub(super) enum Report {
 /// One connection to one source, and how it tells of itself.
 pub(super) struct Source {
     pub(super) ground: Arc<Ground>,
+    /// Whose cap and turn its bytes count for.
+    pub(super) download: usize,
+    /// Ends it, whatever it waits for.
+    pub(super) closed: CancellationToken,
     pub(super) file: ContentId,
     pub(super) id: ServentId,
     /// Numbers the connections of a download: what an old one says is no longer heard.
@@ -175,7 +184,12 @@ impl Source {
                     None => return Err(End::Unwanted),
                 },
                 message = wire.reader.next() => match message? {
-                    Some(message) => self.on_message(wire, message).await?,
+                    // What it waits for may take long, and the user may not want it any more.
+                    Some(message) => tokio::select! {
+                        biased;
+                        () = self.closed.cancelled() => return Err(End::Unwanted),
+                        done = self.on_message(wire, message) => done?,
+                    },
                     None => return Err(End::Lost("it closed the connection".to_owned())),
                 },
             }
@@ -202,11 +216,23 @@ impl Source {
         }
     }
 
+    /// Waits until the cap on downloads lets so many bytes more be received.
+    async fn await_room(&self, bytes: u64) {
+        let room = self.ground.download.wait(self.download, bytes);
+        tokio::pin!(room);
+        loop {
+            tokio::select! {
+                () = &mut room => return,
+                () = tokio::time::sleep(STILL_THERE) => self.report(Report::Throttled).await,
+            }
+        }
+    }
+
     async fn on_data(&self, wire: &mut Wire, data: Data) -> Result<(), End> {
         let Data { piece: number, offset, bytes, .. } = data;
         let length = bytes.len() as u64;
         self.report(Report::Progress(length)).await;
-        self.ground.await_download(length).await;
+        self.await_room(length).await;
         let whole = match wire.assemble(number, offset, &bytes, self.shelf.0.get().map(|s| &s.0)) {
             Assembly::Unasked => {
                 wire.unasked += 1;

@@ -18,6 +18,7 @@ use super::network::{Internet, Network};
 use super::remembered::Remembered;
 use super::serve::Uploads;
 use super::settings::Settings;
+use super::unfinished::Unfinished;
 use super::wanted::Wanted;
 use super::{changes, keeping, listen, matching, mesh, searching, server};
 use crate::identity::{Identity, KeyFileError, Tls, TlsError};
@@ -139,6 +140,7 @@ impl Servent {
         ground.spawn(matching);
 
         let (cached, damaged) = hosts.load()?;
+        let (unfinished, damage) = Unfinished::load(state.clone())?;
         let overlay = Overlay::new(id, config, engine_seed, ground.clock.now());
         let driver = Driver::new(
             Arc::clone(&ground),
@@ -175,7 +177,7 @@ impl Servent {
             library.clone(),
             degree_seen.clone(),
         ));
-        for text in [damaged, wanted_damaged, lost, torn, sealed].into_iter().flatten() {
+        for text in [damaged, wanted_damaged, lost, torn, sealed, damage].into_iter().flatten() {
             ground.warn(text);
         }
         let tools = Tools {
@@ -183,14 +185,17 @@ impl Servent {
             driver: commands.clone(),
             disk,
             library: library.clone(),
+            unfinished,
         };
+        let downloads = Downloads::default();
+        downloads.resume_all(&tools);
         Ok(Self(Arc::new(Inner {
             ground,
             driver: commands,
             degree: degree_seen,
             library,
             uploads,
-            downloads: Downloads::default(),
+            downloads,
             results: Mutex::default(),
             tools,
             wanted,

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use super::downloads::is_over;
 use super::driver::Command;
 use super::handle::{Inner, Servent};
 use super::report::{Reachable, StatusReport};
@@ -13,7 +12,8 @@ impl Servent {
         let Inner { ground, library, uploads, .. } = &*self.0;
         let tuning = ground.panel.now();
         let totals = library.totals();
-        let running = self.0.downloads.reports().iter().filter(|report| !is_over(report)).count();
+        let downloads = self.0.downloads.reports();
+        let running = downloads.iter().filter(|report| !report.state.is_over()).count();
         StatusReport {
             id: ground.id,
             name: tuning.name.clone(),
@@ -29,6 +29,7 @@ impl Servent {
             shared_files: totals.files,
             shared_bytes: totals.bytes,
             downloads: running,
+            resumed: self.0.downloads.resumed(),
             uploads: uploads.active(),
             received: ground.received.load(Ordering::Relaxed),
             sent: ground.sent.load(Ordering::Relaxed),

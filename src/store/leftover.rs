@@ -14,8 +14,8 @@ use super::error::StoreError;
 use super::name::{numbered, safe_name};
 use super::part::{MAX_NAMESAKES, alike, parts_folder};
 use super::sidecar;
-use crate::base::ContentId;
-use crate::transfer::PieceList;
+use crate::base::{ContentId, Geometry};
+use crate::transfer::{ListBuilder, PieceList};
 
 /// Files of the right name and size that are hashed in search of one that was placed just
 /// before a crash: it is the first of them but for a folder full of twins.
@@ -23,8 +23,6 @@ const MAX_HASHED: usize = 8;
 /// How long ago another servent with the same downloads folder must have begun to write a
 /// file for it to be litter, in nanoseconds: a list is written within seconds.
 const STALE_NS: i128 = 60_000_000_000;
-/// Bytes read at a time for hashing.
-const READ: usize = 1 << 20;
 
 /// Where the part of `id`, on its way to the folder `to`, would lie.
 #[must_use]
@@ -77,7 +75,8 @@ pub fn placed_file(
     id: ContentId,
     size: u64,
     stop: &AtomicBool,
-) -> Option<PathBuf> {
+) -> Option<(PathBuf, PieceList)> {
+    let geometry = Geometry::of(size)?;
     let entries = disk.list(folder).ok()?;
     let names: HashSet<&str> = entries.iter().filter_map(|entry| entry.name.to_str()).collect();
     let known: HashSet<String> = names.iter().map(|name| alike(name)).collect();
@@ -95,24 +94,24 @@ pub fn placed_file(
             (file.stamp().ok()?.size == size).then_some((path, file))
         })
         .take(MAX_HASHED)
-        .find_map(|(path, file)| (hash_of(&*file, stop)? == id).then_some(path))
+        .find_map(|(path, file)| {
+            let list = list_of(&*file, geometry, stop)?;
+            (list.id() == id).then_some((path, list))
+        })
 }
 
-fn hash_of(file: &dyn ReadHandle, stop: &AtomicBool) -> Option<ContentId> {
-    let mut hasher = blake3::Hasher::new();
-    let mut bytes = vec![0; READ];
-    let mut offset = 0;
-    loop {
-        let read = read_full(file, &mut bytes, offset).ok()?;
+fn list_of(file: &dyn ReadHandle, geometry: Geometry, stop: &AtomicBool) -> Option<PieceList> {
+    let mut builder = ListBuilder::new(geometry);
+    let mut bytes = Vec::new();
+    for piece in geometry.pieces() {
         if stop.load(Ordering::Relaxed) {
             return None;
         }
-        hasher.update(bytes.get(..read)?);
-        offset += read as u64;
-        if read < bytes.len() {
-            return Some(ContentId(*hasher.finalize().as_bytes()));
-        }
+        bytes.resize(usize::try_from(geometry.len(piece)).ok()?, 0);
+        let read = read_full(file, &mut bytes, geometry.offset(piece)).ok()?;
+        builder.push(bytes.get(..read).filter(|_| read == bytes.len())?);
     }
+    builder.finish()
 }
 
 /// Removes what a killed process began to write, and lists whose part is gone, from the
@@ -157,9 +156,7 @@ fn is_stale(disk: &dyn Disk, path: &Path) -> bool {
 mod tests {
     use super::super::{MemoryDisk, PartFile};
     use super::*;
-    use crate::base::Geometry;
     use crate::base::piece::MIN_PIECE;
-    use crate::transfer::ListBuilder;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -233,15 +230,15 @@ mod tests {
         let first = list.geometry().piece(0).unwrap();
         part.write_piece(first, &bytes[..MIN_PIECE as usize]).unwrap();
         let held = part.recover(&list, &AtomicBool::new(false), &|_, _| {}).unwrap();
-        part.keep_held(&list, &held).unwrap();
+        part.keep_held(&list).unwrap();
         drop(part);
         let part = part_of(&disk, &list);
-        assert_eq!(part.held_before(), None, "its stamp would not tell a change");
+        assert_eq!(part.trust_held(), None, "its stamp would not tell a change");
         disk.advance(Duration::from_secs(3));
-        assert_eq!(part.held_before(), Some(held.clone()));
+        assert_eq!(part.trust_held(), Some(held.clone()));
         part.write_piece(first, &bytes[..MIN_PIECE as usize]).unwrap();
         disk.advance(Duration::from_secs(3));
-        assert_eq!(part.held_before(), None);
+        assert_eq!(part.trust_held(), None, "something was written since");
         // What is claimed is proven in the end, whoever claimed it.
         let mut all = held.clone();
         for piece in list.geometry().pieces() {
@@ -255,7 +252,12 @@ mod tests {
         let (bytes, list) = content();
         let disk = MemoryDisk::new();
         let find = |name| {
-            placed_file(&disk, Path::new(HOME), name, list.id(), SIZE, &AtomicBool::new(false))
+            let stop = AtomicBool::new(false);
+            let found = placed_file(&disk, Path::new(HOME), name, list.id(), SIZE, &stop);
+            found.map(|(path, proof)| {
+                assert_eq!(proof, list);
+                path
+            })
         };
         assert_eq!(find("x.txt"), None);
         disk.put("/d/x.txt", b"mine");

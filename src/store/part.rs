@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -38,8 +38,11 @@ pub struct PartFile {
     id: ContentId,
     geometry: Geometry,
     file: Box<dyn PartHandle>,
-    /// Written to under the read lock; placing takes the write lock.
+    /// Whether nothing is written any more. Written to under the read lock; placing and
+    /// the clean stop take the write lock.
     placed: RwLock<bool>,
+    /// What it holds, as far as this run knows.
+    held: Mutex<PieceMap>,
     /// Whether a flush has failed: the next would succeed without having saved anything.
     flush_failed: AtomicBool,
 }
@@ -68,7 +71,8 @@ impl PartFile {
         let file = open_in(&*disk, &parts, &path)?;
         let placed = RwLock::new(false);
         let flush_failed = AtomicBool::new(false);
-        let part = Self { disk, path, id, geometry, file, placed, flush_failed };
+        let held = Mutex::new(PieceMap::new(geometry.count()));
+        let part = Self { disk, path, id, geometry, file, placed, held, flush_failed };
         if let Err(error) = part.reserve(&parts) {
             part.remove_if_empty();
             return Err(error);
@@ -141,7 +145,9 @@ impl PartFile {
         }
         self.file
             .write_at(bytes, self.geometry.offset(piece))
-            .map_err(|error| StoreError::from_io("write", &self.path, error))
+            .map_err(|error| StoreError::from_io("write", &self.path, error))?;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
+        Ok(())
     }
 
     /// Reads `piece` into `into`, whose contents it replaces; also once it is in place.
@@ -175,17 +181,24 @@ impl PartFile {
         stop: &AtomicBool,
         progress: &(dyn Fn(u32, u32) + Sync),
     ) -> Result<PieceMap, StoreError> {
-        self.prove(list, self.pieces_with_data()?, stop, progress)
+        let map = self.prove(list, self.pieces_with_data()?, stop, progress)?;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = map.clone();
+        Ok(map)
     }
 
     /// What was held at the last clean stop, if nothing has touched the file since, as far
-    /// as its stamp tells. A hint: before the file is placed, [`PartFile::check`] it.
+    /// as its stamp tells; from now on it counts as held. A hint: before the file is
+    /// placed, [`PartFile::check`] it.
     #[must_use]
-    pub fn held_before(&self) -> Option<PieceMap> {
+    pub fn trust_held(&self) -> Option<PieceMap> {
         let (stamp, held) = sidecar::read(&*self.disk, self.parts(), self.id)?.held?;
         let present = self.stamp().ok()?;
         let same = held.len() == self.geometry.count() && stamp == present;
-        (same && present.has_settled(self.disk.now_ns())).then_some(held)
+        if !same || !present.has_settled(self.disk.now_ns()) {
+            return None;
+        }
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held.clone();
+        Some(held)
     }
 
     /// Which of `claimed` the file really holds.
@@ -219,13 +232,15 @@ impl PartFile {
     ///
     /// # Errors
     /// [`StoreError::Placed`], or what the disk says.
-    pub fn keep_held(&self, list: &PieceList, held: &PieceMap) -> Result<(), StoreError> {
-        let placed = self.placed.write().unwrap_or_else(PoisonError::into_inner);
+    pub fn keep_held(&self, list: &PieceList) -> Result<(), StoreError> {
+        let mut placed = self.placed.write().unwrap_or_else(PoisonError::into_inner);
         if *placed {
             return Err(StoreError::Placed { path: self.path.clone() });
         }
+        *placed = true;
         self.sync()?;
-        let held = Some((self.stamp()?, held.clone()));
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = Some((self.stamp()?, held));
         sidecar::write(&*self.disk, self.parts(), &Sidecar { list: list.clone(), held })
     }
 

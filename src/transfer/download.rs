@@ -15,6 +15,7 @@
 
 mod patience;
 mod seek;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use rand::rngs::ChaCha12Rng;
 
 use super::event::{Event, Lie, Loss, Next, PauseReason};
-use super::exchange::{Config, Failure, Input, Output, Parting, Standing};
+use super::exchange::{Config, Failure, Input, Output, Parting};
 use super::picker::{Picker, ranges};
 use super::sources::{BUSY_WAIT, MAX_OPEN, Mode, Sources, State};
 use super::verify::PieceList;
@@ -134,6 +135,11 @@ impl Download {
                     link.progress(self.now, bytes);
                 }
             }
+            Input::Throttled { source } => {
+                if let Some(link) = self.sources.link(source) {
+                    link.throttled(self.now);
+                }
+            }
             Input::Queued { source, position } => self.on_queued(source, position, out),
             Input::Refused { source, reason } => self.on_refused(source, reason, out),
             Input::RoundTrip { source, rtt } => {
@@ -180,33 +186,6 @@ impl Download {
         let search = (self.sources.hopeful(self.now) < ENOUGH_SOURCES).then_some(self.search_at);
         let give_up = self.searched.filter(|_| self.config.once).map(|at| at + FIRST_SEARCH_WAIT);
         links.chain([heard, dial, search, give_up]).flatten().filter(|&at| at > self.now).min()
-    }
-
-    /// How the download stands.
-    #[must_use]
-    pub fn standing(&self, now: Time) -> Standing {
-        let (size, verified) = match &self.stage {
-            Stage::Beginning { list } => (Some(list.geometry().size()), 0),
-            Stage::Fetching { list, picker } => (Some(list.geometry().size()), picker.held_bytes()),
-            _ => (None, 0),
-        };
-        Standing {
-            size,
-            verified,
-            rate: self.sources.links().map(|(_, link)| link.rate(now)).sum(),
-            connected: self.sources.links().count(),
-            known: self.sources.known().len(),
-            waits: Some(self.next()).filter(|next| !matches!(next, Next::Others { .. })),
-        }
-    }
-
-    /// The pieces that are here, once the download has begun.
-    #[must_use]
-    pub fn held(&self) -> Option<&PieceMap> {
-        match &self.stage {
-            Stage::Fetching { picker, .. } => Some(picker.held()),
-            _ => None,
-        }
     }
 
     fn on_start(&mut self, list: Option<Arc<PieceList>>, out: &mut Vec<Output>) {
@@ -427,35 +406,6 @@ impl Download {
         out.push(Output::Failed(why));
     }
 
-    /// Whether a download that shall not wait is at its end.
-    fn is_hopeless(&self) -> bool {
-        let known = self.sources.known();
-        if !self.config.once || matches!(self.stage, Stage::Beginning { .. }) {
-            return false;
-        }
-        if known.is_empty() && self.trouble.is_none() {
-            // Nobody was ever known: the first search may still find somebody.
-            return self.searched.is_some_and(|at| self.now.since(at) >= FIRST_SEARCH_WAIT);
-        }
-        known.values().all(|source| source.failed && matches!(source.state, State::Away { .. }))
-    }
-
-    /// What comes next, as the sources stand.
-    fn next(&self) -> Next {
-        let there = self.sources.known().values().filter(|source| match source.state {
-            State::Away { .. } => source.failures == 0 && !source.failed,
-            State::Dialling | State::Open(_) => true,
-        });
-        match there.count() {
-            0 if self.is_hopeless() => Next::Nothing,
-            0 => match self.sources.next_dial() {
-                Some((source, at)) => Next::Redial { source, wait: at.since(self.now) },
-                None => Next::Search { wait: self.search_at.since(self.now) },
-            },
-            left => Next::Others { left },
-        }
-    }
-
     fn tell(&mut self, event: Event, out: &mut Vec<Output>) {
         if let Event::Lost { next, .. }
         | Event::Refused { next, .. }
@@ -524,7 +474,7 @@ impl Download {
         }
         let Some(link) = self.sources.link(source) else { return };
         let mut pieces = link.clear();
-        if let Mode::Queued(waiting) = &mut link.mode {
+        if let Mode::Queued { pieces: waiting, .. } = &mut link.mode {
             pieces.append(waiting);
             link.mode = Mode::Ready;
         }

@@ -59,6 +59,13 @@ pub enum Next {
         /// In how long; zero: just now.
         wait: Duration,
     },
+    /// Nobody gives anything yet; a source has us in its queue.
+    Queue {
+        /// Which.
+        source: ServentId,
+        /// 1: next.
+        position: u32,
+    },
     /// Nothing: the download is over.
     Nothing,
 }
@@ -210,6 +217,9 @@ impl fmt::Display for Next {
             }
             Self::Search { wait } => {
                 write!(f, "no source left; searching again in {}", Span(*wait))
+            }
+            Self::Queue { source, position } => {
+                write!(f, "number {position} in the queue of {}", source.short())
             }
             Self::Nothing => f.write_str("no source left"),
         }

@@ -90,6 +90,12 @@ pub enum Input {
         /// How many.
         bytes: u64,
     },
+    /// Bytes came, and more are there that our own cap on downloads keeps from being read:
+    /// the silence is not the source's.
+    Throttled {
+        /// From whom.
+        source: ServentId,
+    },
     /// The request waits at the source for a slot.
     Queued {
         /// At whom.

@@ -12,6 +12,7 @@ pub mod priority;
 pub mod sources;
 #[cfg(test)]
 mod swarm;
+pub mod turns;
 pub mod upload;
 pub mod verify;
 
@@ -20,5 +21,6 @@ pub use event::{Event, Lie, Loss, Next, PauseReason};
 pub use exchange::{Config, Failure, Input, Output, Parting, Standing};
 pub use picker::{Picker, ranges};
 pub use priority::Priority;
+pub use turns::{Ticket, Turns};
 pub use upload::{Answer, Change, UploadSlots};
 pub use verify::{ListBuilder, ListError, PieceList, PieceValue, piece_value};

@@ -86,7 +86,12 @@ pub(super) enum Mode {
     /// Anything.
     Ready,
     /// Nothing: these pieces wait at its end for a slot. They count as asked of nobody.
-    Queued(Vec<PieceIndex>),
+    Queued {
+        /// Which they are.
+        pieces: Vec<PieceIndex>,
+        /// Our place in its queue; 1: next.
+        position: u32,
+    },
     /// Nothing until then: it was too slow.
     Aside { until: Time },
 }
@@ -182,10 +187,24 @@ impl Link {
         self.meter.add(now, bytes);
     }
 
+    /// Notes that what it sent waits for us, not we for it.
+    pub(super) fn throttled(&mut self, now: Time) {
+        self.heard = now;
+        self.restart_trial(now);
+    }
+
     /// Notes that a part or a piece came whole.
     pub(super) fn answered(&mut self, now: Time) {
         self.heard = now;
         self.restart_trial(now);
+    }
+
+    /// Our place in its queue, if it has us in one.
+    pub(super) fn position(&self) -> Option<u32> {
+        match self.mode {
+            Mode::Queued { position, .. } => Some(position),
+            _ => None,
+        }
     }
 
     /// Strikes `piece`, of `bytes`, off what is owed; false when it was not owed.

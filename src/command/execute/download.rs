@@ -1,4 +1,4 @@
-//! `download`, and `wait` for its end.
+//! `download`, `pause`, `resume`, `cancel`, and `wait` for the end.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Local, Out};
+use crate::command::grammar::Which;
 use crate::command::{Exit, Order, Reply};
-use crate::servent::report::{DownloadReport, DownloadRequest, DownloadState};
+use crate::servent::report::{DownloadRequest, DownloadState};
 
 /// How often a download that is waited for tells how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ impl Local {
         match self.servent.download(request).await {
             Ok(report) => {
                 let number = report.number;
-                let over = is_over(&report);
+                let over = report.state.is_over();
                 if !over || !wait {
                     out.say(Reply::Download(report)).await;
                 }
@@ -45,9 +46,17 @@ impl Local {
         let mut wanted = self.servent.downloads().await;
         // Like a shell's `wait`: a script must hear of a download that failed before
         // the script came to wait for it. A person has read it in the news.
-        wanted.retain(|report| {
-            !is_over(report) || (order.scripted && !told.contains(&report.number))
+        // Who cancelled one was told then, and one that is paused may never end.
+        let paused = wanted.iter().filter(|report| report.state == DownloadState::Paused).count();
+        wanted.retain(|report| match report.state {
+            DownloadState::Paused | DownloadState::Cancelled { .. } => false,
+            _ if report.state.is_over() => order.scripted && !told.contains(&report.number),
+            _ => true,
         });
+        if wanted.is_empty() && paused > 0 {
+            let text = "only paused downloads are left; 'resume all' lets them go on";
+            return out.fail(Exit::Failed, &text).await;
+        }
         if wanted.is_empty() {
             let text = "no download is running".to_owned();
             return self.done(Reply::Notice { text }, out).await;
@@ -97,13 +106,34 @@ impl Local {
             let text = format!("there is no download {number}; 'downloads' lists them");
             return out.fail(Exit::Failed, &text).await;
         };
+        if report.state == DownloadState::Paused {
+            let text = format!("download {number} is paused; 'resume {number}' lets it go on");
+            return out.fail(Exit::Failed, &text).await;
+        }
         self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
         let done = matches!(report.state, DownloadState::Done { .. });
         out.say(Reply::Download(report)).await;
         if done { Exit::Done } else { Exit::Failed }
     }
-}
 
-fn is_over(report: &DownloadReport) -> bool {
-    matches!(report.state, DownloadState::Done { .. } | DownloadState::Failed { .. })
+    pub(super) async fn pause(&self, which: Which, out: Out<'_>) -> Exit {
+        match self.servent.pause(which.number()).await {
+            Ok(downloads) => self.done(Reply::Paused { downloads }, out).await,
+            Err(error) => out.fail(Exit::Failed, &error).await,
+        }
+    }
+
+    pub(super) async fn resume(&self, which: Which, out: Out<'_>) -> Exit {
+        match self.servent.resume(which.number()).await {
+            Ok(downloads) => self.done(Reply::Resumed { downloads }, out).await,
+            Err(error) => out.fail(Exit::Failed, &error).await,
+        }
+    }
+
+    pub(super) async fn cancel(&self, which: Which, out: Out<'_>) -> Exit {
+        match self.servent.cancel(which.number()).await {
+            Ok(downloads) => self.done(Reply::Cancelled { downloads }, out).await,
+            Err(error) => out.fail(Exit::Failed, &error).await,
+        }
+    }
 }

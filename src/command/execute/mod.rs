@@ -98,18 +98,27 @@ impl Local {
                 let files = self.servent.shared().await;
                 self.done(Reply::Shared { files }, out).await
             }
-            Command::Download { wait, once, to, what } => {
+            Command::Download { wait, once, to, priority, what } => {
                 let to = match to.map(|to| self.absolute(&to, order)).transpose() {
                     Ok(to) => to,
                     Err(why) => return out.fail(Exit::Usage, &why).await,
                 };
                 self.wait_for_mesh(order).await;
-                let request = DownloadRequest { target: what, to, once };
+                let request = DownloadRequest { target: what, to, once, priority };
                 self.download(request, wait, order, out).await
             }
             Command::Downloads => {
                 let downloads = self.servent.downloads().await;
                 self.done(Reply::Downloads { downloads }, out).await
+            }
+            Command::Pause { which } => self.pause(which, out).await,
+            Command::Resume { which } => self.resume(which, out).await,
+            Command::Cancel { which } => self.cancel(which, out).await,
+            Command::Priority { number, priority } => {
+                match self.servent.set_priority(number, priority).await {
+                    Ok(report) => self.done(Reply::Priority(report), out).await,
+                    Err(error) => out.fail(Exit::Failed, &error).await,
+                }
             }
             Command::Status => {
                 let status = self.servent.status().await;

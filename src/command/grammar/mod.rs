@@ -12,6 +12,7 @@ use super::address::join_target;
 use crate::base::MAX_TTL;
 use crate::servent::JoinTarget;
 use crate::servent::report::DownloadTarget;
+use crate::transfer::Priority;
 
 mod help;
 mod line;
@@ -21,8 +22,8 @@ mod value;
 pub use help::{help, names, usage_of};
 pub use line::{UsageError, line_of, parse};
 pub use place::{Place, Wanted, place};
-pub use value::{ENOUGH, Key, MAX_ENOUGH, keys};
-use value::{download_target, enough, key, number};
+pub use value::{ENOUGH, Key, MAX_ENOUGH, Which, keys};
+use value::{download_target, enough, key, number, priorities, which};
 
 /// How wide help texts are, in columns.
 const HELP_WIDTH: usize = 80;
@@ -146,7 +147,9 @@ pub enum Command {
     /// Download a result of the latest search, or a content by its hash
     ///
     /// It goes on in the background, from everybody who has it; every piece is verified.
-    #[command(override_usage = "download N|HASH [--wait] [--once] [--to DIR]")]
+    /// It outlives a restart, but for --once. A file that failed, or was left by --once,
+    /// goes on where it was when it is downloaded again.
+    #[command(override_usage = "download N|HASH [--wait] [--once] [--to DIR] [--priority P]")]
     Download {
         /// Wait until it is over
         #[arg(long)]
@@ -157,6 +160,9 @@ pub enum Command {
         /// Put it into this folder instead of the downloads folder
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         to: Option<PathBuf>,
+        /// high, normal or low: downloads share --max-download as 4 to 2 to 1
+        #[arg(long, value_name = "P", default_value = "normal", hide_default_value = true, value_parser = priorities())]
+        priority: Priority,
         /// A number that search shows, or 64 digits as b3sum prints them
         #[arg(value_name = "N|HASH", value_parser = download_target)]
         what: DownloadTarget,
@@ -164,6 +170,42 @@ pub enum Command {
     /// List the downloads
     #[command(override_usage = "downloads")]
     Downloads,
+    /// Let download N, or all, stand still until resumed
+    ///
+    /// It stays paused over a restart, and holds no connection.
+    #[command(override_usage = "pause N|all")]
+    Pause {
+        /// A download, or all that run
+        #[arg(value_name = "N|all", value_parser = which)]
+        which: Which,
+    },
+    /// Let download N, or all that are paused, go on
+    #[command(override_usage = "resume N|all")]
+    Resume {
+        /// A download, or all that are paused
+        #[arg(value_name = "N|all", value_parser = which)]
+        which: Which,
+    },
+    /// Give download N up, or all, and remove what is here of it
+    #[command(override_usage = "cancel N|all")]
+    Cancel {
+        /// A download, or all that are not done
+        #[arg(value_name = "N|all", value_parser = which)]
+        which: Which,
+    },
+    /// Set how urgent download N is
+    ///
+    /// Downloads share --max-download by their priorities, as 4 to 2 to 1; what one cannot
+    /// use the others get.
+    #[command(override_usage = "priority N high|normal|low")]
+    Priority {
+        /// A download
+        #[arg(value_name = "N", value_parser = number)]
+        number: usize,
+        /// How urgent
+        #[arg(value_name = "high|normal|low", value_parser = priorities())]
+        priority: Priority,
+    },
     /// Show how this servent is
     #[command(override_usage = "status")]
     Status,

@@ -2,15 +2,56 @@
 
 use std::str::FromStr;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::base::ContentId;
 use crate::command::nearest::nearest;
 use crate::servent::Knob;
 use crate::servent::report::DownloadTarget;
+use crate::transfer::Priority;
 
 /// How many different files end a search unless told otherwise: a few screens.
 pub const ENOUGH: usize = 50;
 /// Most files that a search may ask for: what a servent takes for one query.
 pub const MAX_ENOUGH: usize = 2_000;
+
+/// One download, or all that can be meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// The one of this number.
+    One(usize),
+    /// All.
+    All,
+}
+
+impl Which {
+    /// The number, unless all are meant.
+    #[must_use]
+    pub fn number(self) -> Option<usize> {
+        match self {
+            Self::One(number) => Some(number),
+            Self::All => None,
+        }
+    }
+}
+
+pub(super) fn which(text: &str) -> Result<Which, String> {
+    if text == "all" {
+        return Ok(Which::All);
+    }
+    text.parse()
+        .map(Which::One)
+        .map_err(|_| "a number that 'downloads' shows is wanted, or all".into())
+}
+
+/// The words for priorities, which Tab knows too.
+pub(super) fn priorities() -> impl TypedValueParser<Value = Priority> {
+    let words = PossibleValuesParser::new(Priority::ALL.map(Priority::word));
+    words.map(|word| {
+        let named = Priority::ALL.into_iter().find(|priority| priority.word() == word);
+        named.unwrap_or_default()
+    })
+}
 
 pub(super) fn number(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "a number is wanted".to_owned())

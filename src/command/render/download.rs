@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::base::escape::Escaped;
 use crate::command::layout::{Column, MAX_NAME, count, cut, size, span, table};
 use crate::servent::report::{DownloadReport, DownloadState};
+use crate::transfer::Priority;
 
 /// What is worth saying when a download begins, waits or ends.
 pub(super) fn download_sentence(download: &DownloadReport) -> String {
@@ -20,7 +21,36 @@ pub(super) fn download_sentence(download: &DownloadReport) -> String {
             path(place)
         ),
         DownloadState::Failed { why } => format!("{head} failed: {}\n", Escaped(why)),
+        DownloadState::Paused => format!("{head} is paused at {}\n", percent(download)),
+        DownloadState::Cancelled { removed: 0 } => {
+            format!("{head} cancelled; nothing of it was here yet\n")
+        }
+        DownloadState::Cancelled { removed } => {
+            format!("{head} cancelled; {} of it removed\n", size(*removed))
+        }
     }
+}
+
+/// What came of a wish for each of `downloads`.
+pub(super) fn sentences(downloads: &[DownloadReport]) -> String {
+    downloads.iter().map(download_sentence).collect()
+}
+
+pub(super) fn resumed(downloads: &[DownloadReport]) -> String {
+    let sentence = |download: &DownloadReport| {
+        let name = cut(&download.name, MAX_NAME);
+        format!("download {} \"{name}\" goes on from {}\n", download.number, percent(download))
+    };
+    downloads.iter().map(sentence).collect()
+}
+
+pub(super) fn priority(download: &DownloadReport) -> String {
+    let DownloadReport { number, priority, .. } = download;
+    format!(
+        "download {number} \"{}\": priority {}\n",
+        cut(&download.name, MAX_NAME),
+        priority.word()
+    )
 }
 
 fn percent(download: &DownloadReport) -> String {
@@ -52,7 +82,7 @@ pub(super) fn downloads_table(downloads: &[DownloadReport], width: Option<usize>
         return "no downloads\n".into();
     }
     let row = |download: &DownloadReport| {
-        let state = match &download.state {
+        let mut state = match &download.state {
             DownloadState::Running => {
                 format!(
                     "{}/s, {} of {} sources",
@@ -64,7 +94,12 @@ pub(super) fn downloads_table(downloads: &[DownloadReport], width: Option<usize>
             DownloadState::Waiting { why } => format!("waits: {}", Escaped(why)),
             DownloadState::Done { .. } => "done".to_owned(),
             DownloadState::Failed { why } => format!("failed: {}", Escaped(why)),
+            DownloadState::Paused => "paused".to_owned(),
+            DownloadState::Cancelled { .. } => "cancelled".to_owned(),
         };
+        if download.priority != Priority::Normal && !download.state.is_over() {
+            state = format!("{}, {state}", download.priority.word());
+        }
         let name = download.name.clone();
         vec![download.number.to_string(), percent(download), size(download.size), name, state]
     };
@@ -92,6 +127,7 @@ pub(super) mod tests {
             rate: 0,
             connected: 1,
             sources: 2,
+            priority: Priority::Normal,
             state,
         }
     }
@@ -107,6 +143,20 @@ pub(super) mod tests {
                 "download 1 \"x.iso\" done: 1.00 kB in /d/x.iso\n  verified: same as b3sum {hash}\n"
             )
         );
+    }
+
+    #[test]
+    fn a_download_that_was_paused_or_cancelled_says_how_far_it_was() {
+        let mut paused = download(DownloadState::Paused);
+        assert_eq!(download_sentence(&paused), "download 1 \"x.iso\" is paused at 99%\n");
+        assert_eq!(resumed(&[paused.clone()]), "download 1 \"x.iso\" goes on from 99%\n");
+        paused.priority = Priority::Low;
+        let table = downloads_table(&[paused], None);
+        assert_eq!(table, "1  99%  1.00 kB  x.iso  low, paused\n");
+        let cancelled = download(DownloadState::Cancelled { removed: 999 });
+        let shown = sentences(&[cancelled.clone(), cancelled]);
+        let one = "download 1 \"x.iso\" cancelled; 999 B of it removed\n";
+        assert_eq!(shown, one.repeat(2));
     }
 
     #[test]

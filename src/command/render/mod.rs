@@ -99,12 +99,21 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
         Reply::Setting(setting) => setting::one_setting(setting),
         Reply::Set(setting) => setting::set(setting),
         Reply::Limits { limits } => setting::limits_table(limits, width),
+        Reply::Paused { downloads } | Reply::Cancelled { downloads } => {
+            download::sentences(downloads)
+        }
+        Reply::Resumed { downloads } => download::resumed(downloads),
+        Reply::Priority(download) => download::priority(download),
         Reply::Status(status) => status::status_lines(status),
         Reply::Greeting(status) => status::greeting(status),
         Reply::Back(status) => format!(
-            "back in the mesh: {}; sharing {}\n",
+            "back in the mesh: {}; sharing {}{}\n",
             count(status.neighbours as u64, "neighbour"),
-            count(status.shared_files as u64, "file")
+            count(status.shared_files as u64, "file"),
+            match status.resumed {
+                0 => String::new(),
+                some => format!("; {} resumed", count(some as u64, "download")),
+            }
         ),
         Reply::News { news } => news_sentence(news),
         Reply::NewsSwitch { on: true } => "neighbours that come and go are told of\n".into(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::as_text;
 use crate::base::ContentId;
+use crate::transfer::Priority;
 
 /// What to download.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +27,8 @@ pub struct DownloadRequest {
     pub to: Option<PathBuf>,
     /// Whether to fail, rather than wait, once no source is left.
     pub once: bool,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 /// One download, running or ended.
@@ -47,6 +50,8 @@ pub struct DownloadReport {
     pub connected: usize,
     /// How many sources are known.
     pub sources: usize,
+    /// How urgent it is.
+    pub priority: Priority,
     /// Where it stands.
     pub state: DownloadState,
 }
@@ -62,6 +67,8 @@ pub enum DownloadState {
         /// A sentence: why, and what happens next.
         why: String,
     },
+    /// It stands still until its user lets it go on.
+    Paused,
     /// Verified and in place.
     Done {
         /// Where it lies.
@@ -73,4 +80,17 @@ pub enum DownloadState {
         /// A sentence: why.
         why: String,
     },
+    /// Given up by its user; nothing of it is left.
+    Cancelled {
+        /// Bytes of it that were here and were removed.
+        removed: u64,
+    },
+}
+
+impl DownloadState {
+    /// Whether nothing more comes of it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Failed { .. } | Self::Cancelled { .. })
+    }
 }

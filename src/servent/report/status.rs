@@ -34,6 +34,8 @@ pub struct StatusReport {
     pub shared_bytes: u64,
     /// Downloads that are not over.
     pub downloads: usize,
+    /// Downloads that went on by themselves at the start.
+    pub resumed: usize,
     /// Uploads that hold a slot.
     pub uploads: usize,
     /// Bytes of pieces received and verified since the start.

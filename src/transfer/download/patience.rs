@@ -45,12 +45,16 @@ impl Download {
 
     pub(super) fn on_queued(&mut self, source: ServentId, position: u32, out: &mut Vec<Output>) {
         let Some(link) = self.sources.link(source) else { return };
+        if let Mode::Queued { position: place, .. } = &mut link.mode {
+            *place = position; // the queue has moved
+            return;
+        }
         if !link.is_ready() || link.pieces() == 0 {
             return;
         }
         // Its place in the queue is kept, but the pieces are free for whoever is faster.
         let pieces = link.clear();
-        link.mode = Mode::Queued(pieces.clone());
+        link.mode = Mode::Queued { pieces: pieces.clone(), position };
         self.release(source, &pieces);
         self.tell(Event::Queued { source, position }, out);
     }
@@ -60,7 +64,7 @@ impl Download {
     pub(super) fn reclaim(&mut self, source: ServentId, out: &mut Vec<Output>) {
         let now = self.now;
         let Some(link) = self.sources.link(source) else { return };
-        let Mode::Queued(pieces) = &mut link.mode else { return };
+        let Mode::Queued { pieces, .. } = &mut link.mode else { return };
         let pieces = std::mem::take(pieces);
         link.mode = Mode::Ready;
         let (list, (wanted, late)) = match &mut self.stage {

@@ -15,7 +15,6 @@ use crate::transfer::event::Lie;
 use crate::transfer::exchange::Output;
 use crate::transfer::gather::Gather;
 use crate::transfer::picker::ranges;
-use crate::transfer::sources::Mode;
 use crate::transfer::verify::{PieceList, PieceValue};
 
 /// Givers asked for the list at the same time; their lists are 8 MiB each at most.
@@ -79,7 +78,7 @@ impl Download {
                 let queued = |id: &&ServentId| {
                     self.sources
                         .links()
-                        .any(|(other, link)| other == **id && matches!(link.mode, Mode::Queued(_)))
+                        .any(|(other, link)| other == **id && link.position().is_some())
                 };
                 idle = trials.keys().find(queued).copied();
             }

@@ -230,6 +230,35 @@ fn a_source_that_is_full_is_tried_again_after_30_seconds_and_one_without_the_fil
 }
 
 #[test]
+fn a_place_in_a_queue_is_what_it_waits_for_while_nobody_else_gives_anything() {
+    let (mut play, _) = Play::begun(100);
+    let queued = |source, position| Input::Queued { source, position };
+    let out = play.tell(queued(A, 3));
+    assert_eq!(first_event(&out).unwrap(), "source aeaqcaib is busy; we are number 3 in its queue");
+    assert_eq!(play.download.standing(play.now).waits, None, "B gives");
+    play.tell(queued(B, 7));
+    let waits = |play: &Play| play.download.standing(play.now).waits.unwrap().to_string();
+    assert_eq!(waits(&play), "number 3 in the queue of aeaqcaib");
+    let out = play.tell(queued(B, 2));
+    assert_eq!(first_event(&out), None, "a queue that moves is no news");
+    assert_eq!(waits(&play), "number 2 in the queue of aibaeaqc");
+    play.tell(Input::Progress { source: A, bytes: 1 });
+    assert_eq!(play.download.standing(play.now).waits, None, "A gives");
+}
+
+#[test]
+fn a_source_is_not_slow_while_our_own_cap_keeps_it_waiting() {
+    let (mut play, _) = Play::begun(100);
+    for _ in 0..20 {
+        play.now = play.now + Duration::from_secs(5);
+        let out = [A, B].map(|source| play.tell(Input::Throttled { source })).concat();
+        assert_eq!(first_event(&out), None);
+    }
+    play.now = play.now + Duration::from_secs(11);
+    assert!(first_event(&play.tell(Input::Throttled { source: A })).unwrap().contains("too slow"));
+}
+
+#[test]
 fn a_fast_source_over_a_long_way_is_asked_for_more() {
     let (mut play, out) = Play::begun(1024);
     assert_eq!(asked(&out, A).len(), 4);

@@ -1,0 +1,109 @@
+//! How a download ends: placed, failed, or cancelled.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use super::Fetch;
+use crate::servent::offload::offload;
+use crate::servent::report::{DownloadState, News};
+use crate::store::{StoreError, leftover};
+use crate::transfer::{Input, PieceList};
+
+impl Fetch {
+    /// Once all pieces are written and proven: gives the file its name, and shares it.
+    pub(super) fn finish(&mut self) {
+        if !self.complete || self.checking || self.over || self.cancelled {
+            return;
+        }
+        let (Some(part), Some(list)) = (self.shelf.part().cloned(), self.list.clone()) else {
+            return;
+        };
+        self.open.clear();
+        self.remember();
+        let (name, folder) = (self.show.borrow().name.clone(), self.folder.clone());
+        let placed = offload(|| {
+            // A crash from here on is told from its record, which must be up to date.
+            self.tools.unfinished.save()?;
+            part.place(&folder, &name)
+        });
+        match placed {
+            Ok(path) => self.placed(&path, PieceList::clone(&list)),
+            Err(error) => self.fail(format!("all of it is here, but {error}")),
+        }
+    }
+
+    /// The run before has placed the file and did not live to say so.
+    pub(super) fn placed_before(&mut self, path: &Path, list: PieceList) {
+        let size = list.geometry().size();
+        self.show.send_modify(|report| report.size = size);
+        self.placed(path, list);
+    }
+
+    fn placed(&mut self, path: &Path, list: PieceList) {
+        let size = list.geometry().size();
+        offload(|| {
+            let share = self.ground.panel.now().share_downloads;
+            if share && let Err(error) = self.tools.library.add_verified(path, list) {
+                tracing::warn!(%error, "a finished download is not shared");
+            }
+            self.forget();
+        });
+        let path: PathBuf = path.to_path_buf();
+        self.show.send_modify(|report| {
+            report.verified = size;
+            report.state = DownloadState::Done { path };
+        });
+        self.over = true;
+        self.ground.tell(News::DownloadDone { report: self.report_now() });
+    }
+
+    /// Ends without the file. What is here of it stays, for whoever downloads it again.
+    pub(super) fn fail(&mut self, why: String) {
+        if self.over || self.cancelled {
+            return;
+        }
+        self.over = true;
+        self.open.clear();
+        offload(|| self.forget());
+        self.show.send_modify(|report| report.state = DownloadState::Failed { why });
+        self.ground.tell(News::DownloadFailed { report: self.report_now() });
+    }
+
+    pub(super) fn cancel(&mut self) {
+        self.cancelled = true;
+        self.stopped.store(true, Ordering::Relaxed);
+        self.tell(Input::Cancel);
+        self.open.clear();
+        // A part that is just being made would be made after its removal.
+        if !self.beginning {
+            self.end_cancelled();
+        }
+    }
+
+    /// Removes what is here, and the record last: a crash in between leaves a record of a
+    /// download that goes on, and never a part without one.
+    pub(super) fn end_cancelled(&mut self) {
+        let removed = self.show.borrow().verified;
+        let result = offload(|| {
+            let (id, downloads) = (self.show.borrow().id, &self.ground.settings.downloads);
+            leftover::remove_part(&*self.tools.disk, downloads, &self.folder, id)?;
+            self.forget();
+            Ok::<_, StoreError>(())
+        });
+        let state = match result {
+            Ok(()) => DownloadState::Cancelled { removed },
+            Err(error) => {
+                offload(|| self.forget());
+                DownloadState::Failed { why: format!("it was cancelled, but {error}") }
+            }
+        };
+        self.over = true;
+        self.show.send_modify(|report| report.state = state);
+    }
+
+    /// Takes it off the record; blocks.
+    fn forget(&self) {
+        self.tools.unfinished.remove(self.number);
+        self.tools.unfinished.save_quietly();
+    }
+}

@@ -1,0 +1,40 @@
+//! What earlier runs left of a download.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::Tools;
+use crate::store::{DownloadRecord, leftover};
+use crate::transfer::PieceList;
+
+/// What there is.
+pub(super) enum Left {
+    Nothing,
+    /// A part and the list that proves its pieces.
+    List(PieceList),
+    /// The whole file, at its place: the run before ended just after placing it.
+    Placed(PathBuf, PieceList),
+}
+
+/// Looks on the disk; nothing is believed without a proof.
+pub(super) async fn look(tools: &Tools, record: DownloadRecord, stop: Arc<AtomicBool>) -> Left {
+    let (disk, ground) = (Arc::clone(&tools.disk), Arc::clone(&tools.ground));
+    let work = move || {
+        let DownloadRecord { id, size, begun, name, folder, .. } = record;
+        let downloads = &ground.settings.downloads;
+        let part = disk.kind(&leftover::part_path(&*disk, downloads, &folder, id));
+        if begun && part.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let name = name.unwrap_or_else(|| id.to_string());
+            let placed = leftover::placed_file(&*disk, &folder, &name, id, size, &stop);
+            if let Some((path, list)) = placed {
+                // What stood beside the part; its end is that of the part.
+                let _ = leftover::remove_part(&*disk, downloads, &folder, id);
+                return Left::Placed(path, list);
+            }
+        }
+        leftover::kept_list(&*disk, downloads, &folder, id).map_or(Left::Nothing, Left::List)
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or(Left::Nothing)
+}
