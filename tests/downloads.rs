@@ -6,13 +6,12 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::servent::{Start, TestServent, part2part, wait_until};
 use part2part::command::Reply;
 use part2part::servent::report::{DownloadReport, DownloadState};
+use part2part::store::{Disk, RealDisk};
 use part2part::transfer::Priority;
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
@@ -107,10 +106,8 @@ fn is_tidy(servent: &TestServent) {
 /// Waits until what is done to `path` from now on would show in its stamp.
 fn settle(path: &Path) {
     wait_until("a stamp that has settled", || {
-        let meta = fs::metadata(path).unwrap();
-        let changed = Duration::new(meta.ctime() as u64, meta.ctime_nsec() as u32);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        now.saturating_sub(changed) > Duration::from_millis(2_100)
+        let stamp = RealDisk.open_shared(path).and_then(|file| file.stamp()).unwrap();
+        stamp.has_settled(RealDisk.now_ns())
     });
 }
 
@@ -304,7 +301,7 @@ fn a_damaged_list_of_downloads_is_kept_aside_said_and_costs_no_piece() {
     }
     taker.restart();
     wait_until("a warning", || {
-        taker.printed().contains("the list of unfinished downloads was damaged")
+        taker.log().contains("the list of unfinished downloads was damaged")
     });
     let names = fs::read_dir(taker.state()).unwrap().map(|entry| entry.unwrap().file_name());
     let aside = names.filter(|name| name.to_string_lossy().starts_with("downloads.bad-"));

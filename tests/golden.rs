@@ -177,6 +177,8 @@ fn a_transfer_is_as_documented() {
     is("queued", &TransferMessage::Queued(queued), false);
     let refused = Refused { id: file(), reason: Refusal::Withdrawn, ext: vec![] };
     is("refused", &TransferMessage::Refused(refused), false);
+    let thanks = Thanks { id: file(), ext: vec![] };
+    is("thanks", &TransferMessage::Thanks(thanks), false);
 }
 
 #[test]

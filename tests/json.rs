@@ -113,6 +113,15 @@ fn every_command_answers_in_objects_that_are_as_described() {
     r.refused(&taker, &["download", "99"], Exit::Failed);
     r.done(&taker, &["downloads"]);
     r.done(&taker, &["wait"]);
+    r.done(&taker, &["download", &"0".repeat(64), "--priority", "low"]);
+    r.done(&taker, &["priority", "2", "high"]);
+    r.done(&taker, &["pause", "2"]);
+    r.refused(&taker, &["pause", "all"], Exit::Failed);
+    r.refused(&taker, &["wait"], Exit::Failed);
+    r.done(&taker, &["resume", "all"]);
+    r.done(&taker, &["cancel", "2"]);
+    r.refused(&taker, &["cancel", "some"], Exit::Usage);
+    r.done(&giver, &["uploads"]);
     r.done(&taker, &["wanted", "sky"]);
     r.done(&taker, &["wanted"]);
     r.refused(&taker, &["wanted", "--show", "9"], Exit::Failed);

@@ -11,6 +11,7 @@ pub mod content;
 pub mod escape;
 pub mod guid;
 pub mod hop;
+pub mod meter;
 pub mod piece;
 pub mod time;
 
@@ -19,5 +20,6 @@ pub use contact::{Contact, ServentId};
 pub use content::{ContentId, FileInfo, FileName};
 pub use guid::Guid;
 pub use hop::{Hops, MAX_TTL, Ttl};
+pub use meter::Meter;
 pub use piece::{Geometry, PieceIndex, PieceMap};
 pub use time::Time;

@@ -191,8 +191,8 @@ fn left(bytes: u64, rate: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transfer::Priority;
     use crate::base::ContentId;
+    use crate::transfer::Priority;
 
     fn report(number: usize, name: &str, state: DownloadState) -> DownloadReport {
         DownloadReport {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::servent::report::{
     DownloadReport, HitReport, InvitationReport, JoinReport, LimitReport, News, PeerReport,
     PublishProgress, PublishReport, ResultReport, SearchEnd, SettingReport, SharedReport,
-    StatusReport, UnpublishReport, WantedReport,
+    StatusReport, UnpublishReport, UploadReport, WantedReport,
 };
 
 /// One answer of a command; most commands give one, a search gives many.
@@ -112,6 +112,11 @@ pub enum Reply {
     },
     /// A download that is as urgent now as was asked for.
     Priority(DownloadReport),
+    /// What is sent to others, and was of late.
+    Uploads {
+        /// The latest first.
+        uploads: Vec<UploadReport>,
+    },
     /// How the servent is.
     Status(StatusReport),
     /// The first words to somebody who sits down at the prompt.

@@ -17,7 +17,7 @@ pub use presence::{
 };
 pub use search::{Hit, HitBody, Query, QueryBody, QueryDone, QueryHit};
 pub use transfer::{
-    Cancel, Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request,
+    Cancel, Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, Thanks,
 };
 
 /// What later versions add to a body: (tag, bytes). Unknown tags are skipped.
@@ -77,4 +77,6 @@ pub enum TransferMessage {
     Queued(Queued),
     /// You will not have it, because.
     Refused(Refused),
+    /// I have it, also thanks to you.
+    Thanks(Thanks),
 }

@@ -104,6 +104,17 @@ pub struct Queued {
     pub ext: Extensions,
 }
 
+/// The asker has the whole file, verified and in place, and got some of it from here.
+///
+/// Sent with the flag that lets those who do not know the kind pass it over.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Thanks {
+    /// The file.
+    pub id: ContentId,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
 /// Why a file is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum Refusal {

@@ -34,7 +34,8 @@ use crate::share::Library;
 use crate::store::downloads_file::MAX_SOURCES;
 use crate::store::{Disk, DownloadRecord, SourceRecord, StoreError};
 use crate::transfer::{
-    Config, Download, Event, Failure, Input, Loss, Output, PauseReason, PieceList, Priority,
+    Config, Download, Event, Failure, Input, Loss, Output, Parting, PauseReason, PieceList,
+    Priority,
 };
 use left::Left;
 use part::Beginning;
@@ -118,6 +119,7 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         known: BTreeMap::new(),
         gave: record.sources.iter().filter(|from| from.gave).map(|from| from.id).collect(),
         open: BTreeMap::new(),
+        leaving: BTreeMap::new(),
         next_connection: 0,
         shelf: Arc::default(),
         kept: None,
@@ -182,6 +184,8 @@ struct Fetch {
     /// From whom pieces came.
     gave: BTreeSet<ServentId>,
     open: BTreeMap<ServentId, Open>,
+    /// Connections that are open only for thanks.
+    leaving: BTreeMap<ServentId, Open>,
     next_connection: u64,
     shelf: Arc<Shelf>,
     /// The piece that bound the size, until there is a file to write it to.
@@ -231,7 +235,7 @@ impl Fetch {
             left = left::look(&self.tools, record, Arc::clone(&self.stopped)) => left,
         };
         match left {
-            Left::Placed(path, list) => self.placed_before(&path, list),
+            Left::Placed(path, list) => self.placed_before(&path, list, sources),
             Left::List(list) => self.start(sources, Some(Arc::new(list))),
             Left::Nothing => self.start(sources, None),
         }
@@ -287,6 +291,7 @@ impl Fetch {
     /// Begins anew, with nothing believed that an earlier run has said.
     fn start_over(&mut self) {
         self.open.clear();
+        self.leaving.clear();
         self.distrusted = true;
         self.complete = false;
         self.plan = plan(&self.ground, self.show.borrow().id, self.once);
@@ -418,6 +423,10 @@ impl Fetch {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Connect { source } => self.connect(source),
+            Output::Disconnect { source, why: Parting::Done } => {
+                // Until the file is in place: then there is something to say.
+                self.leaving.extend(self.open.remove(&source).map(|open| (source, open)));
+            }
             Output::Disconnect { source, .. } => {
                 self.open.remove(&source); // closes its asks, and it ends
             }

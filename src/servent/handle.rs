@@ -18,7 +18,7 @@ use super::join::JoinError;
 use super::remembered::Remembered;
 use super::report::{News, PeerReport};
 use super::searching::SharedResults;
-use super::serve::Uploads;
+use super::slots::Uploads;
 use super::wanted::Wanted;
 use crate::base::ServentId;
 use crate::share::Library;

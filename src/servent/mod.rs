@@ -49,6 +49,7 @@ mod serve;
 mod server;
 mod set;
 mod settings;
+mod slots;
 mod source;
 mod start;
 mod status;
@@ -56,6 +57,7 @@ mod throttle;
 mod traffic;
 mod tuning;
 mod unfinished;
+mod uploads;
 mod wanted;
 
 pub use crate::identity::NetworkKey;

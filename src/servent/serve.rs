@@ -3,28 +3,30 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{sleep_until, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
-use super::clock::Clock;
 use super::frames::{FrameReader, encode};
 use super::greeting::Secured;
 use super::ground::Ground;
 use super::listen::Arrival;
 use super::offload::offload;
+use super::report::News;
+use super::slots::{Place, Ticket, Uploads};
+use super::uploads::{Taker, Thanked};
 use crate::base::{ContentId, PieceIndex};
 use crate::message::{
-    Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, TransferMessage,
+    Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, Thanks,
+    TransferMessage,
 };
 use crate::share::{Library, OpenError, ReadError, SharedReader};
 use crate::transfer::upload::UNREAD;
-use crate::transfer::{Answer, Change, UploadSlots};
 use crate::wire::data_prefix;
 
 /// Ranges that one peer may have waiting: more is no honest wish.
@@ -37,151 +39,11 @@ const IDLE: Duration = Duration::from_secs(90);
 const WATCH: Duration = Duration::from_millis(500);
 /// A closing connection says farewell within this time.
 const FAREWELL: Duration = Duration::from_millis(800);
+/// Thanks for nothing that a connection may bring: we may have forgotten over a restart.
+const MAX_SENSELESS: u32 = 4;
 /// Frames of a capped upload are no longer than a tenth of a second's worth, but not
 /// shorter than this.
 const MIN_FRAME: u64 = 16 * 1024;
-
-/// The upload slots of this servent, shared by its connections.
-pub(super) struct Uploads {
-    table: Mutex<Table>,
-    changed: Notify,
-}
-
-#[derive(Default)]
-struct Table {
-    next: u64,
-    slots: UploadSlots<u64, IpAddr>,
-    told: std::collections::BTreeMap<u64, watch::Sender<Place>>,
-}
-
-/// Where a connection stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    /// It has asked for nothing.
-    Idle,
-    Queued(u32),
-    Slot,
-    /// It took nothing for too long.
-    Stopped,
-}
-
-impl Uploads {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { table: Mutex::default(), changed: Notify::new() })
-    }
-
-    /// How many connections hold a slot.
-    pub(super) fn active(&self) -> usize {
-        self.lock().slots.holders().count()
-    }
-
-    /// Takes slots from those who do not read; runs until the servent stops.
-    pub(super) async fn keep(self: Arc<Self>, ground: Arc<Ground>) {
-        loop {
-            let due = self.lock().slots.next_deadline().map(|at| ground.clock.instant(at));
-            let wake = async {
-                match due {
-                    Some(due) => sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = ground.stop.cancelled() => return,
-                () = self.changed.notified() => continue,
-                () = wake => {}
-            }
-            let now = ground.clock.now();
-            self.change(|slots, out| slots.wake(now, out));
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the slots, and tells everybody whose place that changed before anybody
-    /// else can change them again.
-    fn change(&self, change: impl FnOnce(&mut UploadSlots<u64, IpAddr>, &mut Vec<Change<u64>>)) {
-        let mut table = self.lock();
-        let mut changes = Vec::new();
-        change(&mut table.slots, &mut changes);
-        // Without a change deadlines only move on, and the keeper finds that out itself.
-        let changed = !changes.is_empty();
-        for change in changes {
-            let (peer, place) = match change {
-                Change::Granted(peer) => (peer, Place::Slot),
-                Change::Queued(peer, position) => (peer, Place::Queued(position)),
-                Change::Stopped(peer) => (peer, Place::Stopped),
-            };
-            if let Some(told) = table.told.get(&peer) {
-                told.send_if_modified(|known| std::mem::replace(known, place) != place);
-            }
-        }
-        drop(table);
-        if changed {
-            self.changed.notify_one();
-        }
-    }
-
-    fn enter(
-        self: &Arc<Self>,
-        group: Option<IpAddr>,
-        clock: Clock,
-    ) -> (Ticket, watch::Receiver<Place>) {
-        let mut table = self.lock();
-        table.next += 1;
-        let number = table.next;
-        let (told, place) = watch::channel(Place::Idle);
-        table.told.insert(number, told);
-        drop(table);
-        (Ticket { uploads: Arc::clone(self), number, group, clock }, place)
-    }
-}
-
-/// A connection's entry among the uploads; gone when dropped.
-struct Ticket {
-    uploads: Arc<Uploads>,
-    number: u64,
-    group: Option<IpAddr>,
-    clock: Clock,
-}
-
-impl Ticket {
-    /// Asks for a slot; false when slots and queue are full.
-    fn ask(&self) -> bool {
-        let mut taken = true;
-        self.uploads.change(|slots, out| {
-            match slots.ask(self.number, self.group, self.clock.now(), out) {
-                Answer::Granted => out.push(Change::Granted(self.number)),
-                Answer::Queued(position) => out.push(Change::Queued(self.number, position)),
-                Answer::Busy => taken = false,
-            }
-        });
-        taken
-    }
-
-    fn served(&self, bytes: u64) {
-        let now = self.clock.now();
-        self.uploads.change(|slots, out| slots.served(self.number, bytes, now, out));
-    }
-
-    fn idle(&self) {
-        let now = self.clock.now();
-        self.uploads.change(|slots, out| slots.idle(self.number, now, out));
-        if let Some(told) = self.uploads.lock().told.get(&self.number) {
-            // Only this connection asks for itself, so nothing is overwritten.
-            told.send_replace(Place::Idle);
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.uploads.lock().told.remove(&self.number);
-        let now = self.clock.now();
-        self.uploads.change(|slots, out| slots.gone(self.number, now, out));
-    }
-}
 
 /// Why a connection ends; none of it is news for the user.
 #[derive(Debug, thiserror::Error)]
@@ -196,6 +58,8 @@ enum ServeError {
     Withheld,
     #[error("it asks for more than is sensible")]
     Greedy,
+    #[error("it gives thanks for what it never got")]
+    Senseless,
     #[error("it sent what only a giver sends")]
     Backwards,
 }
@@ -208,11 +72,16 @@ pub(super) async fn run(
     arrival: Arrival,
 ) {
     let Arrival { greeted, pass } = arrival;
+    let (peer, name) = (greeted.peer.contact.id, greeted.peer.name.clone());
+    let address = greeted.peer.seen;
     let from = greeted.peer.seen.ip();
     let (read, write) = tokio::io::split(greeted.stream);
-    let (send, messages) = mpsc::channel(READ_AHEAD);
+    let (send, mut messages) = mpsc::channel(READ_AHEAD);
     let (ticket, place) = uploads.enter((!is_plain(from)).then_some(from), ground.clock);
+    let taker = Taker { id: peer, name, address, connection: ticket.number };
     let mut giver = Giver {
+        taker,
+        senseless: 0,
         ground: Arc::clone(&ground),
         library,
         ticket,
@@ -224,12 +93,18 @@ pub(super) async fn run(
         piece: Vec::new(),
     };
     let reader = FrameReader::resume(read, greeted.ahead);
-    let result = tokio::select! {
+    let mut result = tokio::select! {
         () = ground.stop.cancelled() => Ok(()),
         () = greeted.mesh.left.cancelled() => Ok(()),
         result = receive(reader, send) => result,
-        result = giver.serve(messages) => result,
+        result = giver.serve(&mut messages) => result,
     };
+    // The last that a peer says may be thanks, and then it closes.
+    while let Ok(last) = messages.try_recv() {
+        if let (Ok(()), TransferMessage::Thanks(thanks)) = (&result, last) {
+            result = giver.on_thanks(thanks.id);
+        }
+    }
     if let Err(error) = result {
         if !matches!(error, ServeError::Io(_) | ServeError::Withheld) {
             ground.note_incident();
@@ -259,6 +134,9 @@ async fn receive(
 
 /// The giving end of one connection.
 struct Giver {
+    taker: Taker,
+    /// Thanks that were for nothing.
+    senseless: u32,
     ground: Arc<Ground>,
     library: Library,
     ticket: Ticket,
@@ -274,7 +152,7 @@ struct Giver {
 impl Giver {
     async fn serve(
         &mut self,
-        mut inbox: mpsc::Receiver<TransferMessage>,
+        inbox: &mut mpsc::Receiver<TransferMessage>,
     ) -> Result<(), ServeError> {
         loop {
             // What the peer says comes first: it may no longer want what is next.
@@ -332,11 +210,29 @@ impl Giver {
                 self.rest_if_idle();
                 Ok(())
             }
+            TransferMessage::Thanks(Thanks { id, .. }) => self.on_thanks(id),
             TransferMessage::Manifest(_)
             | TransferMessage::Data(_)
             | TransferMessage::Queued(_)
             | TransferMessage::Refused(_) => Err(ServeError::Backwards),
         }
+    }
+
+    fn on_thanks(&mut self, file: ContentId) -> Result<(), ServeError> {
+        let Taker { id, name, .. } = self.taker.clone();
+        match self.ticket.uploads.log.thanked(id, file) {
+            Thanked::For(file_name, true) => {
+                self.ground.tell(News::Delivered { id, name, file, file_name });
+            }
+            Thanked::For(_, false) => {}
+            Thanked::Nothing => {
+                self.senseless += 1;
+                if self.senseless > MAX_SENSELESS {
+                    return Err(ServeError::Senseless);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn describe(&mut self, id: ContentId, part: u32) -> Result<(), ServeError> {
@@ -374,6 +270,13 @@ impl Giver {
         }
         if self.wanted.len() + pieces.len() > MAX_WAITING {
             return Err(ServeError::Greedy);
+        }
+        let uploads = &self.ticket.uploads;
+        if !uploads.log.knows(&self.taker, id) {
+            let name = self.library.name(id).unwrap_or_default();
+            let size = list.geometry().size();
+            let lives = |connection| uploads.stand(connection).is_some();
+            uploads.log.asked(&self.taker, id, name, size, lives);
         }
         self.wanted.extend(pieces.into_iter().map(|range| (id, range)));
         if !self.ticket.ask() {
@@ -497,6 +400,7 @@ impl Giver {
             };
             self.send_data(&data).await?;
             self.ground.sent.fetch_add(sent, Ordering::Relaxed);
+            self.ticket.uploads.log.sent(self.taker.id, id, sent);
             self.ticket.served(sent);
             offset = end;
         }

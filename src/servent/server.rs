@@ -9,7 +9,8 @@ use super::greeting::answer;
 use super::ground::Ground;
 use super::listen::{self, Arrival};
 use super::network::Listener;
-use super::serve::{self, Uploads};
+use super::serve;
+use super::slots::Uploads;
 use crate::message::{Greeting, Purpose, Welcome};
 use crate::share::Library;
 

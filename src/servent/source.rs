@@ -13,13 +13,13 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::dial::{self, DialError};
-use super::frames::{FrameError, FrameReader, encode};
+use super::frames::{FrameError, FrameReader, encode, write_frame};
 use super::greeting::{Greeted, Reception, Secured};
 use super::ground::Ground;
 use super::offload::offload;
 use crate::base::{ContentId, PieceIndex, ServentId};
 use crate::message::{
-    Cancel, Data, Describe, Manifest, PieceRange, Purpose, Queued, Refused, Request,
+    Cancel, Data, Describe, Manifest, PieceRange, Purpose, Queued, Refused, Request, Thanks,
     TransferMessage,
 };
 use crate::store::{PartFile, StoreError};
@@ -53,6 +53,8 @@ pub(super) enum Ask {
     Cancel(Vec<PieceRange>),
     /// Verify against this list, whose size is not bound yet.
     Candidate(Arc<PieceList>),
+    /// The file is in place; it is the last that is said.
+    Thanks,
 }
 
 /// What happened at a source.
@@ -187,7 +189,14 @@ impl Source {
                     // What it waits for may take long, and the user may not want it any more.
                     Some(message) => tokio::select! {
                         biased;
-                        () = self.closed.cancelled() => return Err(End::Unwanted),
+                        () = self.closed.cancelled() => {
+                            while let Ok(ask) = asks.try_recv() {
+                                if let Ask::Thanks = ask {
+                                    wire.ask(self.file, ask).await?;
+                                }
+                            }
+                            return Err(End::Unwanted);
+                        }
                         done = self.on_message(wire, message) => done?,
                     },
                     None => return Err(End::Lost("it closed the connection".to_owned())),
@@ -269,6 +278,28 @@ impl Source {
     }
 }
 
+/// Tells a source whose connection has ended that the file is in place.
+pub(super) async fn say_thanks(
+    ground: Arc<Ground>,
+    file: ContentId,
+    source: ServentId,
+    addresses: Vec<SocketAddr>,
+) {
+    let purpose = Purpose::Transfer { token: None };
+    let dialled = dial::dial(&ground, &addresses, Some(source), purpose).await;
+    let Ok((Greeted { mut stream, .. }, Reception::Welcomed(_))) = dialled else { return };
+    // A courtesy: who is not there goes without.
+    let _ = timeout(FAREWELL, async {
+        write_frame(&mut stream, &thanks(file)).await?;
+        stream.shutdown().await
+    })
+    .await;
+}
+
+fn thanks(id: ContentId) -> TransferMessage {
+    TransferMessage::Thanks(Thanks { id, ext: Vec::new() })
+}
+
 fn undialled(error: &DialError) -> String {
     error.address().map_or_else(|| error.to_string(), |address| format!("{address}: {error}"))
 }
@@ -318,6 +349,7 @@ impl Wire {
                 self.candidate = Some(list);
                 return Ok(());
             }
+            Ask::Thanks => thanks(file),
             Ask::Describe(part) => {
                 TransferMessage::Describe(Describe { id: file, part, ext: Vec::new() })
             }

@@ -16,8 +16,8 @@ use super::holder::holder;
 use super::hosts::HostFile;
 use super::network::{Internet, Network};
 use super::remembered::Remembered;
-use super::serve::Uploads;
 use super::settings::Settings;
+use super::slots::Uploads;
 use super::unfinished::Unfinished;
 use super::wanted::Wanted;
 use super::{changes, keeping, listen, matching, mesh, searching, server};
@@ -151,7 +151,7 @@ impl Servent {
             degree,
             hosts,
         );
-        let uploads = Uploads::new();
+        let uploads = Uploads::new(ground.clock);
         ground.spawn(driver.run(command_inbox, input_inbox));
         ground.spawn(Arc::clone(&uploads).keep(Arc::clone(&ground)));
         ground.spawn(changes::watch(Arc::clone(&ground), library.clone()));

@@ -148,6 +148,14 @@ impl Library {
         Some(Arc::clone(&copy.list))
     }
 
+    /// What a content that is here is called.
+    #[must_use]
+    pub fn name(&self, id: ContentId) -> Option<String> {
+        let shelf = self.shelf();
+        let copy = shelf.copies(id)?.0.first()?;
+        Some(copy.name.as_str().to_owned())
+    }
+
     /// All that is published, in order of paths.
     #[must_use]
     pub fn shared(&self) -> Vec<SharedFile> {

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::base::{PieceIndex, ServentId, Time};
+use crate::base::{Meter, PieceIndex, ServentId, Time};
 
 /// Most sources of one file that are dialled or connected at once.
 pub const MAX_OPEN: usize = 16;
@@ -39,10 +39,6 @@ const DEAF: Duration = Duration::from_secs(60);
 const ASIDE: Duration = Duration::from_secs(60);
 /// Round trip assumed until one was measured.
 const USUAL_ROUND_TRIP: Duration = Duration::from_millis(100);
-/// How long bytes are counted for one sample of the rate.
-const SAMPLE: Duration = Duration::from_millis(100);
-/// A rate older than this is no rate.
-const STALE: Duration = Duration::from_secs(3);
 /// What is asked of a source at least, and of one whose rate is not known yet: enough
 /// to keep a fast disk busy, little enough to lose.
 const WINDOW: u64 = 4 << 20;
@@ -449,43 +445,5 @@ impl Sources {
             .filter(|(_, source)| matches!(source.state, State::Away { until } if until <= now))
             .min_by_key(|(id, source)| (source.failures, !source.proven, **id))
             .map(|(id, _)| *id)
-    }
-}
-
-/// Bytes a second.
-#[derive(Debug)]
-struct Meter {
-    since: Time,
-    bytes: u64,
-    rate: u64,
-}
-
-impl Meter {
-    fn new(now: Time) -> Self {
-        Self { since: now, bytes: 0, rate: 0 }
-    }
-
-    /// Time in which nothing was asked for does not count.
-    fn pause(&mut self, now: Time) {
-        self.since = now;
-        self.bytes = 0;
-    }
-
-    fn add(&mut self, now: Time, bytes: u64) {
-        self.bytes = self.bytes.saturating_add(bytes);
-        if now.since(self.since) >= SAMPLE {
-            let sample = self.sample(now);
-            self.rate = if self.rate == 0 { sample } else { self.rate / 2 + sample / 2 };
-            self.pause(now);
-        }
-    }
-
-    fn sample(&self, now: Time) -> u64 {
-        let micros = u64::try_from(now.since(self.since).as_micros()).unwrap_or(u64::MAX);
-        self.bytes.saturating_mul(1_000_000) / micros.max(1)
-    }
-
-    fn rate(&self, now: Time) -> u64 {
-        if now.since(self.since) > STALE { self.sample(now) } else { self.rate }
     }
 }

@@ -17,7 +17,7 @@ use super::error::{DecodeError, EncodeError};
 use super::header::Kind;
 use crate::message::{
     Bye, Cancel, Describe, ForwardJoin, Hello, HitBody, Manifest, Ping, Pong, QueryBody, QueryDone,
-    Queued, Redirect, Refused, Request, Shuffle, ShuffleReply, VERSION, Welcome,
+    Queued, Redirect, Refused, Request, Shuffle, ShuffleReply, Thanks, VERSION, Welcome,
 };
 
 /// How much memory a decoded body may claim, as a multiple of the frame's limit: a
@@ -57,7 +57,7 @@ bodies! {
     Shuffle in Shuffle, ShuffleReply in ShuffleReply,
     QueryBody in Query, HitBody in QueryHit, QueryDone in QueryDone,
     Describe in Describe, Manifest in Manifest, Request in Request, Cancel in Cancel,
-    Queued in Queued, Refused in Refused,
+    Queued in Queued, Refused in Refused, Thanks in Thanks,
 }
 
 /// The one `T` that `bytes` are, checked and set in order.

@@ -11,7 +11,7 @@ use crate::base::{Contact, FileName};
 use crate::message::{
     AgedContact, Bye, Cancel, Data, Describe, ForwardJoin, Hello, HitBody, Manifest, PieceRange,
     Ping, Pong, QueryBody, QueryDone, Queued, Redirect, Refused, Request, Shuffle, ShuffleReply,
-    Welcome,
+    Thanks, Welcome,
 };
 
 /// A body whose values can be judged and set in order.
@@ -202,6 +202,7 @@ impl Checked for Cancel {
 
 impl Checked for Queued {}
 impl Checked for Refused {}
+impl Checked for Thanks {}
 
 impl Checked for Data {
     fn check(&self) -> Result<(), Fault> {

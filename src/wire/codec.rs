@@ -162,7 +162,7 @@ impl<F: Family> Encoder<&F> for Codec<F> {
             let max = kind.limit();
             let len = u32::try_from(len).ok().filter(|&len| len <= max);
             let len = len.ok_or(EncodeError::TooLong { kind, max })?;
-            let header = Header { len, kind: kind.number(), flags: 0 };
+            let header = Header { len, kind: kind.number(), flags: kind.flags() };
             if let Some(room) = to.get_mut(start..start + HEADER_LEN) {
                 room.copy_from_slice(&header.to_bytes());
             }

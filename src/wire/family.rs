@@ -157,7 +157,8 @@ impl Family for TransferMessage {
             | Kind::Data
             | Kind::Cancel
             | Kind::Queued
-            | Kind::Refused => Ok(()),
+            | Kind::Refused
+            | Kind::Thanks => Ok(()),
             Kind::Hello => Err(DecodeError::HelloTwice),
             kind => Err(DecodeError::OutOfPlace { kind, place: "on a transfer connection" }),
         }
@@ -172,6 +173,7 @@ impl Family for TransferMessage {
             Kind::Cancel => body::decode(&body).map(Self::Cancel),
             Kind::Queued => body::decode(&body).map(Self::Queued),
             Kind::Refused => body::decode(&body).map(Self::Refused),
+            Kind::Thanks => body::decode(&body).map(Self::Thanks),
             kind => Err(DecodeError::OutOfPlace { kind, place: "on a transfer connection" }),
         }
     }
@@ -185,6 +187,7 @@ impl Family for TransferMessage {
             Self::Cancel(_) => Kind::Cancel,
             Self::Queued(_) => Kind::Queued,
             Self::Refused(_) => Kind::Refused,
+            Self::Thanks(_) => Kind::Thanks,
         }
     }
 
@@ -198,6 +201,7 @@ impl Family for TransferMessage {
             Self::Cancel(cancel) => body::encode(cancel, to, room),
             Self::Queued(queued) => body::encode(queued, to, room),
             Self::Refused(refused) => body::encode(refused, to, room),
+            Self::Thanks(thanks) => body::encode(thanks, to, room),
         }
     }
 }

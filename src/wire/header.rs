@@ -86,11 +86,13 @@ pub enum Kind {
     Queued = 0x35,
     /// On a transfer connection: [`crate::message::Refused`].
     Refused = 0x36,
+    /// On a transfer connection: [`crate::message::Thanks`].
+    Thanks = 0x39,
 }
 
 impl Kind {
     /// Every kind that this servent speaks.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Hello,
         Self::Welcome,
         Self::Redirect,
@@ -110,6 +112,7 @@ impl Kind {
         Self::Cancel,
         Self::Queued,
         Self::Refused,
+        Self::Thanks,
     ];
 
     /// The kind with this number, if this servent speaks it.
@@ -122,6 +125,16 @@ impl Kind {
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
+    }
+
+    /// The flags it is sent with: [`MAY_SKIP`] for what the first version 1 servents did
+    /// not know, and others can do without.
+    #[must_use]
+    pub const fn flags(self) -> u8 {
+        match self {
+            Self::Thanks => MAY_SKIP,
+            _ => 0,
+        }
     }
 
     /// The longest body in bytes, what is raw at its beginning included.
@@ -142,7 +155,8 @@ impl Kind {
             | Self::QueryDone
             | Self::Describe
             | Self::Queued
-            | Self::Refused => MAX_SMALL_BODY,
+            | Self::Refused
+            | Self::Thanks => MAX_SMALL_BODY,
             Self::Manifest => MAX_MANIFEST_BODY,
             Self::Request | Self::Cancel => MAX_RANGES_BODY,
             Self::Data => MAX_DATA_BODY,
@@ -172,6 +186,7 @@ impl fmt::Display for Kind {
             Self::Cancel => "cancel",
             Self::Queued => "queued",
             Self::Refused => "refused",
+            Self::Thanks => "thanks",
         };
         f.pad(name)
     }
@@ -221,7 +236,7 @@ mod tests {
         }
         let known = (0..=255).filter(|&number| Kind::from_number(number).is_some()).count();
         assert_eq!(known, Kind::ALL.len());
-        for reserved in [0x00, 0x14, 0x23, 0x37, 0x38, 0x39] {
+        for reserved in [0x00, 0x14, 0x23, 0x37, 0x38, 0x3a] {
             assert_eq!(Kind::from_number(reserved), None);
         }
     }

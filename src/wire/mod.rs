@@ -38,8 +38,8 @@
 //! without a body, in the wrong place, with bytes left over behind its body, or a body
 //! that breaks a rule below. An unknown kind is passed over if flag bit 0 is set and its
 //! body has at most 64 KiB, eight times in a minute; otherwise it closes the connection.
-//! In a greeting nothing is passed over. All version 1 kinds are sent with flags 0. A
-//! frame that has begun must be complete in 30 seconds.
+//! In a greeting nothing is passed over. Kinds are sent with flags 0, but for thanks, which has flag bit
+//! 0 set. A frame that has begun must be complete in 30 seconds.
 //!
 //! # Kinds
 //!
@@ -68,7 +68,7 @@
 //! | `36` | refused | transfer | 256 |
 //! | `37` | *have: reserved* | transfer | |
 //! | `38` | *sources: reserved* | transfer | |
-//! | `39` | *thanks: reserved* | transfer | |
+//! | `39` | thanks | transfer | 256 |
 //!
 //! Numbers are hexadecimal. A reserved kind is unknown to version 1 servents; those who
 //! will send it set flag bit 0. `00` will never be a kind.
@@ -158,6 +158,10 @@
 //!
 //! **refused**: content id `[32]`; reason, one of: 0 not here, 1 withdrawn, 2 changed, 3
 //! unreadable, 4 busy, 5 bad request; ext.
+//!
+//! **thanks**: content id `[32]`; ext. Who got pieces of the file says it to who gave them,
+//! once it has all of them verified and in place; over the connection on which they came,
+//! or a new one. It needs no answer, and means nothing to who gave none.
 //!
 //! # This room
 //!

@@ -22,6 +22,7 @@ pub const DATA: u8 = 0x33;
 pub const CANCEL: u8 = 0x34;
 pub const QUEUED: u8 = 0x35;
 pub const REFUSED: u8 = 0x36;
+pub const THANKS: u8 = 0x39;
 
 /// One frame, honest or not.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -496,6 +497,10 @@ pub fn queued(id: &[u8; 32], position: u32) -> Frame {
 /// A refusal; reason 0 not here, 1 withdrawn, 2 changed, 3 unreadable, 4 busy, 5 bad request.
 pub fn refused(id: &[u8; 32], reason: u64) -> Frame {
     Frame::new(REFUSED, Put::default().raw(id).int(reason).end())
+}
+
+pub fn thanks(id: &[u8; 32]) -> Frame {
+    Frame { flags: 1, ..Frame::new(THANKS, Put::default().raw(id).end()) }
 }
 
 /// The id and the number (a position, a reason) in a queued or refused.

@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::common::frames::*;
+use crate::common::servent::{PATIENCE, until};
 use crate::{Bench, noise};
 
 /// Case 49.
@@ -104,5 +105,30 @@ async fn a_file_that_is_no_longer_what_was_published_is_not_sent() {
         let answer = late.recv().await.unwrap();
         assert_eq!(answer.kind, REFUSED, "{name}: {answer:02x?}");
     }
+    bench.ends_well().await;
+}
+
+/// Thanks are cheap: they move nothing but what they are for.
+#[tokio::test(flavor = "multi_thread")]
+async fn thanks_for_nothing_tell_nobody_anything_and_many_end_the_connection() {
+    let bench = Bench::start().await;
+    let id = bench.publish("thanked.bin", &noise(100_000, "thanked")).await;
+    let mut peer = bench.taker(52).await;
+    peer.send(&thanks(&id)).await.unwrap();
+    peer.send(&ranges(REQUEST, &id, &[(1, 1)])).await.unwrap();
+    assert_eq!(peer.recv().await.unwrap().kind, DATA, "it is forgiven");
+    for _ in 0..2 {
+        peer.send(&thanks(&id)).await.unwrap(); // the first is for something
+    }
+    peer.send(&describe(&id, 0)).await.unwrap();
+    assert_eq!(peer.recv().await.unwrap().kind, MANIFEST);
+    assert_eq!(bench.victim.ask_status().await.incidents, 0);
+    for _ in 0..3 {
+        peer.send(&thanks(&[9; 32])).await.unwrap();
+    }
+    peer.expect_closed(PATIENCE).await;
+    until("an incident", async || bench.victim.ask_status().await.incidents == 1).await;
+    let told = bench.victim.log().matches("\"thanked.bin\" delivered").count();
+    assert_eq!(told, 1);
     bench.ends_well().await;
 }

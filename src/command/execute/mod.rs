@@ -114,6 +114,10 @@ impl Local {
             Command::Pause { which } => self.pause(which, out).await,
             Command::Resume { which } => self.resume(which, out).await,
             Command::Cancel { which } => self.cancel(which, out).await,
+            Command::Uploads => {
+                let uploads = self.servent.uploads().await;
+                self.done(Reply::Uploads { uploads }, out).await
+            }
             Command::Priority { number, priority } => {
                 match self.servent.set_priority(number, priority).await {
                     Ok(report) => self.done(Reply::Priority(report), out).await,

@@ -206,6 +206,11 @@ pub enum Command {
         #[arg(value_name = "high|normal|low", value_parser = priorities())]
         priority: Priority,
     },
+    /// List what is sent to others, and was of late
+    ///
+    /// Who has all of a file in place says so: then it is delivered.
+    #[command(override_usage = "uploads")]
+    Uploads,
     /// Show how this servent is
     #[command(override_usage = "status")]
     Status,

@@ -18,6 +18,7 @@ mod search;
 mod setting;
 mod shared;
 mod status;
+mod upload;
 
 /// `reply` as one line of JSON, as [`schema`](super::schema) describes it, without the line
 /// end.
@@ -103,6 +104,7 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
             download::sentences(downloads)
         }
         Reply::Resumed { downloads } => download::resumed(downloads),
+        Reply::Uploads { uploads } => upload::uploads_table(uploads, width),
         Reply::Priority(download) => download::priority(download),
         Reply::Status(status) => status::status_lines(status),
         Reply::Greeting(status) => status::greeting(status),
@@ -144,6 +146,9 @@ fn lines(text: &str) -> String {
 
 fn news_sentence(news: &News) -> String {
     match news {
+        News::Delivered { id, name, file_name, .. } => {
+            upload::delivered(&servent(name, id), file_name)
+        }
         News::NeighbourUp { id, name } => format!("neighbour {} came\n", servent(name, id)),
         News::NeighbourDown { id, name, why } => {
             format!("neighbour {} went: {}\n", servent(name, id), Escaped(why))
@@ -170,7 +175,7 @@ mod tests {
     use crate::base::{ContentId, ServentId};
     use crate::servent::report::{
         DownloadReport, DownloadState, HitReport, PeerReport, PublishReport, Relation,
-        ResultReport, SharedReport, SourceReport, WantedReport,
+        ResultReport, SharedReport, SourceReport, UploadReport, UploadState, WantedReport,
     };
 
     #[test]
@@ -220,7 +225,23 @@ mod tests {
             news(News::Found { number: 1, text: evil.into(), hit: hit(evil) }),
             news(News::Notice { text: evil.into() }),
             news(News::Download { number: 1, name: evil.into(), text: evil.into() }),
-            news(News::DownloadFailed { report: running }),
+            news(News::DownloadFailed { report: running.clone() }),
+            Reply::Paused { downloads: vec![running.clone()] },
+            Reply::Resumed { downloads: vec![running.clone()] },
+            Reply::Priority(running.clone()),
+            Reply::Uploads {
+                uploads: vec![UploadReport {
+                    peer_name: evil.into(),
+                    name: evil.into(),
+                    ..upload::tests::upload(UploadState::Delivered)
+                }],
+            },
+            news(News::Delivered {
+                id,
+                name: evil.into(),
+                file: ContentId::of_nothing(),
+                file_name: evil.into(),
+            }),
             news(News::NeighbourUp { id, name: evil.into() }),
             news(News::NeighbourDown { id, name: evil.into(), why: evil.into() }),
         ] {

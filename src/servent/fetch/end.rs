@@ -1,11 +1,14 @@
 //! How a download ends: placed, failed, or cancelled.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Fetch;
 use crate::servent::offload::offload;
-use crate::servent::report::{DownloadState, News};
+use crate::servent::report::{DownloadState, News, SourceReport};
+use crate::servent::source::{Ask, say_thanks};
+use crate::store::downloads_file::MAX_SOURCES;
 use crate::store::{StoreError, leftover};
 use crate::transfer::{Input, PieceList};
 
@@ -18,7 +21,6 @@ impl Fetch {
         let (Some(part), Some(list)) = (self.shelf.part().cloned(), self.list.clone()) else {
             return;
         };
-        self.open.clear();
         self.remember();
         let (name, folder) = (self.show.borrow().name.clone(), self.folder.clone());
         let placed = offload(|| {
@@ -33,7 +35,13 @@ impl Fetch {
     }
 
     /// The run before has placed the file and did not live to say so.
-    pub(super) fn placed_before(&mut self, path: &Path, list: PieceList) {
+    pub(super) fn placed_before(
+        &mut self,
+        path: &Path,
+        list: PieceList,
+        sources: Vec<SourceReport>,
+    ) {
+        self.known.extend(sources.into_iter().map(|source| (source.id, source)));
         let size = list.geometry().size();
         self.show.send_modify(|report| report.size = size);
         self.placed(path, list);
@@ -54,7 +62,23 @@ impl Fetch {
             report.state = DownloadState::Done { path };
         });
         self.over = true;
+        self.thank();
         self.ground.tell(News::DownloadDone { report: self.report_now() });
+    }
+
+    /// Tells everybody who gave pieces that the file is in place.
+    fn thank(&mut self) {
+        let file = self.show.borrow().id;
+        for source in self.gave.iter().take(MAX_SOURCES) {
+            let told = self.leaving.get(source).map(|open| open.asks.try_send(Ask::Thanks));
+            if let Some(Ok(())) = told {
+                continue;
+            }
+            let Some(known) = self.known.get(source) else { continue };
+            let addresses = known.addresses.clone();
+            self.ground.spawn(say_thanks(Arc::clone(&self.ground), file, *source, addresses));
+        }
+        self.leaving.clear();
     }
 
     /// Ends without the file. What is here of it stays, for whoever downloads it again.

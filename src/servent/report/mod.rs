@@ -12,6 +12,7 @@ mod search;
 mod setting;
 mod shared;
 mod status;
+mod upload;
 
 pub use download::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
 pub use invitation::InvitationReport;
@@ -24,6 +25,7 @@ pub use search::{
 pub use setting::{LimitReport, SettingReport, Unit};
 pub use shared::{LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport};
 pub use status::{HashingReport, Reachable, StatusReport};
+pub use upload::{UploadReport, UploadState};
 
 /// A path as text: JSON has no other kind, and a name that is no UTF-8 must not
 /// cost the whole reply.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DownloadReport, HitReport};
-use crate::base::ServentId;
+use crate::base::{ContentId, ServentId};
 
 /// Something worth telling that nobody asked for just now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +53,17 @@ pub enum News {
         text: String,
         /// The file; its own number is that of `wanted --show`.
         hit: HitReport,
+    },
+    /// A servent has a file whole and in place, and got some of it from here.
+    Delivered {
+        /// Who.
+        id: ServentId,
+        /// What its user calls it.
+        name: String,
+        /// The content.
+        file: ContentId,
+        /// What the file is called here; unescaped.
+        file_name: String,
     },
     /// Something the user should know about this servent.
     Notice {

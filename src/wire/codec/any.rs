@@ -11,7 +11,7 @@ use crate::base::{Contact, ContentId, Guid, Hops, ServentId, Ttl};
 use crate::message::*;
 use crate::wire::{decode_hit_body, decode_query_body};
 
-/// Enough that each of 19 kinds meets short and long bodies many times.
+/// Enough that each of 20 kinds meets short and long bodies many times.
 const CASES: u32 = 4096;
 
 fn address() -> impl Strategy<Value = SocketAddr> {
@@ -144,6 +144,7 @@ fn transfer_message() -> impl Strategy<Value = TransferMessage> {
             reason,
             ext
         })),
+        (id(), ext()).prop_map(|(id, ext)| TransferMessage::Thanks(Thanks { id, ext })),
     ]
 }
 
