@@ -56,7 +56,7 @@ pub(super) struct Ground {
     seen: RwLock<Vec<IpAddr>>,
     /// What of the settings can be changed, as it is now.
     pub(super) panel: Panel,
-    /// Bytes of pieces that may be sent.
+    /// Bytes of pieces that may be sent, shared by the connections.
     upload: Throttle,
     /// Bytes of pieces that may be received, shared by the downloads.
     pub(super) download: Throttle,
@@ -184,9 +184,15 @@ impl Ground {
         self.panel.replace(tuning);
     }
 
-    /// Waits until `bytes` of pieces may be sent.
-    pub(super) async fn await_upload(&self, bytes: u64) {
-        self.upload.wait(0, bytes).await;
+    /// Waits until `bytes` of pieces may be sent over a connection; they take turns, so that
+    /// our own cap makes none of them look as if it took nothing.
+    pub(super) async fn await_upload(&self, connection: u64, bytes: u64) {
+        self.upload.wait(usize::try_from(connection).unwrap_or(usize::MAX), bytes).await;
+    }
+
+    /// The connection sends no more.
+    pub(super) fn end_upload(&self, connection: u64) {
+        self.upload.forget(usize::try_from(connection).unwrap_or(usize::MAX));
     }
 
     /// Runs a task of this servent. A panic in it is our bug and ends that task alone;

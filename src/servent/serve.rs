@@ -111,6 +111,7 @@ pub(super) async fn run(
         }
         tracing::debug!(%from, %error, "transfer ended");
     }
+    ground.end_upload(giver.taker.connection);
     let _ = timeout(FAREWELL, giver.write.shutdown()).await;
     drop(pass);
 }
@@ -387,7 +388,7 @@ impl Giver {
                     self.wanted.push_front((id, PieceRange { first: piece.get(), count: 1 }));
                     return self.refuse_all().await;
                 }
-                () = ground.await_upload(sent) => {}
+                () = ground.await_upload(self.taker.connection, sent) => {}
             }
             if self.open.as_ref().is_some_and(SharedReader::withdrawn) {
                 return self.refuse(id, Refusal::Withdrawn).await;

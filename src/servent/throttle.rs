@@ -1,4 +1,4 @@
-//! A rate that all downloads share, by their priorities.
+//! A rate that many share in turn: downloads by their priorities, uploads alike.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
