@@ -89,6 +89,14 @@ fn wait_until_done(servent: &TestServent) -> PathBuf {
     }
 }
 
+/// Waits until the record says that a part was made.
+fn wait_until_begun(servent: &TestServent) {
+    wait_until("a record of the part", || {
+        let record = fs::read_to_string(servent.state().join("downloads")).unwrap_or_default();
+        record.contains("\"begun\":true")
+    });
+}
+
 fn parts(servent: &TestServent) -> PathBuf {
     servent.downloads().join(".part2part")
 }
@@ -239,6 +247,7 @@ fn a_crash_just_after_placing_is_seen_at_the_next_start() {
     let (mut giver, mut taker) = pair(&bytes);
     done(&taker, &["download", "1"]);
     wait_for_bytes(&taker, 500_000);
+    wait_until_begun(&taker);
     taker.kill9();
     giver.kill9();
     // As it stands between the rename and the end of the record.
@@ -326,6 +335,25 @@ fn a_download_with_once_does_not_outlive_its_servent_but_what_came_does() {
     done(&taker, &["download", &hash(&bytes)]);
     wait_until_done(&taker);
     assert!(giver.status().sent <= SIZE as u64 + IN_FLIGHT);
+    is_tidy(&taker);
+}
+
+#[test]
+fn a_download_whose_folder_is_gone_waits_for_it() {
+    let bytes = content(14, SIZE);
+    let (_giver, mut taker) = pair(&bytes);
+    done(&taker, &["download", "1"]);
+    wait_for_bytes(&taker, 500_000);
+    wait_until_begun(&taker);
+    taker.kill9();
+    fs::rename(taker.downloads(), taker.home().join("unmounted")).unwrap();
+    taker.restart();
+    wait_until("a warning", || taker.log().contains("is paused: its folder"));
+    wait_for(&taker, "a pause", |report| report.state == DownloadState::Paused);
+    assert!(!taker.downloads().exists());
+    fs::rename(taker.home().join("unmounted"), taker.downloads()).unwrap();
+    done(&taker, &["resume", "1"]);
+    assert_eq!(fs::read(wait_until_done(&taker)).unwrap(), bytes);
     is_tidy(&taker);
 }
 

@@ -29,6 +29,7 @@ use super::report::{
 use super::searching::{self, SharedResults};
 use super::source::{Ask, Report, Shelf, Source};
 use super::unfinished::Unfinished;
+use crate::base::escape::Escaped;
 use crate::base::{ContentId, PieceIndex, ServentId};
 use crate::share::Library;
 use crate::store::downloads_file::MAX_SOURCES;
@@ -237,6 +238,10 @@ impl Fetch {
         match left {
             Left::Placed(path, list) => self.placed_before(&path, list, sources),
             Left::List(list) => self.start(sources, Some(Arc::new(list))),
+            Left::NoFolder => {
+                self.wait_for_folder();
+                self.start(sources, None);
+            }
             Left::Nothing => self.start(sources, None),
         }
         let mut refresh = tokio::time::interval(SHOW_EVERY);
@@ -286,6 +291,22 @@ impl Fetch {
             self.learn(source);
         }
         self.tell(Input::Start { list });
+    }
+
+    /// The folder that it was begun for is not there. To make it would begin the file anew,
+    /// perhaps below a place where its disk is only not mounted.
+    fn wait_for_folder(&mut self) {
+        self.paused = true;
+        self.tools.unfinished.change(self.number, |record| record.paused = true);
+        self.tools.unfinished.save_soon();
+        let (number, folder) = (self.number, self.folder.to_string_lossy());
+        let name = self.show.borrow().name.clone();
+        self.ground.warn(format!(
+            "download {number} \"{}\" is paused: its folder {} is not there; with it, or to begin \
+             anew, 'resume {number}'",
+            Escaped(&name),
+            Escaped(&folder)
+        ));
     }
 
     /// Begins anew, with nothing believed that an earlier run has said.

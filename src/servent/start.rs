@@ -15,6 +15,7 @@ use super::handle::{Inner, Servent};
 use super::holder::holder;
 use super::hosts::HostFile;
 use super::network::{Internet, Network};
+use super::offload::offload;
 use super::remembered::Remembered;
 use super::settings::Settings;
 use super::slots::Uploads;
@@ -188,7 +189,7 @@ impl Servent {
             unfinished,
         };
         let downloads = Downloads::default();
-        downloads.resume_all(&tools);
+        offload(|| downloads.resume_all(&tools));
         Ok(Self(Arc::new(Inner {
             ground,
             driver: commands,

@@ -1,7 +1,7 @@
 //! What earlier runs left of a download.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -12,6 +12,8 @@ use crate::transfer::PieceList;
 /// What there is.
 pub(super) enum Left {
     Nothing,
+    /// Neither the part nor the folder that it should go to: a disk that is not mounted.
+    NoFolder,
     /// A part and the list that proves its pieces.
     List(PieceList),
     /// The whole file, at its place: the run before ended just after placing it.
@@ -24,8 +26,13 @@ pub(super) async fn look(tools: &Tools, record: DownloadRecord, stop: Arc<Atomic
     let work = move || {
         let DownloadRecord { id, size, begun, name, folder, .. } = record;
         let downloads = &ground.settings.downloads;
-        let part = disk.kind(&leftover::part_path(&*disk, downloads, &folder, id));
-        if begun && part.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        let missing = |path: &Path| {
+            disk.kind(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        if begun && missing(&leftover::part_path(&*disk, downloads, &folder, id)) {
+            if missing(&folder) {
+                return Left::NoFolder;
+            }
             let name = name.unwrap_or_else(|| id.to_string());
             let placed = leftover::placed_file(&*disk, &folder, &name, id, size, &stop);
             if let Some((path, list)) = placed {
