@@ -75,8 +75,8 @@ fn a_daemon_says_where_it_is_answers_ctl_and_stops_on_quit() {
     let status = ctl(&["--json", "status"]);
     assert_eq!(status.status.code(), Some(0));
     let lines: Vec<_> = text(&status.stdout).lines().collect();
-    assert!(lines[0].starts_with("{\"reply\":\"status\""), "{lines:?}");
-    assert_eq!(lines[1..], ["{\"reply\":\"exit\",\"code\":0}"]);
+    assert!(lines[0].starts_with("{\"v\":1,\"reply\":\"status\""), "{lines:?}");
+    assert_eq!(lines[1..], ["{\"v\":1,\"reply\":\"exit\",\"code\":0}"]);
     assert_eq!(ctl(&["results", "1"]).status.code(), Some(1));
 
     let quit = ctl(&["quit"]);
