@@ -7,14 +7,16 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use common::servent::{Start, TestServent, part2part, wait_until};
+use common::servent::{Start, TestServent, part2part, wait_by, wait_until};
 use part2part::command::Reply;
 use part2part::servent::report::{DownloadReport, DownloadState};
 use part2part::store::{Disk, RealDisk};
 use part2part::transfer::Priority;
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
+use tokio::time::Instant;
 
 /// A file of some hundred pieces.
 const SIZE: usize = 8_000_000;
@@ -239,6 +241,24 @@ fn a_pause_lasts_over_a_restart_holds_no_connection_and_ends_a_wait() {
     assert_eq!(fs::read(wait_until_done(&taker)).unwrap(), bytes);
     assert_eq!(refused(&taker, &["resume", "1"]), "download 1 is done already");
     is_tidy(&taker);
+}
+
+#[test]
+fn a_download_that_was_begun_alone_finds_its_source_as_soon_as_there_is_a_mesh() {
+    let bytes = content(9, 100_000);
+    let (giver, taker) =
+        (TestServent::start(Start::default()), TestServent::start(Start::default()));
+    publish(&giver, "late.bin", &bytes);
+    done(&taker, &["download", &hash(&bytes)]);
+    wait_for(&taker, "a search that asks nobody", |report| {
+        matches!(report.state, DownloadState::Waiting { .. })
+    });
+    done(&taker, &["join", &giver.invitation()]);
+    // The next search by the clock would be at 30 s.
+    wait_by(Instant::now() + Duration::from_secs(20), "a source", || {
+        downloads(&taker)[0].state.is_over()
+    });
+    assert_eq!(fs::read(wait_until_done(&taker)).unwrap(), bytes);
 }
 
 #[test]

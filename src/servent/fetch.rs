@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -67,6 +67,8 @@ pub(super) struct Tools {
     pub(super) driver: mpsc::Sender<Command>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) library: Library,
+    /// How many neighbours there are.
+    pub(super) degree: watch::Receiver<usize>,
     pub(super) unfinished: Arc<Unfinished>,
 }
 
@@ -141,6 +143,7 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         full: None,
         reports,
         found,
+        finding: Arc::new(Semaphore::new(1)),
         begun,
         checked,
         show,
@@ -218,6 +221,8 @@ struct Fetch {
     full: Option<String>,
     reports: mpsc::Sender<Reports>,
     found: mpsc::Sender<(SourceReport, Option<String>)>,
+    /// Held by the search for sources that waits or runs.
+    finding: Arc<Semaphore>,
     begun: mpsc::Sender<Beginning>,
     checked: mpsc::Sender<Result<bool, StoreError>>,
     show: watch::Sender<DownloadReport>,
@@ -506,15 +511,22 @@ impl Fetch {
         self.ground.spawn(task.run(addresses, wishes));
     }
 
-    /// Floods a search for this content; whoever has it becomes a source.
+    /// Floods a search for this content as soon as there is a mesh to flood; whoever has it
+    /// becomes a source. One search waits or runs at a time.
     fn find_sources(&self) {
-        let (ground, driver) = (Arc::clone(&self.ground), self.tools.driver.clone());
+        let Ok(turn) = Arc::clone(&self.finding).try_acquire_owned() else { return };
+        let Tools { ground, driver, mut degree, .. } = self.tools.clone();
         let (id, found, number) = (self.show.borrow().id, self.found.clone(), self.number);
         self.ground.spawn(async move {
+            let _turn = turn;
+            let in_mesh = async {
+                let _ = degree.wait_for(|&degree| degree > 0).await;
+                ground.finding.wait(number, 1).await;
+            };
             // Once the download is over nobody takes what is found.
             tokio::select! {
                 () = found.closed() => return,
-                () = ground.finding.wait(number, 1) => {}
+                () = in_mesh => {}
             }
             let text = format!("id:{id}");
             let request = SearchRequest { text, reach: Reach::All, enough: ONE_FILE };

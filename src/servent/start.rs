@@ -186,6 +186,7 @@ impl Servent {
             driver: commands.clone(),
             disk,
             library: library.clone(),
+            degree: degree_seen.clone(),
             unfinished,
         };
         let downloads = Downloads::default();
