@@ -71,7 +71,7 @@ fn a_thousand_joins_and_byes_leave_the_typed_line_whole() {
             ("help reslts", "part2part> help reslts"),
             ("\x1b[D\x1b[D\x1b[Du", "part2part> help results"),
             ("\x05\x17", "part2part> help"),
-            ("resu\t", "part2part> help results"),
+            ("resul\t", "part2part> help results"),
             (CTRL_R, "(reverse-i-search)`': help results"),
             ("sha", "(reverse-i-search)`sha': shared"),
             ("\x07", "part2part> help results"),
@@ -87,7 +87,7 @@ fn a_thousand_joins_and_byes_leave_the_typed_line_whole() {
     assert!(rounds > 0);
 
     // What was typed, edited and completed is what is obeyed.
-    seat.press("help reslts\x1b[D\x1b[D\x1b[Du\x05\x17resu\t");
+    seat.press("help reslts\x1b[D\x1b[D\x1b[Du\x05\x17resul\t");
     see_line(&mut seat, "part2part> help results");
     let news = [" came", " went: "].map(|what| seat.count(what));
     assert!(news.iter().all(|count| *count > PEERS / 2), "{news:?}");
