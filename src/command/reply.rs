@@ -154,6 +154,8 @@ pub enum Reply {
         downloads: usize,
         /// Uploads that hold a slot.
         uploads: usize,
+        /// Whether the downloads go on at the next start.
+        resumed: bool,
     },
     /// What went wrong.
     Error {

@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use super::bars::Bars;
+use super::layout::folded;
 use super::render::{invitation_lines, json, text};
 use super::{Exit, Reply};
 use crate::base::escape::Escaped;
@@ -23,6 +24,9 @@ pub struct Terminal {
     /// Whether colour is welcome.
     pub colour: bool,
 }
+
+/// What an error begins with.
+const ERROR: &str = "error:";
 
 /// How replies are shown.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +72,7 @@ impl<O: Write, E: Write> Screen<O, E> {
             return if terminal.live { self.draw(terminal, "") } else { Ok(()) };
         }
         let (kind, said) = match reply {
-            Reply::Error { kind, .. } => (Some(*kind), text(reply, terminal.width)),
+            Reply::Error { kind, .. } => (Some(*kind), text(reply, None)),
             Reply::Invitation(invitation) => {
                 // The code's two colours are no decoration: cameras want them that way round.
                 let (text, left_out) = invitation_lines(invitation, terminal.live);
@@ -87,12 +91,15 @@ impl<O: Write, E: Write> Screen<O, E> {
         self.erase(terminal)?;
         // An error stands out by its stream in a script and by its first word at
         // the prompt, where both streams are one terminal.
-        let word = match (kind, terminal.colour) {
-            (None | Some(Exit::Interrupted), _) => "",
-            (Some(_), true) => "\x1b[31merror:\x1b[0m ",
-            (Some(_), false) => "error: ",
-        };
-        write!(self.err, "{word}{said}")?;
+        let is_error = kind.is_some_and(|kind| kind != Exit::Interrupted);
+        let said = if is_error { format!("{ERROR} {said}") } else { said };
+        let said = folded(&said, terminal.width);
+        match said.strip_prefix(ERROR) {
+            Some(rest) if is_error && terminal.colour => {
+                write!(self.err, "\x1b[31m{ERROR}\x1b[0m{rest}")?;
+            }
+            _ => self.err.write_all(said.as_bytes())?,
+        }
         self.err.flush()?;
         self.draw(terminal, "")
     }

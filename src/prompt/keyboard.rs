@@ -12,6 +12,7 @@ use super::completion::Words;
 use super::front::{Front, run};
 use super::printer::Printer;
 use super::terminal;
+use crate::command::grammar::{self, Command};
 use crate::command::{Console, Exit, Reply, Screen, Style};
 
 /// What stands before the typed line.
@@ -80,7 +81,8 @@ fn read_and_obey<C: Console>(
         };
         // What was pasted may be several.
         for line in typed.lines().filter(|line| !line.trim().is_empty()) {
-            if editor.add_history_entry(line)?
+            if !holds_a_key(line)
+                && editor.add_history_entry(line)?
                 && let Some(file) = history
             {
                 let _ = editor.append_history(file);
@@ -99,6 +101,12 @@ fn read_and_obey<C: Console>(
 
 fn lock<T>(screen: &Mutex<T>) -> MutexGuard<'_, T> {
     screen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the line carries the key of a private mesh, which is to be written nowhere else.
+fn holds_a_key(line: &str) -> bool {
+    let command = grammar::parse(line);
+    matches!(command, Ok(Some(Command::Join { address: Some(target) })) if target.key.is_some())
 }
 
 fn editor(words: Words) -> rustyline::Result<Editor<Words, FileHistory>> {

@@ -53,6 +53,12 @@ impl Servent {
         self.0.ground.id
     }
 
+    /// Whether what it is and does outlives the process: it is not ephemeral.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.0.state.is_some()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn listening(&self) -> Vec<SocketAddr> {

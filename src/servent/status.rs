@@ -27,6 +27,7 @@ impl Servent {
             cached: self.ask(Command::Cached).await.unwrap_or(0),
             serving: tuning.serve,
             shared_files: totals.files,
+            shared_folders: library.folders(),
             shared_bytes: totals.bytes,
             downloads: running,
             resumed: self.0.downloads.resumed(),

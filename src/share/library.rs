@@ -175,6 +175,12 @@ impl Library {
         Totals { files: shelf.len(), bytes: shelf.bytes() }
     }
 
+    /// How many folders were published by name.
+    #[must_use]
+    pub fn folders(&self) -> usize {
+        self.shelf().marks.folders()
+    }
+
     /// What the library withdrew by itself since this was last asked.
     #[must_use]
     pub fn take_notices(&self) -> Vec<Notice> {

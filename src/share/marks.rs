@@ -133,6 +133,11 @@ impl Marks {
         roots
     }
 
+    /// How many folders were published by name.
+    pub(super) fn folders(&self) -> usize {
+        self.roots.values().filter(|root| root.folder).count()
+    }
+
     /// What was published by name, in order of time.
     fn roots(&self) -> Vec<(PathBuf, Root)> {
         let mut roots: Vec<_> =

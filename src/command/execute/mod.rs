@@ -144,7 +144,8 @@ impl Local {
             Command::Quit { stop: _ } => {
                 let status = self.servent.status().await;
                 let (downloads, uploads) = (status.downloads, status.uploads);
-                out.say(Reply::Stopping { downloads, uploads }).await;
+                let resumed = self.servent.is_kept();
+                out.say(Reply::Stopping { downloads, uploads, resumed }).await;
                 self.quitting.cancel();
                 Exit::Done
             }

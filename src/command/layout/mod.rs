@@ -120,9 +120,53 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// `text`, whole lines, with those that are wider than `width` broken at spaces. What has
+/// no space, an address or a hash to be copied, is left to the terminal.
+#[must_use]
+pub fn folded(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let mut folded = String::with_capacity(text.len());
+    for line in text.lines() {
+        let mut room = width;
+        let mut words = line.split(' ');
+        if let Some(first) = words.next() {
+            folded.push_str(first);
+            room = room.saturating_sub(first.width());
+        }
+        for word in words {
+            let wide = word.width() + 1;
+            if wide > room && line.width() > width {
+                folded.push('\n');
+                folded.push_str(word);
+                room = width.saturating_sub(word.width());
+            } else {
+                folded.push(' ');
+                folded.push_str(word);
+                room = room.saturating_sub(wide);
+            }
+        }
+        folded.push('\n');
+    }
+    folded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sentences_are_broken_between_words_and_only_where_they_must_be() {
+        let fold = |text: &str| folded(text, Some(20));
+        assert_eq!(fold("one two  three\n  four\n"), "one two  three\n  four\n");
+        assert_eq!(
+            fold("there is no public mesh, and none is meant\n"),
+            "there is no public\nmesh, and none is\nmeant\n"
+        );
+        let hash = "f".repeat(64);
+        assert_eq!(fold(&format!("the id is {hash}\n")), format!("the id is\n{hash}\n"));
+        assert_eq!(fold("日本語 テキスト 日本語\n"), "日本語 テキスト\n日本語\n");
+        assert_eq!(folded("as it is\n", None), "as it is\n");
+    }
 
     #[test]
     fn sizes_have_three_digits_and_round_into_the_next_unit() {

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::layout::{MAX_NAME, count, cut, servent, size};
+use super::layout::{MAX_NAME, count, cut, folded, servent, size};
 use super::schema::Line;
 use super::{Exit, Reply, qr};
 use crate::base::escape::Escaped;
@@ -49,10 +49,14 @@ pub fn ascii(value: &impl Serialize) -> String {
     ascii
 }
 
-/// `reply` as text for people; no line of a table is wider than `width` columns, from
-/// forty on. Empty for what people are not shown.
+/// `reply` as text for people; no line is wider than `width` columns where cutting
+/// names or breaking sentences can help it. Empty for what people are not shown.
 #[must_use]
 pub fn text(reply: &Reply, width: Option<usize>) -> String {
+    folded(&unfolded(reply, width), width)
+}
+
+fn unfolded(reply: &Reply, width: Option<usize>) -> String {
     match reply {
         Reply::Hit(hit) => search::hit_line(hit, width),
         Reply::SearchEnd(end) => format!("{}\n", search::search_end(end)),
@@ -108,15 +112,7 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
         Reply::Priority(download) => download::priority(download),
         Reply::Status(status) => status::status_lines(status),
         Reply::Greeting(status) => status::greeting(status),
-        Reply::Back(status) => format!(
-            "back in the mesh: {}; sharing {}{}\n",
-            count(status.neighbours as u64, "neighbour"),
-            count(status.shared_files as u64, "file"),
-            match status.resumed {
-                0 => String::new(),
-                some => format!("; {} resumed", count(some as u64, "download")),
-            }
-        ),
+        Reply::Back(status) => status::back(status),
         Reply::News { news } => news_sentence(news),
         Reply::NewsSwitch { on: true } => "neighbours that come and go are told of\n".into(),
         Reply::NewsSwitch { on: false } => "neighbours come and go in silence\n".into(),
@@ -126,7 +122,9 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
         }
         Reply::Notice { text } | Reply::Error { text, .. } => lines(text),
         Reply::Help { text } => format!("{text}\n"),
-        Reply::Stopping { downloads, uploads } => status::stopping(*downloads, *uploads),
+        Reply::Stopping { downloads, uploads, resumed } => {
+            status::stopping(*downloads, *uploads, *resumed)
+        }
         Reply::Exit { .. } => String::new(),
     }
 }

@@ -25,9 +25,8 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     line("reachable", reachable.into());
     let (neighbours, cached) = (status.neighbours as u64, status.cached as u64);
     line("neighbours", format!("{} ({} known)", grouped(neighbours), count(cached, "contact")));
-    let shared = count(status.shared_files as u64, "file");
     let withheld = if status.serving { "" } else { " (nobody is given any: serve is off)" };
-    line("sharing", format!("{shared}, {}{withheld}", size(status.shared_bytes)));
+    line("sharing", format!("{}, {}{withheld}", shared(status), size(status.shared_bytes)));
     let (downloads, uploads) = (status.downloads as u64, status.uploads as u64);
     line("running", format!("{}, {}", count(downloads, "download"), count(uploads, "upload")));
     line("searches", format!("{} out, {} in", size(status.mesh_sent), size(status.mesh_received)));
@@ -60,9 +59,7 @@ pub(super) fn greeting(status: &StatusReport) -> String {
     }
     text.push_str(&match status.shared_files {
         0 => "nothing is shared yet; 'publish PATH' shares a file or a folder\n".to_owned(),
-        files => {
-            format!("sharing {}, {}\n", count(files as u64, "file"), size(status.shared_bytes))
-        }
+        _ => format!("sharing {}, {}\n", shared(status), size(status.shared_bytes)),
     });
     for warning in &status.warnings {
         text.push_str(&format!("{}\n", Escaped(warning)));
@@ -81,7 +78,30 @@ fn joined(addresses: &[std::net::SocketAddr]) -> String {
     if all.is_empty() { "nowhere".into() } else { all.join(", ") }
 }
 
-pub(super) fn stopping(downloads: usize, uploads: usize) -> String {
+/// What somebody who has been in a mesh is told once that is found again.
+pub(super) fn back(status: &StatusReport) -> String {
+    let mut text = format!(
+        "back in the mesh: {}; sharing {}",
+        count(status.neighbours as u64, "neighbour"),
+        shared(status)
+    );
+    if status.resumed > 0 {
+        text.push_str(&format!("; {} resumed", count(status.resumed as u64, "download")));
+    }
+    text.push('\n');
+    text
+}
+
+/// `1,204 files in 2 folders`.
+fn shared(status: &StatusReport) -> String {
+    let folders = match status.shared_folders {
+        0 => String::new(),
+        some => format!(" in {}", count(some as u64, "folder")),
+    };
+    format!("{}{folders}", count(status.shared_files as u64, "file"))
+}
+
+pub(super) fn stopping(downloads: usize, uploads: usize, resumed: bool) -> String {
     let running = [(downloads, "download"), (uploads, "upload")];
     let some: Vec<_> = running
         .into_iter()
@@ -90,7 +110,14 @@ pub(super) fn stopping(downloads: usize, uploads: usize) -> String {
         .collect();
     match (some.is_empty(), downloads + uploads) {
         (true, _) => "goodbye\n".to_owned(),
+        (_, 1) if downloads == 1 && resumed => {
+            "goodbye; 1 download stops, and goes on at the next start\n".to_owned()
+        }
         (_, 1) => format!("goodbye; {} stops\n", some.join("")),
+        _ if downloads > 0 && resumed => {
+            let which = if uploads > 0 { "downloads go" } else { "they go" };
+            format!("goodbye; {} stop; {which} on at the next start\n", some.join(" and "))
+        }
         _ => format!("goodbye; {} stop\n", some.join(" and ")),
     }
 }
@@ -101,8 +128,16 @@ mod tests {
 
     #[test]
     fn quitting_says_what_stops() {
-        assert_eq!(stopping(0, 0), "goodbye\n");
-        assert_eq!(stopping(1, 0), "goodbye; 1 download stops\n");
-        assert_eq!(stopping(2, 1), "goodbye; 2 downloads and 1 upload stop\n");
+        assert_eq!(stopping(0, 0, true), "goodbye\n");
+        assert_eq!(stopping(0, 1, true), "goodbye; 1 upload stops\n");
+        assert_eq!(stopping(1, 0, false), "goodbye; 1 download stops\n");
+        assert_eq!(
+            stopping(1, 0, true),
+            "goodbye; 1 download stops, and goes on at the next start\n"
+        );
+        assert_eq!(
+            stopping(2, 1, true),
+            "goodbye; 2 downloads and 1 upload stop; downloads go on at the next start\n"
+        );
     }
 }

@@ -30,6 +30,8 @@ pub struct StatusReport {
     pub serving: bool,
     /// How many files it shares.
     pub shared_files: usize,
+    /// How many folders were published whole.
+    pub shared_folders: usize,
     /// How many bytes they are.
     pub shared_bytes: u64,
     /// Downloads that are not over.
