@@ -13,6 +13,7 @@ mod attach;
 mod bars;
 #[path = "../common/mod.rs"]
 mod common;
+mod evening;
 mod seat;
 mod storm;
 
