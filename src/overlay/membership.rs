@@ -113,10 +113,10 @@ impl Membership {
             self.redirect(now, link, id, out);
             return;
         }
-        if !self.replaces(now, id, false, out) {
+        let Some(standing) = self.settle(now, id, false, out) else {
             self.redirect(now, link, id, out);
             return;
-        }
+        };
         let contacts = self.contacts_for(now, id, AgedContact::MAX_GREETING);
         let welcome = Welcome { your_address: peer.seen, contacts, ext: Vec::new() };
         out.push(Output::Greet { link, greeting: Greeting::Welcome(welcome) });
@@ -124,6 +124,7 @@ impl Membership {
         let contact = peer.contact.clone();
         let manual = *purpose == Purpose::Manual || self.config.manual;
         self.add(now, link, peer, false, manual, out);
+        self.tell_up(link, standing, out);
         if introduce && !contact.addresses.is_empty() && self.introductions.take(now, 1) {
             self.send_walks(&contact, out);
         }
@@ -147,24 +148,23 @@ impl Membership {
         }
         self.hosts.met(now, &peer.contact, true);
         self.hosts.learn(now, peer.seen.ip(), contacts);
-        let refused = if self.alone {
-            Some(ByeReason::Leaving)
+        let settled = if self.alone {
+            Err(ByeReason::Leaving)
         } else if !self.has_room(now, id, purpose, true, out) {
-            Some(ByeReason::Full)
-        } else if !self.replaces(now, id, true, out) {
-            Some(ByeReason::Replaced)
+            Err(ByeReason::Full)
         } else {
-            None
+            self.settle(now, id, true, out).ok_or(ByeReason::Replaced)
         };
-        if let Some(reason) = refused {
-            self.say_bye(link, reason, Vec::new(), out);
-            return;
-        }
+        let standing = match settled {
+            Ok(standing) => standing,
+            Err(reason) => return self.say_bye(link, reason, Vec::new(), out),
+        };
         let manual = *purpose == Purpose::Manual;
         if manual && self.asked_for.len() < self.config.max_manual {
             self.asked_for.insert(id, peer.contact.clone());
         }
         self.add(now, link, peer, true, manual, out);
+        self.tell_up(link, standing, out);
         if *purpose == Purpose::Join {
             // The walks that this join sets off bring neighbours without more dials.
             self.refill_at = now + WALKS_TAKE;
@@ -343,22 +343,39 @@ impl Membership {
         true
     }
 
-    /// Settles which of two links to one servent stays; false when the old one does.
+    /// Settles which of two links to one servent stays: none when the old one does, else
+    /// whether there was an old one.
     ///
     /// Both ends must come to the same answer: of two dials that crossed, the one of
     /// the smaller id stays; otherwise the newer, since the older may be dead.
-    fn replaces(&mut self, now: Time, id: ServentId, dialled: bool, out: &mut Vec<Output>) -> bool {
-        let Some(old) = self.neighbours.with_id(id) else { return true };
+    fn settle(
+        &mut self,
+        now: Time,
+        id: ServentId,
+        dialled: bool,
+        out: &mut Vec<Output>,
+    ) -> Option<bool> {
+        let Some(old) = self.neighbours.with_id(id) else { return Some(false) };
         let crossed = old.dialled != dialled && now.since(old.up) < SIMULTANEOUS;
         if crossed && dialled != (self.id < id) {
-            return false;
+            return None;
         }
         let link = old.link;
         self.say_bye(link, ByeReason::Replaced, Vec::new(), out);
         if self.neighbours.remove(link).is_some() {
             self.lost.push(link);
         }
-        true
+        Some(true)
+    }
+
+    /// Tells of a new neighbour, unless only its link is new.
+    fn tell_up(&self, link: LinkId, standing: bool, out: &mut Vec<Output>) {
+        let neighbour = self.neighbours.find(link).filter(|_| !standing);
+        out.extend(
+            neighbour.map(|neighbour| {
+                Output::Event(Event::NeighbourUp { peer: neighbour.peer.clone() })
+            }),
+        );
     }
 
     fn add(
@@ -371,11 +388,10 @@ impl Membership {
         out: &mut Vec<Output>,
     ) {
         self.hosts.met(now, &peer.contact, dialled);
-        let mut neighbour = Neighbour::new(link, peer.clone(), dialled, manual, &self.config, now);
+        let mut neighbour = Neighbour::new(link, peer, dialled, manual, &self.config, now);
         let jitter = self.rng.random_range(0.5..1.0);
         neighbour.shuffle_at = now + SHUFFLE_EVERY.mul_f64(jitter);
         self.neighbours.push(neighbour);
-        out.push(Output::Event(Event::NeighbourUp { peer }));
         self.ping(now, link, out);
         self.wake_at = now;
     }

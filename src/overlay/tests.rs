@@ -387,6 +387,17 @@ fn pings_and_pongs_tell_what_is_shared_on_busy_links_too() {
 }
 
 #[test]
+fn another_link_to_a_neighbour_is_no_news() {
+    let mut overlay = with_neighbours(1);
+    let purpose = Purpose::Refill { isolated: false };
+    let again = Input::Accepted { link: link(2), peer: peer(1), purpose };
+    let out = tell(&mut overlay, at(60), again);
+    assert_eq!(closed(&out), [1]);
+    assert_eq!(overlay.neighbours().map(|n| n.link).collect::<Vec<_>>(), [link(2)]);
+    assert!(!out.iter().any(|output| matches!(output, Output::Event(_))), "{out:?}");
+}
+
+#[test]
 fn a_neighbour_that_leaves_is_forgotten_at_once() {
     let mut overlay = with_neighbours(2);
     let bye = crate::message::Bye { reason: ByeReason::Leaving, contacts: vec![], ext: vec![] };
