@@ -324,3 +324,17 @@ fn use_case_7_a_script_that_waits_for_a_download_hears_why_it_stands_still() {
     waiting.kill().unwrap();
     waiting.wait().unwrap();
 }
+
+#[test]
+fn who_listens_everywhere_downloads_from_a_servent_of_its_own_machine() {
+    let giver = TestServent::start(Start::default());
+    fs::write(giver.home().join("near.txt"), "near").unwrap();
+    assert_eq!(giver.ctl(&["publish", "near.txt"]).code, 0);
+    let everywhere = Some("0.0.0.0:0".parse().unwrap());
+    let taker = TestServent::start(Start { listen: everywhere, ..Start::default() });
+    assert_eq!(taker.ctl(&["join", &giver.invitation()]).code, 0);
+    let (hits, _) = taker.search(&["near"]);
+    assert_eq!(hits.len(), 1);
+    let fetched = taker.ctl(&["download", "1", "--wait", "--once"]);
+    assert_eq!(fetched.code, 0, "{fetched:?}");
+}

@@ -4,6 +4,7 @@
 //! to a link's outbox, which takes or sheds; everything slow is a task that reports back.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,8 @@ pub(super) struct Move {
 
 /// What a search brings, raw.
 pub(super) enum Update {
-    Hit(QueryHit),
+    /// Hits, and where our neighbours are just now.
+    Hit(QueryHit, Vec<IpAddr>),
     Ring(RingEnd),
 }
 
@@ -385,7 +387,8 @@ impl Driver {
             Event::Hit(hit) => {
                 if let Some(updates) = self.searches.get(&hit.guid) {
                     // The engine lets fewer through than fit.
-                    let _ = updates.try_send(Update::Hit(hit));
+                    let seen = self.overlay.neighbours().map(|n| n.peer.seen.ip()).collect();
+                    let _ = updates.try_send(Update::Hit(hit, seen));
                 }
             }
             Event::RingEnded { guid, end } => {

@@ -169,6 +169,15 @@ impl Ground {
         Contact::new(self.id, found).addresses
     }
 
+    /// The networks that this servent is in: of a listener on every address all of the
+    /// machine's but loopback, where nobody is met by listening there.
+    pub(super) fn networks(&self) -> Vec<IpAddr> {
+        let (every, own): (Vec<_>, Vec<_>) =
+            self.listening().iter().map(SocketAddr::ip).partition(IpAddr::is_unspecified);
+        let all = if every.is_empty() { Vec::new() } else { self.network.interfaces() };
+        own.into_iter().chain(all.into_iter().filter(|ip| !ip.is_loopback())).collect()
+    }
+
     /// The address to dial from: the one we listen on, when it is a specific one.
     pub(super) fn dial_from(&self, to: IpAddr) -> Option<IpAddr> {
         let listening = self.listening();

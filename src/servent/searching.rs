@@ -1,6 +1,7 @@
 //! A search of ours: from words to numbered results.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -48,7 +49,13 @@ pub enum SearchError {
 pub(super) struct Results {
     by_id: BTreeMap<ContentId, usize>,
     found: Vec<Found>,
+    /// Most contents, where more than one search fills it; one alone is bounded anyway.
+    room: Option<usize>,
 }
+
+/// Sources, names and sizes that one content keeps where more than one search fills the
+/// results: enough to choose from.
+const MAX_EACH: usize = 64;
 
 #[derive(Debug)]
 struct Found {
@@ -64,6 +71,12 @@ struct Found {
 pub(super) struct SharedResults(Arc<Mutex<Results>>);
 
 impl SharedResults {
+    /// Results that search after search may add to, of at most so many contents.
+    pub(super) fn with_room(contents: usize) -> Self {
+        let results = Results { room: Some(contents), ..Results::default() };
+        Self(Arc::new(Mutex::new(results)))
+    }
+
     pub(super) fn reports(&self) -> Vec<ResultReport> {
         let results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         results.found.iter().zip(1..).map(|(found, number)| found.report(number)).collect()
@@ -83,10 +96,14 @@ impl SharedResults {
         self.report(number)
     }
 
-    fn add(&self, hit: &Hit, source: &SourceReport) -> (usize, bool) {
+    /// Takes a hit in: the number of its content, and whether it is the first of that;
+    /// none when there is no room for another.
+    fn add(&self, hit: &Hit, source: &SourceReport) -> Option<(usize, bool)> {
         let mut results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = if results.room.is_some() { MAX_EACH } else { usize::MAX };
         let (number, first) = match results.by_id.get(&hit.id) {
             Some(&number) => (number, false),
+            None if results.room.is_some_and(|room| results.found.len() >= room) => return None,
             None => {
                 results.found.push(Found::new(hit.id));
                 let number = results.found.len();
@@ -95,15 +112,21 @@ impl SharedResults {
             }
         };
         if let Some(found) = results.found.get_mut(number - 1) {
-            *found.sizes.entry(hit.size).or_default() += 1;
-            *found.names.entry(hit.name.clone()).or_default() += 1;
-            let known = found.sources.entry(source.id);
-            known.and_modify(|known| known.merge(source)).or_insert_with(|| source.clone());
+            if found.sizes.len() < each || found.sizes.contains_key(&hit.size) {
+                *found.sizes.entry(hit.size).or_default() += 1;
+            }
+            if found.names.len() < each || found.names.contains_key(&hit.name) {
+                *found.names.entry(hit.name.clone()).or_default() += 1;
+            }
+            if found.sources.len() < each || found.sources.contains_key(&source.id) {
+                let known = found.sources.entry(source.id);
+                known.and_modify(|known| known.merge(source)).or_insert_with(|| source.clone());
+            }
         }
-        (number, first)
+        Some((number, first))
     }
 
-    fn files(&self) -> usize {
+    pub(super) fn files(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).found.len()
     }
 }
@@ -184,6 +207,7 @@ pub(super) async fn start(
         driver: driver.clone(),
         guid,
         enough: request.enough,
+        networks: ground.networks(),
         results,
         began: Instant::now(),
     };
@@ -204,6 +228,8 @@ struct Run {
     driver: mpsc::Sender<Command>,
     guid: Guid,
     enough: usize,
+    /// Where this servent is itself.
+    networks: Vec<IpAddr>,
     results: SharedResults,
     began: Instant,
 }
@@ -218,8 +244,8 @@ impl Run {
                 update = inbox.recv() => update,
             };
             match update {
-                Some(Update::Hit(hit)) => {
-                    for report in self.take(&hit) {
+                Some(Update::Hit(hit, seen)) => {
+                    for report in self.take(&hit, &seen) {
                         let told = events.send(SearchEvent::Hit(report));
                         let _ = self.ground.stop.run_until_cancelled(told).await;
                     }
@@ -258,7 +284,7 @@ impl Run {
     }
 
     /// Turns a frame of hits into results. What is no file of ours to be is dropped.
-    fn take(&self, hit: &QueryHit) -> Vec<HitReport> {
+    fn take(&self, hit: &QueryHit, seen: &[IpAddr]) -> Vec<HitReport> {
         let Ok(HitBody { addresses, name, hits, .. }) = decode_hit_body(&hit.body) else {
             return Vec::new();
         };
@@ -267,10 +293,10 @@ impl Run {
             return Vec::new();
         }
         // A hit is a stranger's word, and it crossed others: only what may be dialled on
-        // such a word is. Our own network is as far as the hit may have come from.
-        let own = self.ground.addresses();
-        let giver = own.first().map(std::net::SocketAddr::ip);
-        let usable = addresses.into_iter().filter(|&a| giver.is_none_or(|from| dialable(a, from)));
+        // such a word is. It may have come from as near as we or our neighbours are.
+        let near =
+            |address| self.networks.iter().chain(seen).any(|&giver| dialable(address, giver));
+        let usable = addresses.into_iter().filter(|&address| near(address));
         let contact = Contact::new(hit.responder, usable);
         let hops = u16::from(hit.hops.0) + 1;
         let source = SourceReport {
@@ -284,7 +310,7 @@ impl Run {
             if Geometry::of(file.size).is_none() {
                 continue;
             }
-            let (number, first) = self.results.add(file, &source);
+            let Some((number, first)) = self.results.add(file, &source) else { continue };
             reports.push(HitReport {
                 number,
                 first,
@@ -298,5 +324,35 @@ impl Run {
             });
         }
         reports
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hit(content: u8, name: &str) -> Hit {
+        Hit { id: ContentId([content; 32]), size: 1, name: name.to_owned(), ext: Vec::new() }
+    }
+
+    fn source(number: u8) -> SourceReport {
+        let id = ServentId([number; 32]);
+        SourceReport { id, name: String::new(), addresses: Vec::new(), hops: None }
+    }
+
+    #[test]
+    fn results_that_many_searches_fill_stay_bounded() {
+        let results = SharedResults::with_room(2);
+        for number in 0..=u8::MAX {
+            assert_eq!(
+                results.add(&hit(1, &number.to_string()), &source(number)).map(|f| f.0),
+                Some(1)
+            );
+        }
+        assert_eq!(results.add(&hit(2, "two"), &source(1)), Some((2, true)));
+        assert_eq!(results.add(&hit(3, "three"), &source(1)), None);
+        let reports = results.reports();
+        assert_eq!((reports.len(), results.files()), (2, 2));
+        assert_eq!((reports[0].sources.len(), reports[0].names.len()), (MAX_EACH, MAX_EACH));
     }
 }

@@ -103,8 +103,10 @@ impl Wanted {
 
     fn add(&self, text: &str) -> Result<WantedReport, WantedError> {
         Query::parse(text)?;
+        // One line of the file each.
+        let text = &text.split(char::is_control).collect::<Vec<_>>().join(" ");
         let mut list = self.lock();
-        if let Some((number, _)) = list.iter().find(|(_, want)| want.text == text) {
+        if let Some((number, _)) = list.iter().find(|(_, want)| want.text == *text) {
             return Err(WantedError::Twice(*number));
         }
         if list.len() >= MAX_WANTED {
@@ -227,12 +229,12 @@ impl Wanted {
 
 impl Want {
     fn new(text: String) -> Self {
-        let (results, told) = (SharedResults::default(), BTreeSet::new());
+        let (results, told) = (SharedResults::with_room(MAX_FINDS), BTreeSet::new());
         Self { text, results, told, due: Instant::now(), asked: 0 }
     }
 
     fn report(&self, number: usize) -> WantedReport {
-        let found = self.results.reports().len();
+        let found = self.results.files();
         WantedReport { number, text: self.text.clone(), found, asked: self.asked }
     }
 }
@@ -328,6 +330,16 @@ mod tests {
         assert!(matches!(wanted.forget(99), Err(WantedError::Unknown(99))));
         wanted.forget(1).unwrap();
         assert!(wanted.add("more").is_ok());
+    }
+
+    #[test]
+    fn what_a_client_sends_on_several_lines_is_kept_on_one() {
+        let disk = MemoryDisk::new();
+        let (wanted, _) = Wanted::load(state(&disk)).unwrap();
+        wanted.add("\"blue\ntrain\"").unwrap();
+        drop(wanted);
+        let (wanted, _) = Wanted::load(state(&disk)).unwrap();
+        assert_eq!(texts(&wanted), [(1, "\"blue train\"".to_owned())]);
     }
 
     #[test]
