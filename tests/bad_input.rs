@@ -84,7 +84,7 @@ fn bad_lines(own: &TestServent, other: &TestServent, private: &TestServent) -> V
         join(&web, "what answers there is not a part2part servent"),
         join(&own.addr(), "that is this servent itself"),
         join(&wrong, &format!("expected servent {} there, found {}", own.id(), other.id())),
-        join(&private.addr(), "it belongs to another network: the network keys differ"),
+        join(&private.addr(), "it is in another mesh: the keys differ; ask for the line"),
         bad(&["join", "no-such-host.invalid:7272"], 1, "no-such-host.invalid has no address: "),
         bad(&["join", "host:99999"], 2, "'host:99999' will not do for ADDRESS: '99999' is no port"),
         bad(&["join", "::1"], 2, "'::1' will not do for ADDRESS: an IPv6 address goes in brackets"),

@@ -344,7 +344,7 @@ fn a_line_with_its_key_leads_into_a_private_mesh_and_nowhere_else() {
     let old_friend = TestServent::start(Start::default());
     let mut friend = TestServent::start(Start::default());
     done(&friend, &["join", &old_friend.invitation()]);
-    assert!(friend.ctl(&["join", &bare]).err.contains("the network keys differ"));
+    assert!(friend.ctl(&["join", &bare]).err.contains("the keys differ"));
     let refused = friend.ctl(&["join", &line]);
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("'leave' first, then join again"), "{}", refused.err);
@@ -389,7 +389,7 @@ fn a_line_with_its_key_leads_into_a_private_mesh_and_nowhere_else() {
     assert!(done(&friend, &["set", "mesh", "open"]).starts_with("mesh is open (default)"));
     assert!(!friend.status().private && !kept.exists());
     assert!(!friend.state().join("network.key.old").exists());
-    assert!(friend.ctl(&["join", &bare]).err.contains("the network keys differ"));
+    assert!(friend.ctl(&["join", &bare]).err.contains("the keys differ"));
     done(&friend, &["join", &old_friend.invitation()]);
     assert!(friend.peers(false).iter().all(|peer| peer.id == old_friend.id()));
 
@@ -420,7 +420,7 @@ fn a_servent_that_is_started_with_such_a_line_is_never_in_the_open_mesh() {
     }
     friend.restart();
     assert!(friend.status().private);
-    assert!(friend.ctl(&["join", &member.invitation()]).err.contains("the network keys differ"));
+    assert!(friend.ctl(&["join", &member.invitation()]).err.contains("the keys differ"));
     assert!(friend.ctl(&["join", &line]).out.contains("from now on"));
     friend.wait_for_neighbours(1);
 }

@@ -45,7 +45,7 @@ pub enum GreetingError {
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The proofs differ, or the other side closed on ours.
-    #[error("it belongs to another network: the network keys differ")]
+    #[error("it is in another mesh: the keys differ; ask for the line of 'invite --key'")]
     WrongNetwork,
     /// The other side is this servent.
     #[error("that is this servent itself")]

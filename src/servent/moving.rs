@@ -19,8 +19,8 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
     /// It has links there.
-    #[error("this servent is linked to others in another mesh; 'leave' first, then join again")]
-    Linked,
+    #[error("this servent is linked to others in the mesh that it is in; 'leave' first, then {0}")]
+    Linked(&'static str),
     /// It was started with the key.
     #[error("the key of this private mesh comes from {0}; start without it for the open mesh")]
     Given(String),
@@ -47,10 +47,16 @@ impl Servent {
     /// # Errors
     /// [`MoveError`]; then it stays where it is.
     pub async fn enter(&self, key: NetworkKey) -> Result<Moved, MoveError> {
-        if self.0.ground.mesh().key == key {
+        let before = self.0.ground.mesh();
+        if before.key == key {
             return Ok(Moved::Already);
         }
-        self.move_to(Mesh::new(key.clone(), Origin::Set)).await?;
+        self.move_to(Mesh::new(key.clone(), Origin::Set), "join again").await?;
+        if self.0.ground.settings.network.as_ref().is_some_and(|given| given.file.is_some()) {
+            let why = "the key file that this servent was started with decides again at the next \
+                       start";
+            return Ok(Moved::Now(Some(why.to_owned())));
+        }
         let Some(state) = &self.0.state else {
             return Ok(Moved::Now(Some("the key is forgotten with this servent".to_owned())));
         };
@@ -63,10 +69,17 @@ impl Servent {
     /// Returns to the open mesh, and forgets the key that was kept.
     ///
     /// # Errors
-    /// [`MoveError`]; then it stays where it is.
+    /// [`MoveError`]; then it stays where it is, or will be back with the next start where
+    /// the key cannot be removed.
     pub async fn enter_open(&self) -> Result<Moved, MoveError> {
         let mesh = self.0.ground.mesh();
+        let forget = || match &self.0.state {
+            Some(state) => offload(|| state.remove(mesh::KEY_FILE)),
+            None => Ok(()),
+        };
         if !mesh.is_private() {
+            // One that could not be removed before would lead back at the next start.
+            forget()?;
             return Ok(Moved::Already);
         }
         if let Some(secret) = &self.0.ground.settings.network
@@ -75,10 +88,8 @@ impl Servent {
         {
             return Err(MoveError::Given(mesh.origin.to_string()));
         }
-        self.move_to(Mesh::open()).await?;
-        if let Some(state) = &self.0.state {
-            offload(|| state.remove(mesh::KEY_FILE))?;
-        }
+        self.move_to(Mesh::open(), "'set mesh open' again").await?;
+        forget()?;
         Ok(Moved::Now(None))
     }
 
@@ -97,7 +108,8 @@ impl Servent {
         }
     }
 
-    async fn move_to(&self, mesh: Mesh) -> Result<(), MoveError> {
+    /// `then`: what to do once the links are gone that are in the way.
+    async fn move_to(&self, mesh: Mesh, then: &'static str) -> Result<(), MoveError> {
         let inner = &self.0;
         let ground = &inner.ground;
         let hosts = HostFile::new(inner.state.clone(), &mesh.key);
@@ -116,7 +128,7 @@ impl Servent {
         };
         match self.ask(moved).await {
             Some(true) => {}
-            Some(false) => return Err(MoveError::Linked),
+            Some(false) => return Err(MoveError::Linked(then)),
             None => return Err(MoveError::Stopping),
         }
         // Whom the latest search found cannot be reached from here.
