@@ -91,6 +91,10 @@ impl Servent {
     /// Says bye, saves what is to be saved, and waits for it, for a while.
     pub async fn stop(&self) {
         let ground = &self.0.ground;
+        if !self.is_kept() {
+            // Nobody would know of its parts any more.
+            let _ = timeout(STOP_LIMIT, self.cancel(None)).await;
+        }
         ground.stop.cancel();
         ground.tasks.close();
         if timeout(STOP_LIMIT, ground.tasks.wait()).await.is_err() {
