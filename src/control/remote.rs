@@ -52,9 +52,25 @@ impl Remote {
         let (attached, attaching) = oneshot::channel();
         tokio::spawn(Arc::clone(&remote).listen(attached));
         match attaching.await {
-            Ok(Ok(())) => Ok(remote),
+            Ok(Ok(())) => {
+                remote.read_news_setting().await;
+                Ok(remote)
+            }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(AskError::NoServent(state.to_owned())),
+        }
+    }
+
+    /// Begins as the servent's own prompt would: with what `set news` says there.
+    async fn read_news_setting(&self) {
+        let (sender, mut replies) = mpsc::channel(REPLY_QUEUE);
+        let order = Order { line: "set news".to_owned(), cwd: None, scripted: true };
+        let _ = ask(&self.state, &order, &sender).await;
+        drop(sender);
+        while let Some(reply) = replies.recv().await {
+            if let Reply::Setting(setting) = reply {
+                self.news_on.store(setting.value == "on", Ordering::Relaxed);
+            }
         }
     }
 

@@ -42,10 +42,18 @@ impl Local {
 
     /// Switches `knob`, which has a command of its own.
     pub(super) async fn switch(&self, knob: Knob, on: bool, out: Out<'_>) -> Exit {
-        match self.servent.set(knob, if on { "on" } else { "off" }).await {
-            Ok(_) if knob == Knob::News => self.done(Reply::NewsSwitch { on }, out).await,
-            Ok(_) => self.done(Reply::ServeSwitch { on }, out).await,
-            Err(error) => out.fail(Exit::Usage, &error).await,
+        let report = match self.servent.set(knob, if on { "on" } else { "off" }).await {
+            Ok(report) => report,
+            Err(error) => return out.fail(Exit::Usage, &error).await,
+        };
+        out.say(match knob {
+            Knob::News => Reply::NewsSwitch { on },
+            _ => Reply::ServeSwitch { on },
+        })
+        .await;
+        if let Some(text) = report.note {
+            out.say(Reply::Notice { text }).await;
         }
+        Exit::Done
     }
 }
