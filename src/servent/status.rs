@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::driver::Command;
 use super::handle::{Inner, Servent};
-use super::report::{Reachable, StatusReport};
+use super::report::{DownloadState, Reachable, StatusReport};
 
 impl Servent {
     /// How the servent is.
@@ -13,7 +13,8 @@ impl Servent {
         let tuning = ground.panel.now();
         let totals = library.totals();
         let downloads = self.0.downloads.reports();
-        let running = downloads.iter().filter(|report| !report.state.is_over()).count();
+        let runs = |state: &DownloadState| !state.is_over() && *state != DownloadState::Paused;
+        let running = downloads.iter().filter(|report| runs(&report.state)).count();
         StatusReport {
             id: ground.id,
             name: tuning.name.clone(),

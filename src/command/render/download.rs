@@ -13,7 +13,10 @@ pub(super) fn download_sentence(download: &DownloadReport) -> String {
     let name = cut(&download.name, MAX_NAME);
     let head = format!("download {number} \"{name}\"");
     match &download.state {
-        DownloadState::Running => format!("{head}: {}\n", size(*bytes)),
+        DownloadState::Running => match sized(download) {
+            Some(size) => format!("{head}: {size}\n"),
+            None => format!("{head}: its size is not known yet\n"),
+        },
         DownloadState::Waiting { why } => format!("{head} waits: {}\n", Escaped(why)),
         DownloadState::Done { path: place } => format!(
             "{head} done: {} in {}\n  verified: same as b3sum {id}\n",
@@ -53,7 +56,16 @@ pub(super) fn priority(download: &DownloadReport) -> String {
     )
 }
 
+/// The size; none as long as nobody has named one.
+fn sized(download: &DownloadReport) -> Option<String> {
+    let known = download.size > 0 || matches!(download.state, DownloadState::Done { .. });
+    known.then(|| size(download.size))
+}
+
 fn percent(download: &DownloadReport) -> String {
+    if matches!(download.state, DownloadState::Cancelled { .. }) {
+        return "-".into();
+    }
     if download.size == 0 {
         return "0%".into();
     }
@@ -101,7 +113,13 @@ pub(super) fn downloads_table(downloads: &[DownloadReport], width: Option<usize>
             state = format!("{}, {state}", download.priority.word());
         }
         let name = download.name.clone();
-        vec![download.number.to_string(), percent(download), size(download.size), name, state]
+        vec![
+            download.number.to_string(),
+            percent(download),
+            sized(download).unwrap_or_else(|| "-".to_owned()),
+            name,
+            state,
+        ]
     };
     let rows: Vec<_> = downloads.iter().map(row).collect();
     let columns = [Column::Right, Column::Right, Column::Right, Column::Name, Column::Left];

@@ -34,7 +34,7 @@ pub struct StatusReport {
     pub shared_folders: usize,
     /// How many bytes they are.
     pub shared_bytes: u64,
-    /// Downloads that are not over.
+    /// Downloads that run or wait; neither over nor paused.
     pub downloads: usize,
     /// Downloads that went on by themselves at the start.
     pub resumed: usize,
