@@ -66,22 +66,22 @@ waits() {
     [[ $(ctl "$1" --json downloads) == *'"waiting":'* ]]
 }
 
-# sit_down I [FLAG...]: somebody types at servent I from now on, one for the whole demo.
+# sit_down I: somebody types at servent I from now on, one for the whole demo.
 sit_down() {
-    local servent=$1 home=$MESH/$1 pid
-    shift
-    make_room "$servent"
+    local servent=$1 home=$MESH/$1
     mkfifo -- "$home/keys"
     # Open for writing as well: the keyboard stays when nobody types.
     exec 9<>"$home/keys"
     : >"$home/screen"
     set -m
-    "$BIN" "${FLAGS[@]}" "$@" <"$home/keys" >"$home/screen" 2>&1 9>&- &
-    pid=$!
+    "$BIN" --state "$home/state" <"$home/keys" >"$home/screen" 2>&1 9>&- &
+    SITTER=$!
     set +m
-    disown "$pid"
-    printf '%s %s\n' "$pid" "$(birth_of "$pid")" >"$home/pid"
+    disown "$SITTER"
+    SITTER_BIRTH=$(birth_of "$SITTER")
 }
+
+has_left() { [[ $(birth_of "$SITTER") != "$SITTER_BIRTH" ]]; }
 
 # type_line I LINE: and it is seen to be typed.
 type_line() {
@@ -228,8 +228,8 @@ demo() {
     id=$(hash_of "$reel/the only reel.mkv")
     say 8 publish -- "$reel"
     # Slow enough for its source to be lost on the way.
-    sit_down 2 --max-download 40MB
-    wait_until "$PATIENCE" has_neighbours 2 2 || fail "s2 does not find back into the line"
+    sit_down 2
+    type_line 2 "set max-download 40MB"
     type_line 2 "search only reel"
     await 2 "$PATIENCE" "the only reel.mkv  s8~.*6 hops"
     type_line 2 "download 1 --wait"
@@ -246,8 +246,8 @@ demo() {
     must_say "waits: "
     seen "its user is told at once what happened, and what happens next"
 
-    scene "s8 comes back where it was, and the download goes on"
-    start_servent 8 --share "$reel"
+    scene "s8 comes back where it was and shares what it shared; the download goes on"
+    start_servent 8
     wait_until "$PATIENCE" has_neighbours 8 1 || fail "s8 is alone"
     tell "s8 listens on $(<"$MESH/8/address") again"
     await 2 90 "goes on, from source s8~"
@@ -272,6 +272,7 @@ demo() {
         pids+=("$(<"$MESH/$servent/pid")")
     done
     tear_down
+    wait_until "$PATIENCE" has_left || fail "who sat at s2 is still there"
     for rest in "${pids[@]}"; do
         [[ $(birth_of "${rest% *}") != "${rest#* }" ]] || fail "process ${rest% *} is still there"
     done

@@ -308,31 +308,10 @@ each() {
     return "$worst"
 }
 
-# Ends the daemon of servent I, so that somebody can sit down at it: with FLAGS.
-make_room() {
-    local servent=$1 home=$MESH/$1 other address pid
-    if pid=$(pid_of "$servent"); then
-        kill "$pid"
-        wait_until "$PATIENCE" rests "$servent" || die "servent $servent does not stop"
-    fi
-    address=$(<"$home/address")
-    FLAGS=(--listen "${address#*@}" --state "$home/state" --downloads "$home/downloads")
-    FLAGS+=(--name "s$servent")
-    [[ $(<"$MESH/$MARK") == random ]] || FLAGS+=(--manual)
-    while read -r other; do
-        FLAGS+=(--join "$(<"$MESH/$other/address")")
-    done <"$home/links"
-}
-
-# Takes servent I from its daemon to a prompt, and back when the user quits.
+# Attaches to servent I; it goes on when the user quits.
 prompt() {
-    local code=0
-    make_room "$1"
-    # Ctrl-C is for the prompt.
-    trap : INT
-    "$BIN" "${FLAGS[@]}" || code=$?
-    start_servent "$1"
-    return "$code"
+    runs "$1" || die "servent $1 is down; 'mesh.sh start $1' brings it back"
+    "$BIN" --state "$MESH/$1/state"
 }
 
 # ---- sitting down in a mesh of strangers ----------------------------------------------
