@@ -36,7 +36,8 @@
 //! what becomes of it, what needs no servent, and the texts made from the definitions.
 //!
 //! Imports point down only, and rooms on one line do not know each other; `share` alone
-//! borrows from `store` what a disk is, and the index that it is kept in. `tests/architecture.rs` holds every page to this.
+//! borrows from `store` what a disk is, and the index that it is kept in.
+//! `tests/architecture.rs` holds every page to this.
 //!
 //! ```text
 //! main, args, config ─► prompt, control ─► command ─► servent     main ─► sim

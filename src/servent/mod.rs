@@ -7,6 +7,16 @@
 //! owns the [`crate::overlay::Overlay`]; it never waits for a peer. `matching` answers the
 //! queries of others.
 //!
+//! | about | pages |
+//! |---|---|
+//! | the user's side | `handle`, `start`, `status`, `report`; `join`, `inviting`, `moving`; `publishing`, `searching`, `wanted`; `downloads`, `resuming` |
+//! | links | `driver`, `link`, `outbox`, `traffic`, `hosts`, `mesh` |
+//! | connections | `dial`, `listen`, `admission`, `greeting`, `frames`, `network` |
+//! | files coming | `fetch`, `source`, `unfinished` |
+//! | files going | `serve`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
+//! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
+//! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `descriptors` |
+//!
 //! What dials, listens and writes is handed in ([`network::Network`],
 //! [`crate::store::Disk`]): the same driver runs on sockets and disks and, in tests, in
 //! memory under a paused clock.
