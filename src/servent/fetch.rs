@@ -467,13 +467,13 @@ impl Fetch {
                 self.finish();
             }
             Output::Failed(failure) => {
-                let why = match &failure {
+                let (why, source) = match &failure {
                     // Nothing comes next: it is over.
-                    Failure::NoSourceLeft(event) => event.trouble(),
-                    Failure::NobodyHasIt => None,
+                    Failure::NoSourceLeft(event) => (event.trouble(), event.source()),
+                    Failure::NobodyHasIt => (None, None),
                 };
                 let why = why.unwrap_or_else(|| failure.to_string());
-                self.fail(self.with_names(why));
+                self.fail(self.with_names(&why, source));
             }
             // Whoever wished so knows it; a full disk is told of by itself.
             Output::Event(Event::Paused(PauseReason::User) | Event::Unpaused) => {}

@@ -2,7 +2,7 @@
 //!
 //! Each event says what happened, whose doing it was, and what happens next. The
 //! sentences name servents by their short ids; who knows their names may put them in
-//! place of the ids ([`Event::source`]).
+//! place of the ids ([`Event::servents`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -68,6 +68,17 @@ pub enum Next {
     },
     /// Nothing: the download is over.
     Nothing,
+}
+
+impl Next {
+    /// The servent that it is about.
+    #[must_use]
+    pub fn servent(&self) -> Option<ServentId> {
+        match self {
+            Self::Redial { source, .. } | Self::Queue { source, .. } => Some(*source),
+            Self::Others { .. } | Self::Search { .. } | Self::Nothing => None,
+        }
+    }
 }
 
 /// Why a download stands still.
@@ -153,6 +164,18 @@ impl Event {
             | Self::Resumed { source } => Some(*source),
             Self::Waiting { .. } | Self::Paused(_) | Self::Unpaused => None,
         }
+    }
+
+    /// All whose short ids are in its sentence: its source, and that of what comes next.
+    pub fn servents(&self) -> impl Iterator<Item = ServentId> {
+        let next = match self {
+            Self::Lost { next, .. }
+            | Self::Refused { next, .. }
+            | Self::Lied { next, .. }
+            | Self::Waiting { next } => next.servent(),
+            _ => None,
+        };
+        self.source().into_iter().chain(next)
     }
 
     /// What a source did or suffered, without what comes next; none when it is no trouble.

@@ -1,6 +1,7 @@
 //! What its user sees and hears of a download.
 
 use super::Fetch;
+use crate::base::ServentId;
 use crate::servent::report::{DownloadReport, DownloadState, News};
 use crate::transfer::{Event, Next, PauseReason};
 
@@ -10,20 +11,25 @@ impl Fetch {
             // Trying a full disk again is no news; that it is full, or has room again, is.
             Event::Paused(PauseReason::Disk(_)) | Event::Unpaused if self.full.is_some() => return,
             Event::Resumed { .. } => self.trouble = None,
-            event => self.trouble = event.trouble().or_else(|| self.trouble.take()),
+            event => {
+                let trouble = event.trouble().map(|text| self.with_names(&text, event.source()));
+                self.trouble = trouble.or_else(|| self.trouble.take());
+            }
         }
-        let text = self.with_names(event.to_string());
+        let text = self.with_names(&event.to_string(), event.servents());
         let DownloadReport { number, name, .. } = self.report_now();
         self.ground.tell(News::Download { number, name, text });
     }
 
-    /// Puts what their users call servents beside their short ids.
-    pub(super) fn with_names(&self, mut text: String) -> String {
-        for source in self.known.values().filter(|source| !source.name.is_empty()) {
-            let short = source.id.short();
-            text = text.replace(&short, &format!("{}~{short}", source.name));
-        }
-        text
+    /// Puts what their users call `servents` beside their short ids.
+    pub(super) fn with_names(
+        &self,
+        text: &str,
+        servents: impl IntoIterator<Item = ServentId>,
+    ) -> String {
+        let known = servents.into_iter().filter_map(|servent| self.known.get(&servent));
+        let named = known.filter(|source| !source.name.is_empty());
+        beside(text, &named.map(|source| (source.id.short(), &*source.name)).collect::<Vec<_>>())
     }
 
     pub(super) fn report_now(&self) -> DownloadReport {
@@ -47,11 +53,12 @@ impl Fetch {
             _ if self.complete => DownloadState::Running,
             (Some(full), _) => DownloadState::Waiting { why: full.clone() },
             (None, Some(next)) => {
+                let next = self.with_names(&waiting(next), next.servent());
                 let why = match &self.trouble {
-                    Some(trouble) => format!("{trouble}; {}", waiting(next)),
-                    None => waiting(next),
+                    Some(trouble) => format!("{trouble}; {next}"),
+                    None => next,
                 };
-                DownloadState::Waiting { why: self.with_names(why) }
+                DownloadState::Waiting { why }
             }
             (None, None) => DownloadState::Running,
         };
@@ -73,5 +80,47 @@ fn waiting(next: &Next) -> String {
         Next::Redial { .. } | Next::Search { .. } => {
             next.to_string().replace("no source left; ", "")
         }
+    }
+}
+
+/// Puts the name of each beside its short id. A name is a stranger's text and may look like
+/// ids itself: what was put in is not looked through again.
+fn beside(text: &str, names: &[(String, &str)]) -> String {
+    let mut named = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        let splits = names.iter().filter_map(|(short, name)| {
+            rest.split_once(short.as_str()).map(|(before, behind)| (before, short, name, behind))
+        });
+        let Some((before, short, name, behind)) = splits.min_by_key(|split| split.0.len()) else {
+            return named + rest;
+        };
+        named.extend([before, name, "~", short]);
+        rest = behind;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_made_of_ids_does_not_grow() {
+        let ids: Vec<String> = (1..=9).map(|byte| ServentId([byte; 32]).short()).collect();
+        let names: Vec<String> = ids.iter().skip(1).map(|next| next.repeat(8)).collect();
+        let pairs: Vec<_> = ids.iter().cloned().zip(names.iter().map(String::as_str)).collect();
+        let told = beside(&format!("lost source {}; 2 sources left", ids[0]), &pairs);
+        assert_eq!(told, format!("lost source {}~{}; 2 sources left", names[0], ids[0]));
+    }
+
+    #[test]
+    fn every_servent_of_a_sentence_gets_its_name() {
+        let (one, other) = (ServentId([1; 32]).short(), ServentId([2; 32]).short());
+        let pairs = [(one.clone(), "attic"), (other.clone(), "cellar")];
+        let text = format!("lost source {other}; redialling {one} in 1 s");
+        let told = format!("lost source cellar~{other}; redialling attic~{one} in 1 s");
+        assert_eq!(beside(&text, &pairs), told);
+        assert_eq!(beside("goes on", &pairs), "goes on");
+        assert_eq!(beside(&text, &[]), text);
     }
 }
