@@ -378,6 +378,26 @@ fn a_download_whose_folder_is_gone_waits_for_it() {
 }
 
 #[test]
+fn another_downloads_folder_loses_nothing_of_what_is_here() {
+    let bytes = content(15, SIZE);
+    let (giver, mut taker) = pair(&bytes);
+    done(&taker, &["download", "1"]);
+    wait_for_bytes(&taker, 3_000_000);
+    assert_eq!(taker.stop().code(), Some(0));
+    let part = parts(&taker).join(format!("{}.part", hash(&bytes)));
+    settle(&part);
+    let sent = giver.status().sent;
+    let elsewhere = taker.home().join("elsewhere");
+    taker.restart_with(Start::with(&["--downloads", elsewhere.to_str().unwrap()]));
+    wait_for_bytes(&taker, 3_000_000);
+    assert!(giver.status().sent - sent < 3_000_000, "what was here is here still");
+    let path = wait_until_done(&taker);
+    assert_eq!(path, taker.downloads().join("large.iso"));
+    assert_eq!(fs::read(path).unwrap(), bytes);
+    is_tidy(&taker);
+}
+
+#[test]
 fn an_ephemeral_servent_keeps_no_list_of_downloads() {
     let bytes = content(11, 1_000_000);
     let giver = TestServent::start(Start::default());

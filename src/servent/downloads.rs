@@ -95,6 +95,7 @@ impl Downloads {
                 size,
                 begun: false,
                 folder,
+                parts: None,
                 once: request.once,
                 paused: false,
                 priority: request.priority,

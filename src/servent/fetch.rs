@@ -10,7 +10,6 @@ mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,7 +32,7 @@ use crate::base::escape::Escaped;
 use crate::base::{ContentId, PieceIndex, ServentId};
 use crate::share::Library;
 use crate::store::downloads_file::MAX_SOURCES;
-use crate::store::{Disk, DownloadRecord, SourceRecord, StoreError};
+use crate::store::{Disk, DownloadRecord, PartPlace, SourceRecord, StoreError};
 use crate::transfer::{
     Config, Download, Event, Failure, Input, Loss, Output, Parting, PauseReason, PieceList,
     Priority,
@@ -86,8 +85,8 @@ pub(super) enum Wish {
 pub(super) struct Started {
     pub(super) report: watch::Receiver<DownloadReport>,
     pub(super) wishes: mpsc::Sender<Wish>,
-    /// Where its file goes.
-    pub(super) folder: PathBuf,
+    /// Where its file goes, and its part lies.
+    pub(super) place: PartPlace,
 }
 
 /// Starts a download; its report changes as it goes on.
@@ -113,6 +112,7 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
     let (checked, checks) = mpsc::channel(1);
     let (wishes, wanted) = mpsc::channel(WISHES);
     let ground = Arc::clone(&tools.ground);
+    let place = place(&ground, &record);
     ground.download.set_priority(number, priority);
     ground.finding.set_priority(number, priority);
     let fetch = Fetch {
@@ -133,7 +133,7 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         complete: false,
         resume_at: None,
         stopped: Arc::new(AtomicBool::new(false)),
-        folder: record.folder.clone(),
+        place: place.clone(),
         named: record.name.is_some(),
         once: record.once,
         paused: record.paused,
@@ -150,9 +150,14 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         over: false,
         tools,
     };
-    let folder = record.folder.clone();
     ground.spawn(fetch.run(record, sources, Inbox { inbox, finds, beginnings, checks, wanted }));
-    Started { report: shown, wishes, folder }
+    Started { report: shown, wishes, place }
+}
+
+/// Where the file of a download goes, and its part lies.
+pub(super) fn place(ground: &Ground, record: &DownloadRecord) -> PartPlace {
+    let downloads = ground.settings.downloads.clone();
+    PartPlace { downloads, to: record.folder.clone(), recorded: record.parts.clone() }
 }
 
 fn plan(ground: &Ground, id: ContentId, once: bool) -> Download {
@@ -206,7 +211,7 @@ struct Fetch {
     resume_at: Option<tokio::time::Instant>,
     /// Ends work on the disk that nobody waits for any more.
     stopped: Arc<AtomicBool>,
-    folder: PathBuf,
+    place: PartPlace,
     named: bool,
     /// Whether it fails rather than waits.
     once: bool,
@@ -304,7 +309,7 @@ impl Fetch {
         self.paused = true;
         self.tools.unfinished.change(self.number, |record| record.paused = true);
         self.tools.unfinished.save_soon();
-        let (number, folder) = (self.number, self.folder.to_string_lossy());
+        let (number, folder) = (self.number, self.place.to.to_string_lossy());
         let name = self.show.borrow().name.clone();
         self.ground.warn(format!(
             "download {number} \"{}\" is paused: its folder {} is not there; with it, or to begin \
@@ -382,7 +387,7 @@ impl Fetch {
     fn remember(&mut self) {
         self.news_for_the_record = false;
         let report = self.show.borrow().clone();
-        let begun = self.shelf.part().is_some();
+        let parts = self.shelf.part().map(|part| part.parts().to_path_buf());
         // Those first who are owed thanks.
         let (gave, others): (Vec<_>, Vec<_>) =
             self.known.values().partition(|source| self.gave.contains(&source.id));
@@ -396,7 +401,8 @@ impl Fetch {
         self.tools.unfinished.change(self.number, |record| {
             record.name = named.then_some(report.name);
             record.size = report.size;
-            record.begun |= begun;
+            record.begun |= parts.is_some();
+            record.parts = parts.or_else(|| record.parts.take());
             record.sources = sources;
         });
     }

@@ -1,6 +1,5 @@
 //! Downloads that go on: after a restart, after a pause; or that go on no more.
 
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::handle::Servent;
 use super::offload::offload;
 use super::report::{DownloadReport, DownloadState, SourceReport};
 use crate::base::escape::Escaped;
-use crate::store::{DownloadRecord, leftover};
+use crate::store::{DownloadRecord, PARTS_FOLDER, leftover};
 use crate::transfer::Priority;
 
 /// How long a wish waits to be seen in what the download shows: it looks at a large file
@@ -25,10 +24,9 @@ impl Downloads {
     /// Lets the unfinished downloads of earlier runs go on, with their numbers. Those begun
     /// with `--once` fail rather than wait, and so do not outlive their servent.
     pub(super) fn resume_all(&self, tools: &Tools) {
-        let downloads = tools.ground.settings.downloads.clone();
-        let folders = tools.unfinished.folders();
-        let folders = std::iter::once(downloads.as_path()).chain(folders.iter().map(AsRef::as_ref));
-        leftover::sweep(&*tools.disk, folders, &tools.unfinished.ids());
+        let mut parts = tools.unfinished.parts();
+        parts.insert(tools.ground.settings.downloads.join(PARTS_FOLDER));
+        leftover::sweep(&*tools.disk, parts.iter().map(AsRef::as_ref), &tools.unfinished.ids());
         let mut list = self.lock();
         for record in tools.unfinished.all() {
             list.last = list.last.max(record.number);
@@ -213,12 +211,11 @@ impl Servent {
         let Some(started) = list.started.get(&number) else {
             return Err(DownloadError::Unknown { number, any: true });
         };
-        let (folder, wishes) = (started.folder.clone(), started.wishes.clone());
-        let downloads: &Path = &tools.ground.settings.downloads;
-        offload(|| leftover::remove_part(&*tools.disk, downloads, &folder, id))?;
+        let (place, wishes) = (started.place.clone(), started.wishes.clone());
+        offload(|| leftover::remove_part(&*tools.disk, &place, id))?;
         report.state = DownloadState::Cancelled { removed: report.verified };
         let shown = watch::channel(report.clone()).1;
-        list.started.insert(number, Started { report: shown, wishes, folder });
+        list.started.insert(number, Started { report: shown, wishes, place });
         Ok(report)
     }
 }

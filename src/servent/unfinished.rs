@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::clock::Clock;
 use crate::base::ContentId;
 use crate::base::escape::Escaped;
-use crate::store::{DownloadRecord, StateDir, StoreError, load_downloads, save_downloads};
+use crate::store::{
+    DownloadRecord, PARTS_FOLDER, StateDir, StoreError, load_downloads, save_downloads,
+};
 
 /// The unfinished downloads by number.
 #[derive(Default)]
@@ -64,9 +66,11 @@ impl Unfinished {
         self.lock().values().map(|record| record.id).collect()
     }
 
-    /// Where downloads go, for those who look for what was left there.
-    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
-        self.lock().values().map(|record| record.folder.clone()).collect()
+    /// Where parts may lie, for those who look for what was left there.
+    pub(super) fn parts(&self) -> BTreeSet<PathBuf> {
+        let records = self.lock();
+        let beside = records.values().map(|record| record.folder.join(PARTS_FOLDER));
+        beside.chain(records.values().filter_map(|record| record.parts.clone())).collect()
     }
 
     pub(super) fn len(&self) -> usize {

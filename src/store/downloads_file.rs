@@ -39,6 +39,9 @@ pub struct DownloadRecord {
     /// Where the file will go.
     #[serde(with = "path_as_text")]
     pub folder: PathBuf,
+    /// The folder that its part was made in; earlier versions did not say.
+    #[serde(default, with = "path_as_text::optional")]
+    pub parts: Option<PathBuf>,
     /// Whether it fails rather than waits.
     pub once: bool,
     /// Whether its user has paused it.
@@ -111,6 +114,7 @@ fn from_text(text: &str) -> LoadedDownloads {
         let record = serde_json::from_str::<DownloadRecord>(line).ok().filter(|record| {
             record.number > 0
                 && record.folder.is_absolute()
+                && record.parts.as_ref().is_none_or(|parts| parts.is_absolute())
                 && !loaded.downloads.contains_key(&record.number)
                 && !loaded.downloads.values().any(|other| other.id == record.id)
                 && loaded.downloads.len() < MAX_UNFINISHED
@@ -149,10 +153,36 @@ mod path_as_text {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-        Ok(match Either::deserialize(from)? {
-            Either::Text(text) => text.into(),
-            Either::Bytes(bytes) => OsString::from_vec(bytes).into(),
-        })
+        Either::deserialize(from).map(PathBuf::from)
+    }
+
+    impl From<Either> for PathBuf {
+        fn from(either: Either) -> Self {
+            match either {
+                Either::Text(text) => text.into(),
+                Either::Bytes(bytes) => OsString::from_vec(bytes).into(),
+            }
+        }
+    }
+
+    pub(super) mod optional {
+        use super::{Deserialize, Deserializer, Either, PathBuf, Serializer};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            path: &Option<PathBuf>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            match path {
+                Some(path) => super::serialize(path, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<PathBuf>, D::Error> {
+            Ok(Option::<Either>::deserialize(from)?.map(PathBuf::from))
+        }
     }
 }
 
@@ -173,6 +203,7 @@ mod tests {
             size: 5_000_000_000,
             begun: true,
             folder: Path::new("/d").join(OsStr::from_bytes(b"caf\xe9")),
+            parts: Some(Path::new("/p").join(OsStr::from_bytes(b"caf\xe9"))),
             once: false,
             paused: true,
             priority: Priority::High,
@@ -198,6 +229,16 @@ mod tests {
         let loaded = load_downloads(&state, 0).unwrap();
         assert!(loaded.downloads.into_values().eq(records));
         assert_eq!((loaded.skipped, loaded.damaged), (0, None));
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_says_less_and_counts() {
+        let old = DownloadRecord { parts: None, ..record(1) };
+        let mut line = serde_json::to_value(&old).unwrap();
+        line.as_object_mut().unwrap().remove("parts");
+        assert_eq!(from_text(&line.to_string()).downloads.get(&1), Some(&old));
+        let line = serde_json::to_string(&old).unwrap();
+        assert_eq!(from_text(&line).downloads.get(&1), Some(&old));
     }
 
     #[test]

@@ -9,10 +9,11 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::disk::{Disk, Kind, PARTS_FOLDER, ReadHandle, read_full};
+use super::disk::{Disk, Kind, ReadHandle, read_full};
 use super::error::StoreError;
 use super::name::{numbered, safe_name};
-use super::part::{MAX_NAMESAKES, alike, parts_folder};
+use super::part::{MAX_NAMESAKES, alike};
+use super::part_place::PartPlace;
 use super::sidecar;
 use crate::base::{ContentId, Geometry};
 use crate::transfer::{ListBuilder, PieceList};
@@ -24,17 +25,11 @@ const MAX_HASHED: usize = 8;
 /// file for it to be litter, in nanoseconds: a list is written within seconds.
 const STALE_NS: i128 = 60_000_000_000;
 
-/// Where the part of `id`, on its way to the folder `to`, would lie.
-#[must_use]
-pub fn part_path(disk: &dyn Disk, downloads: &Path, to: &Path, id: ContentId) -> PathBuf {
-    parts_folder(disk, downloads, to).join(format!("{id}.part"))
-}
-
 /// The list that an earlier run kept of `id`, if a part is there whose last piece fits it:
 /// that binds the size as well.
 #[must_use]
-pub fn kept_list(disk: &dyn Disk, downloads: &Path, to: &Path, id: ContentId) -> Option<PieceList> {
-    let part = part_path(disk, downloads, to, id);
+pub fn kept_list(disk: &dyn Disk, place: &PartPlace, id: ContentId) -> Option<PieceList> {
+    let part = place.part(disk, id);
     let list = sidecar::read(disk, part.parent()?, id)?.list;
     let geometry = list.geometry();
     let last = geometry.last()?;
@@ -49,13 +44,8 @@ pub fn kept_list(disk: &dyn Disk, downloads: &Path, to: &Path, id: ContentId) ->
 ///
 /// # Errors
 /// What the disk says; what is gone already is no error.
-pub fn remove_part(
-    disk: &dyn Disk,
-    downloads: &Path,
-    to: &Path,
-    id: ContentId,
-) -> Result<(), StoreError> {
-    let part = part_path(disk, downloads, to, id);
+pub fn remove_part(disk: &dyn Disk, place: &PartPlace, id: ContentId) -> Result<(), StoreError> {
+    let part = place.part(disk, id);
     sidecar::remove_file(disk, &part)?;
     if let Some(parts) = part.parent() {
         sidecar::remove(disk, parts, id)?;
@@ -115,15 +105,15 @@ fn list_of(file: &dyn ReadHandle, geometry: Geometry, stop: &AtomicBool) -> Opti
 }
 
 /// Removes what a killed process began to write, and lists whose part is gone, from the
-/// folder for parts in each of `folders`; what belongs to `unfinished` downloads and is
+/// folders for parts `folders`; what belongs to `unfinished` downloads and is
 /// whole stays.
 pub fn sweep<'a>(
     disk: &dyn Disk,
     folders: impl Iterator<Item = &'a Path>,
     unfinished: &BTreeSet<ContentId>,
 ) {
-    for parts in folders.map(|folder| folder.join(PARTS_FOLDER)) {
-        let entries = disk.list(&parts).unwrap_or_default();
+    for parts in folders {
+        let entries = disk.list(parts).unwrap_or_default();
         let names: HashSet<&OsStr> = entries.iter().map(|entry| entry.name.as_os_str()).collect();
         for entry in entries.iter().filter(|entry| entry.kind == Kind::File) {
             let Some((id, ending)) = entry.name.to_str().and_then(|name| name.split_once('.'))
@@ -143,7 +133,7 @@ pub fn sweep<'a>(
             }
         }
         // Fails while something is in it, which is what it is asked for.
-        let _ = disk.remove_folder(&parts);
+        let _ = disk.remove_folder(parts);
     }
 }
 
@@ -154,7 +144,7 @@ fn is_stale(disk: &dyn Disk, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MemoryDisk, PartFile};
+    use super::super::{MemoryDisk, PARTS_FOLDER, PartFile};
     use super::*;
     use crate::base::piece::MIN_PIECE;
     use std::sync::Arc;
@@ -172,12 +162,15 @@ mod tests {
     }
 
     fn part_of(disk: &MemoryDisk, list: &PieceList) -> PartFile {
-        let home = Path::new(HOME);
-        PartFile::open(Arc::new(disk.clone()), home, home, list.id(), list.geometry()).unwrap()
+        PartFile::open(Arc::new(disk.clone()), &home(), list.id(), list.geometry()).unwrap()
+    }
+
+    fn home() -> PartPlace {
+        PartPlace { downloads: HOME.into(), to: HOME.into(), recorded: None }
     }
 
     fn found(disk: &MemoryDisk, id: ContentId) -> Option<PieceList> {
-        kept_list(disk, Path::new(HOME), Path::new(HOME), id)
+        kept_list(disk, &home(), id)
     }
 
     #[test]
@@ -190,7 +183,7 @@ mod tests {
         let last = list.geometry().last().unwrap();
         part.write_piece(last, &bytes[list.geometry().offset(last) as usize..]).unwrap();
         assert_eq!(found(&disk, list.id()), Some(list.clone()));
-        remove_part(&disk, Path::new(HOME), Path::new(HOME), list.id()).unwrap();
+        remove_part(&disk, &home(), list.id()).unwrap();
         assert_eq!(found(&disk, list.id()), None);
         assert!(disk.list(Path::new(HOME)).unwrap().is_empty());
     }
@@ -295,7 +288,8 @@ mod tests {
             left.iter().map(|entry| entry.name.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         let unfinished = BTreeSet::from([ContentId([1; 32])]);
-        sweep(&disk, std::iter::once(Path::new(HOME)), &unfinished);
+        let parts = Path::new(HOME).join(PARTS_FOLDER);
+        sweep(&disk, std::iter::once(&*parts), &unfinished);
         let file = |path: String| path.rsplit('/').next().unwrap().to_owned();
         let mut kept: Vec<_> = [(1, "part"), (1, "list"), (3, "part"), (3, "list")]
             .map(|(byte, ending)| file(name(byte, ending)))
@@ -305,7 +299,7 @@ mod tests {
         kept.sort();
         assert_eq!(left(), kept);
         disk.advance(Duration::from_secs(61));
-        sweep(&disk, std::iter::once(Path::new(HOME)), &unfinished);
+        sweep(&disk, std::iter::once(&*parts), &unfinished);
         assert!(!left().contains(&file(name(4, "list.tmp"))));
     }
 }

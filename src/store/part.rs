@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::disk::{Disk, Kind, PARTS_FOLDER, PartHandle, Stamp, read_full};
+use super::disk::{Disk, Kind, PartHandle, Stamp, read_full};
 use super::error::StoreError;
 use super::name::{numbered, safe_name};
+use super::part_place::PartPlace;
 use super::sidecar::{self, Sidecar};
 use crate::base::{ContentId, Geometry, PieceIndex, PieceMap};
 use crate::transfer::PieceList;
@@ -48,32 +49,29 @@ pub struct PartFile {
 }
 
 impl PartFile {
-    /// Opens the part file of `id`, or creates it, for a download that will go to the
-    /// folder `to`.
+    /// Opens the part file of `id` at its place, or creates it.
     ///
-    /// It lies in `downloads`, or in `to` where that is another file system: the last
-    /// step must be a rename. The folders are created as needed. Call it only when
-    /// the size is proven: it is what the file is set to.
+    /// The folders are created as needed, that of the file too. Call it only when the
+    /// size is proven: it is what the file is set to.
     ///
     /// # Errors
     /// [`StoreError::NoRoom`] when what is missing of the file would leave less than
     /// [`RESERVE`]; else what the disk says.
     pub fn open(
         disk: Arc<dyn Disk>,
-        downloads: &Path,
-        to: &Path,
+        place: &PartPlace,
         id: ContentId,
         geometry: Geometry,
     ) -> Result<Self, StoreError> {
-        make_folder(&*disk, to, 0o777)?;
-        let parts = parts_folder(&*disk, downloads, to);
-        let path = parts.join(format!("{id}.part"));
-        let file = open_in(&*disk, &parts, &path)?;
+        make_folder(&*disk, &place.to, 0o777)?;
+        let path = place.part(&*disk, id);
+        let parts = path.parent().unwrap_or(&path);
+        let file = open_in(&*disk, parts, &path)?;
         let placed = RwLock::new(false);
         let flush_failed = AtomicBool::new(false);
         let held = Mutex::new(PieceMap::new(geometry.count()));
         let part = Self { disk, path, id, geometry, file, placed, held, flush_failed };
-        if let Err(error) = part.reserve(&parts) {
+        if let Err(error) = part.reserve(part.parts()) {
             part.remove_if_empty();
             return Err(error);
         }
@@ -371,20 +369,11 @@ impl PartFile {
         let _ = self.disk.remove_folder(self.parts());
     }
 
-    fn parts(&self) -> &Path {
+    /// The folder that it lies in.
+    #[must_use]
+    pub fn parts(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
-}
-
-/// Where the parts of downloads to the folder `to` lie: with the others, or beside `to`
-/// where that is another file system, since the last step must be a rename.
-pub(super) fn parts_folder(disk: &dyn Disk, downloads: &Path, to: &Path) -> PathBuf {
-    let same = to == downloads
-        || match (disk.device(downloads), disk.device(to)) {
-            (Ok(one), Ok(other)) => one == other,
-            _ => false,
-        };
-    if same { downloads } else { to }.join(PARTS_FOLDER)
 }
 
 /// What two names share that a case-insensitive or normalising file system, or an eye,

@@ -314,7 +314,9 @@ fn launch(folder: &Path, start: &Start) -> (Child, SocketAddr, ServentId) {
     };
     command.args(["daemon", "--listen", &listen]);
     command.arg("--state").arg(folder.join("state"));
-    command.arg("--downloads").arg(folder.join("downloads"));
+    if !start.args.iter().any(|arg| arg == "--downloads") {
+        command.arg("--downloads").arg(folder.join("downloads"));
+    }
     if let Some(log) = &start.log {
         command.env("RUST_LOG", log);
     }

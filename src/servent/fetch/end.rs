@@ -22,7 +22,7 @@ impl Fetch {
             return;
         };
         self.remember();
-        let (name, folder) = (self.show.borrow().name.clone(), self.folder.clone());
+        let (name, folder) = (self.show.borrow().name.clone(), self.place.to.clone());
         let placed = offload(|| {
             // A crash from here on is told from its record, which must be up to date.
             self.tools.unfinished.save()?;
@@ -109,8 +109,8 @@ impl Fetch {
     pub(super) fn end_cancelled(&mut self) {
         let removed = self.show.borrow().verified;
         let result = offload(|| {
-            let (id, downloads) = (self.show.borrow().id, &self.ground.settings.downloads);
-            leftover::remove_part(&*self.tools.disk, downloads, &self.folder, id)?;
+            let id = self.show.borrow().id;
+            leftover::remove_part(&*self.tools.disk, &self.place, id)?;
             self.forget();
             Ok::<_, StoreError>(())
         });

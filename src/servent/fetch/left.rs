@@ -24,12 +24,12 @@ pub(super) enum Left {
 pub(super) async fn look(tools: &Tools, record: DownloadRecord, stop: Arc<AtomicBool>) -> Left {
     let (disk, ground) = (Arc::clone(&tools.disk), Arc::clone(&tools.ground));
     let work = move || {
+        let place = super::place(&ground, &record);
         let DownloadRecord { id, size, begun, name, folder, .. } = record;
-        let downloads = &ground.settings.downloads;
         let missing = |path: &Path| {
             disk.kind(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
-        if begun && missing(&leftover::part_path(&*disk, downloads, &folder, id)) {
+        if begun && missing(&place.part(&*disk, id)) {
             if missing(&folder) {
                 return Left::NoFolder;
             }
@@ -37,11 +37,11 @@ pub(super) async fn look(tools: &Tools, record: DownloadRecord, stop: Arc<Atomic
             let placed = leftover::placed_file(&*disk, &folder, &name, id, size, &stop);
             if let Some((path, list)) = placed {
                 // What stood beside the part; its end is that of the part.
-                let _ = leftover::remove_part(&*disk, downloads, &folder, id);
+                let _ = leftover::remove_part(&*disk, &place, id);
                 return Left::Placed(path, list);
             }
         }
-        leftover::kept_list(&*disk, downloads, &folder, id).map_or(Left::Nothing, Left::List)
+        leftover::kept_list(&*disk, &place, id).map_or(Left::Nothing, Left::List)
     };
     tokio::task::spawn_blocking(work).await.unwrap_or(Left::Nothing)
 }

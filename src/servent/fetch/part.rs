@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::super::offload::offload;
-use super::{DISK_RETRY, Fetch, Tools};
+use super::{DISK_RETRY, Fetch};
 use crate::base::PieceMap;
 use crate::store::{PartFile, StoreError};
 use crate::transfer::{Event, Input, PauseReason, PieceList};
@@ -29,19 +29,15 @@ impl Fetch {
         if std::mem::replace(&mut self.beginning, true) {
             return; // it is on its way
         }
-        let Tools { disk, ground, .. } = self.tools.clone();
-        let (folder, kept, distrusted) = (self.folder.clone(), self.kept.clone(), self.distrusted);
+        let disk = Arc::clone(&self.tools.disk);
+        let (place, kept, distrusted) = (self.place.clone(), self.kept.clone(), self.distrusted);
         let stopped = Arc::clone(&self.stopped);
         let open_already = self.shelf.part().cloned();
         let proof = Arc::clone(&list);
         let work = move || {
             let part = match open_already {
                 Some(part) => part,
-                None => {
-                    let downloads = &ground.settings.downloads;
-                    let (id, geometry) = (proof.id(), proof.geometry());
-                    Arc::new(PartFile::open(disk, downloads, &folder, id, geometry)?)
-                }
+                None => Arc::new(PartFile::open(disk, &place, proof.id(), proof.geometry())?),
             };
             if let Some((piece, bytes)) = kept {
                 part.write_piece(piece, &bytes)?;

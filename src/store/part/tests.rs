@@ -1,5 +1,6 @@
 //! A part file from its first piece to its name, and what can befall it on the way.
 
+use super::super::disk::PARTS_FOLDER;
 use super::super::{MemoryDisk, RealDisk, leftover};
 use super::*;
 use crate::base::piece::MIN_PIECE;
@@ -18,7 +19,11 @@ fn content() -> (Vec<u8>, PieceList) {
 }
 
 fn open(disk: &Arc<dyn Disk>, dir: &Path, list: &PieceList) -> Result<PartFile, StoreError> {
-    PartFile::open(Arc::clone(disk), dir, dir, list.id(), list.geometry())
+    PartFile::open(Arc::clone(disk), &place(dir), list.id(), list.geometry())
+}
+
+fn place(dir: &Path) -> PartPlace {
+    PartPlace { downloads: dir.into(), to: dir.into(), recorded: None }
 }
 
 fn write_all(part: &PartFile, list: &PieceList, bytes: &[u8]) {
@@ -115,7 +120,7 @@ fn after_a_crash_only_pieces_that_hash_right_count() {
         let stopped = part.recover(&list, &AtomicBool::new(true), &|_, _| ());
         assert!(matches!(stopped, Err(StoreError::Stopped)));
         drop(part);
-        leftover::remove_part(&*disk, dir.path(), dir.path(), list.id()).unwrap();
+        leftover::remove_part(&*disk, &place(dir.path()), list.id()).unwrap();
         assert!(disk.kind(&dir.path().join(PARTS_FOLDER)).is_err());
     }
 }
