@@ -189,6 +189,7 @@ struct Fetch {
     ground: Arc<Ground>,
     number: usize,
     plan: Download,
+    /// How to reach whom the plan knows, and who is owed thanks.
     known: BTreeMap<ServentId, SourceReport>,
     /// From whom pieces came.
     gave: BTreeSet<ServentId>,
@@ -368,6 +369,14 @@ impl Fetch {
         known.and_modify(|known| known.merge(&source)).or_insert(source);
         self.news_for_the_record = true;
         self.tell(Input::SourceFound { source: id });
+        self.forget_strangers();
+    }
+
+    /// Anybody may be said to have the file, so only those stay who are of use: the plan
+    /// bounds whom it knows, and who gave pieces is owed thanks.
+    fn forget_strangers(&mut self) {
+        let Self { known, plan, gave, .. } = self;
+        known.retain(|&id, _| plan.knows(id) || gave.contains(&id));
     }
 
     fn on_found(&mut self, source: SourceReport, name: Option<String>) {

@@ -1,7 +1,7 @@
 //! How a download stands: what is here, who helps, what it waits for.
 
 use super::{Download, FIRST_SEARCH_WAIT, Stage};
-use crate::base::{PieceMap, Time};
+use crate::base::{PieceMap, ServentId, Time};
 use crate::transfer::event::Next;
 use crate::transfer::exchange::Standing;
 use crate::transfer::sources::State;
@@ -26,6 +26,13 @@ impl Download {
                 next => Some(next),
             },
         }
+    }
+
+    /// Whether it knows `source`: who was found too late, has failed too often or lied is
+    /// forgotten.
+    #[must_use]
+    pub fn knows(&self, source: ServentId) -> bool {
+        self.sources.known().contains_key(&source)
     }
 
     /// The pieces that are here, once the download has begun.

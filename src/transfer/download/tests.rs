@@ -120,6 +120,21 @@ fn a_file_without_a_byte_is_begun_and_complete_at_once() {
 }
 
 #[test]
+fn however_many_are_said_to_have_the_file_few_are_known() {
+    let mut play = Play::new(5, false);
+    play.tell(Input::Start { list: None });
+    let ids: Vec<_> = (1..=200).map(|byte| ServentId([byte; 32])).collect();
+    for &source in &ids {
+        play.tell(Input::SourceFound { source });
+    }
+    let known = |play: &Play| ids.iter().filter(|id| play.download.knows(**id)).count();
+    assert_eq!(known(&play), crate::transfer::sources::MAX_KNOWN);
+    play.tell(Input::Connected { source: A });
+    play.tell(Input::Refused { source: A, reason: Refusal::NotHere });
+    assert!(!play.download.knows(A), "it does not have it");
+}
+
+#[test]
 fn a_size_over_the_limit_is_a_lie() {
     let mut play = Play::new(5, false);
     play.tell(Input::SourceFound { source: A });
