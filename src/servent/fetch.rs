@@ -17,7 +17,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::driver::Command;
@@ -48,8 +48,10 @@ const ASKS: usize = 256;
 const WISHES: usize = 16;
 /// How soon a full disk is tried again.
 const DISK_RETRY: Duration = Duration::from_secs(10);
-/// How often the numbers that people watch are brought up to date.
+/// How often the numbers that people watch are brought up to date while something happens.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
+/// And while it waits and nothing happens: what is shown then counts seconds.
+const SHOW_WAITING: Duration = Duration::from_secs(1);
 /// Files of one search for sources that are enough: there is only one.
 const ONE_FILE: usize = 1;
 
@@ -147,6 +149,8 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         begun,
         checked,
         show,
+        shown_at: Instant::now(),
+        quiet: false,
         over: false,
         tools,
     };
@@ -158,6 +162,14 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
 pub(super) fn place(ground: &Ground, record: &DownloadRecord) -> PartPlace {
     let downloads = ground.settings.downloads.clone();
     PartPlace { downloads, to: record.folder.clone(), recorded: record.parts.clone() }
+}
+
+/// Waits until then; without end, when there is no such time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn plan(ground: &Ground, id: ContentId, once: bool) -> Download {
@@ -209,7 +221,7 @@ struct Fetch {
     checking: bool,
     /// Whether all pieces are here, as far as is known.
     complete: bool,
-    resume_at: Option<tokio::time::Instant>,
+    resume_at: Option<Instant>,
     /// Ends work on the disk that nobody waits for any more.
     stopped: Arc<AtomicBool>,
     place: PartPlace,
@@ -232,6 +244,10 @@ struct Fetch {
     begun: mpsc::Sender<Beginning>,
     checked: mpsc::Sender<Result<bool, StoreError>>,
     show: watch::Sender<DownloadReport>,
+    /// When what people watch was last brought up to date.
+    shown_at: Instant,
+    /// Whether nothing has happened since.
+    quiet: bool,
     over: bool,
 }
 
@@ -255,17 +271,10 @@ impl Fetch {
             }
             Left::Nothing => self.start(sources, None),
         }
-        let mut refresh = tokio::time::interval(SHOW_EVERY);
-        refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.over {
             let due = self.plan.next_deadline().map(|at| self.ground.clock.instant(at));
-            let due = due.into_iter().chain(self.resume_at).min();
-            let wake = async {
-                match due {
-                    Some(due) => sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let wake = at(due.into_iter().chain(self.resume_at).min());
+            let show = at(self.next_refresh());
             tokio::select! {
                 biased;
                 () = self.ground.stop.cancelled() => break,
@@ -281,8 +290,12 @@ impl Fetch {
                     }
                 }
                 () = wake => self.on_wake(),
-                _ = refresh.tick() => self.refresh(),
+                () = show => {
+                    self.refresh();
+                    continue;
+                }
             }
+            self.quiet = false;
         }
         self.stopped.store(true, Ordering::Relaxed);
         self.open.clear();
@@ -356,7 +369,7 @@ impl Fetch {
     }
 
     fn on_wake(&mut self) {
-        if self.resume_at.is_some_and(|at| at <= tokio::time::Instant::now()) {
+        if self.resume_at.is_some_and(|at| at <= Instant::now()) {
             self.resume_at = None;
             self.tell(Input::Resume);
         }

@@ -1,6 +1,10 @@
 //! What its user sees and hears of a download.
 
-use super::Fetch;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Fetch, SHOW_EVERY, SHOW_WAITING};
 use crate::base::ServentId;
 use crate::servent::report::{DownloadReport, DownloadState, News};
 use crate::transfer::{Event, Next, PauseReason};
@@ -36,8 +40,15 @@ impl Fetch {
         self.show.borrow().clone()
     }
 
+    /// When to bring the numbers up to date; never, while nothing can change them.
+    pub(super) fn next_refresh(&self) -> Option<Instant> {
+        Some(self.shown_at + pace(&self.show.borrow().state, self.quiet)?)
+    }
+
     /// Brings the numbers up to date.
     pub(super) fn refresh(&mut self) {
+        self.shown_at = Instant::now();
+        self.quiet = true;
         if self.over {
             self.show.send_modify(|report| (report.rate, report.connected) = (0, 0));
             return;
@@ -71,6 +82,15 @@ impl Fetch {
             report.state = state;
             *report != before
         });
+    }
+}
+
+/// How long what is shown in `state` stays true; without end, when only news can change it.
+fn pace(state: &DownloadState, quiet: bool) -> Option<Duration> {
+    match state {
+        DownloadState::Paused if quiet => None,
+        DownloadState::Waiting { .. } if quiet => Some(SHOW_WAITING),
+        _ => Some(SHOW_EVERY),
     }
 }
 
@@ -111,6 +131,16 @@ mod tests {
         let pairs: Vec<_> = ids.iter().cloned().zip(names.iter().map(String::as_str)).collect();
         let told = beside(&format!("lost source {}; 2 sources left", ids[0]), &pairs);
         assert_eq!(told, format!("lost source {}~{}; 2 sources left", names[0], ids[0]));
+    }
+
+    #[test]
+    fn a_download_that_stands_still_wakes_nobody_until_something_happens() {
+        let waiting = DownloadState::Waiting { why: "no source left".into() };
+        assert_eq!(pace(&DownloadState::Paused, true), None);
+        assert_eq!(pace(&waiting, true), Some(SHOW_WAITING));
+        for state in [DownloadState::Paused, waiting, DownloadState::Running] {
+            assert_eq!(pace(&state, false), Some(SHOW_EVERY));
+        }
     }
 
     #[test]
