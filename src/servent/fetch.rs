@@ -355,7 +355,7 @@ impl Fetch {
             }
             Wish::Resume if self.paused => {
                 self.paused = false;
-                self.tell(Input::Resume);
+                self.go_on();
             }
             Wish::Pause | Wish::Resume => {}
             Wish::Cancel => self.cancel(),
@@ -371,9 +371,18 @@ impl Fetch {
     fn on_wake(&mut self) {
         if self.resume_at.is_some_and(|at| at <= Instant::now()) {
             self.resume_at = None;
-            self.tell(Input::Resume);
+            self.go_on();
         }
         self.tell(Input::Wake);
+    }
+
+    /// After a pause, or a wait for the disk. Of what is complete the plan is over, and what
+    /// is left is to place it.
+    fn go_on(&mut self) {
+        match self.complete {
+            true => self.finish(),
+            false => self.tell(Input::Resume),
+        }
     }
 
     fn learn(&mut self, source: SourceReport) {

@@ -30,6 +30,12 @@ impl Fetch {
         });
         match placed {
             Ok(path) => self.placed(&path, PieceList::clone(&list)),
+            Err(error) if error.is_full() && !self.once => self.wait_for_room(&error),
+            // The flush before failed for want of room: what it should have kept may be gone.
+            Err(StoreError::FlushFailed { .. }) if self.full.is_some() => {
+                self.shelf = Arc::default();
+                self.start_over();
+            }
             Err(error) => self.fail(format!("all of it is here, but {error}")),
         }
     }

@@ -101,7 +101,7 @@ impl Fetch {
                 tracing::warn!(download = self.number, "pieces kept from an earlier run are wrong");
                 self.start_over();
             }
-            Err(error) => self.on_disk_error(&error),
+            Err(error) => self.fail(error.to_string()),
         }
     }
 
@@ -126,13 +126,22 @@ impl Fetch {
             self.fail(error.to_string());
             return;
         }
+        self.wait_for_room(error);
+    }
+
+    /// The disk is full: tries again by and by, also to place what is complete.
+    pub(super) fn wait_for_room(&mut self, error: &StoreError) {
         if self.paused {
             return; // its user says when to try again
         }
         if self.resume_at.is_none() {
             let wait = DISK_RETRY.as_secs();
             let why = format!("{error}; trying again every {wait} s");
-            self.tell(Input::Pause(PauseReason::Disk(why.clone())));
+            let reason = PauseReason::Disk(why.clone());
+            match self.complete {
+                true => self.on_event(&Event::Paused(reason)), // its plan is over
+                false => self.tell(Input::Pause(reason)),
+            }
             self.full = Some(why);
         }
         self.resume_at = Some(tokio::time::Instant::now() + DISK_RETRY);

@@ -60,9 +60,9 @@ impl Fetch {
         let standing = self.plan.standing(self.ground.clock.now());
         let state = match (&self.full, &standing.waits) {
             _ if self.paused => DownloadState::Paused,
+            (Some(full), _) => DownloadState::Waiting { why: full.clone() },
             // The plan is over, and what is here is being checked.
             _ if self.complete => DownloadState::Running,
-            (Some(full), _) => DownloadState::Waiting { why: full.clone() },
             (None, Some(next)) => {
                 let next = self.with_names(&waiting(next), next.servent());
                 let why = match &self.trouble {
