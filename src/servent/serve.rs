@@ -44,6 +44,9 @@ const MAX_SENSELESS: u32 = 4;
 /// Frames of a capped upload are no longer than a tenth of a second's worth, but not
 /// shorter than this.
 const MIN_FRAME: u64 = 16 * 1024;
+/// How often whom our cap holds back is said not to be to blame: well within the patience
+/// of the slots.
+const HELD_BACK: Duration = Duration::from_secs(1);
 
 /// Why a connection ends; none of it is news for the user.
 #[derive(Debug, thiserror::Error)]
@@ -388,7 +391,7 @@ impl Giver {
                     self.wanted.push_front((id, PieceRange { first: piece.get(), count: 1 }));
                     return self.refuse_all().await;
                 }
-                () = ground.await_upload(self.taker.connection, sent) => {}
+                () = await_cap(&ground, &self.ticket, sent) => {}
             }
             if self.open.as_ref().is_some_and(SharedReader::withdrawn) {
                 return self.refuse(id, Refusal::Withdrawn).await;
@@ -457,6 +460,18 @@ impl Giver {
             written = timeout(UNREAD, writing) => Ok(written.map_err(|_| ServeError::Unread)??),
             _ = place.wait_for(|place| *place == Place::Stopped) => Err(ServeError::Unread),
             () = withheld => Err(ServeError::Withheld),
+        }
+    }
+}
+
+/// Waits until our cap lets so many bytes be sent; the peer is not to blame meanwhile.
+async fn await_cap(ground: &Ground, ticket: &Ticket, bytes: u64) {
+    let room = ground.await_upload(ticket.number, bytes);
+    tokio::pin!(room);
+    loop {
+        tokio::select! {
+            () = &mut room => return,
+            () = tokio::time::sleep(HELD_BACK) => ticket.held_back(),
         }
     }
 }

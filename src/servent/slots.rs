@@ -152,6 +152,12 @@ impl Ticket {
         self.uploads.change(|slots, out| slots.served(self.number, bytes, now, out));
     }
 
+    /// Our own cap holds back what is next for it.
+    pub(super) fn held_back(&self) {
+        let now = self.clock.now();
+        self.uploads.change(|slots, _| slots.held_back(self.number, now));
+    }
+
     pub(super) fn idle(&self) {
         let now = self.clock.now();
         self.uploads.change(|slots, out| slots.idle(self.number, now, out));

@@ -129,12 +129,23 @@ impl<P: Copy + Ord, G: Clone + Ord> UploadSlots<P, G> {
 
     /// `peer` took `bytes` of what it was sent.
     pub fn served(&mut self, peer: P, bytes: u64, now: Time, out: &mut Vec<Change<P>>) {
-        let Some(known) = self.peers.get_mut(&peer).filter(|peer| peer.slot) else { return };
+        let Some(known) = self.peers.get_mut(&peer) else { return };
         known.took = now;
+        if !known.slot {
+            return; // the rest of a piece that was begun with a slot
+        }
         known.stalled = false;
         known.turn = known.turn.saturating_add(bytes);
         if known.turn >= TURN && self.is_wanted(peer) {
             self.rotate(peer, now, out);
+        }
+    }
+
+    /// Our own cap holds back what `peer` would take, also the rest of a piece whose sending
+    /// outlasts its slot: that it takes nothing is not its doing.
+    pub fn held_back(&mut self, peer: P, now: Time) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.took = now;
         }
     }
 
@@ -413,6 +424,43 @@ mod tests {
         slots.wake(T0 + UNREAD, &mut out);
         assert_eq!(out, [Change::Stopped(0)]);
         assert_eq!(slots.next_deadline(), None);
+    }
+
+    #[test]
+    fn whom_our_own_cap_holds_back_is_not_taken_for_one_who_does_not_read() {
+        let mut slots = crowd(9);
+        let mut out = Vec::new();
+        // None of it comes at all in ten times the patience with who does not read.
+        let end = T0 + UNREAD * 10;
+        let mut now = T0;
+        while now < end {
+            now = now + Duration::from_secs(1);
+            (0..8).for_each(|peer| slots.held_back(peer, now));
+            slots.wake(now, &mut out);
+        }
+        assert_eq!(out, []);
+        slots.wake(end + STALL, &mut out);
+        assert!(out.contains(&Change::Granted(8)), "the cap is no excuse once it is over");
+    }
+
+    #[test]
+    fn who_lost_its_slot_is_not_stopped_while_it_takes_the_rest_of_its_piece() {
+        let mut slots = crowd(9);
+        let mut out = Vec::new();
+        let mut now = T0 + STALL;
+        (1..8).for_each(|peer| slots.served(peer, 1, now, &mut out));
+        slots.wake(now, &mut out);
+        assert_eq!(out, [Change::Granted(8), Change::Queued(0, 1)]);
+        for step in 0..60 {
+            now = now + Duration::from_secs(1);
+            (1..9).for_each(|peer| slots.held_back(peer, now));
+            match step % 2 {
+                0 => slots.held_back(0, now),
+                _ => slots.served(0, 1, now, &mut out),
+            }
+            slots.wake(now, &mut out);
+        }
+        assert!(!out.contains(&Change::Stopped(0)), "{out:?}");
     }
 
     #[test]
