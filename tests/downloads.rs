@@ -348,14 +348,41 @@ fn a_download_with_once_does_not_outlive_its_servent_but_what_came_does() {
     let (giver, mut taker) = pair(&bytes);
     done(&taker, &["download", "1", "--once"]);
     wait_for_bytes(&taker, 3_000_000);
+    wait_until_begun(&taker);
+    taker.kill9();
+    for _ in 0..2 {
+        // Also at the start after that.
+        taker.restart();
+        let report = downloads(&taker).remove(0);
+        assert!(matches!(report.state, DownloadState::Failed { .. }), "{report:?}");
+        assert!(report.verified >= 3_000_000, "{report:?}");
+        assert_eq!(done(&taker, &["wait"]), "no download is running\n");
+        assert_eq!(taker.stop().code(), Some(0));
+    }
+    taker.restart();
+    done(&taker, &["join", &giver.invitation()]);
+    done(&taker, &["download", &hash(&bytes)]);
+    wait_until("the end", || downloads(&taker)[1].state.is_over());
+    assert_eq!(fs::read(taker.downloads().join("large.iso")).unwrap(), bytes);
+    assert!(giver.status().sent <= SIZE as u64 + IN_FLIGHT);
+    is_tidy(&taker);
+}
+
+#[test]
+fn what_a_failed_download_has_left_can_be_cancelled_after_a_restart() {
+    let (_giver, mut taker) = pair(&content(16, SIZE));
+    done(&taker, &["download", "1", "--once"]);
+    wait_for_bytes(&taker, 500_000);
+    wait_until_begun(&taker);
+    taker.kill9();
+    taker.restart();
+    assert!(parts(&taker).exists());
+    let said = done(&taker, &["cancel", "1"]);
+    assert!(said.starts_with("download 1 \"large.iso\" cancelled; "), "{said}");
+    is_tidy(&taker);
     taker.kill9();
     taker.restart();
     assert_eq!(downloads(&taker), []);
-    done(&taker, &["join", &giver.invitation()]);
-    done(&taker, &["download", &hash(&bytes)]);
-    wait_until_done(&taker);
-    assert!(giver.status().sent <= SIZE as u64 + IN_FLIGHT);
-    is_tidy(&taker);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! there is one unfinished download at most; a number stays that of its download, over
 //! restarts too, and the next one gets the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,6 @@ use super::offload::offload;
 use super::report::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
 use super::searching::SharedResults;
 use crate::base::escape::Escaped;
-use crate::store::downloads_file::MAX_UNFINISHED;
 use crate::store::{DownloadRecord, SourceRecord};
 
 /// Downloads that are over and remembered until the next start; the oldest go first.
@@ -33,6 +32,8 @@ pub(super) struct Downloads {
 #[derive(Default)]
 pub(super) struct List {
     pub(super) started: BTreeMap<usize, Started>,
+    /// Those of earlier runs that had failed, with a part here.
+    pub(super) failed_before: BTreeSet<usize>,
     /// The largest number so far.
     pub(super) last: usize,
 }
@@ -74,7 +75,7 @@ impl Downloads {
             Some(found) => (found.names.into_iter().next(), found.size, found.sources),
             None => (None, 0, Vec::new()),
         };
-        let record = {
+        let (record, failed) = {
             let mut list = self.lock();
             // Under the lock, so that nobody else takes the number or begins the same file.
             if let Some(other) = tools.unfinished.of(id) {
@@ -84,7 +85,8 @@ impl Downloads {
                 });
             }
             room(tools, 0)?;
-            if tools.unfinished.len() >= MAX_UNFINISHED {
+            let failed = tools.unfinished.take_failed(id);
+            if !tools.unfinished.make_room() {
                 return Err(DownloadError::TooManyUnfinished);
             }
             list.last += 1;
@@ -95,9 +97,10 @@ impl Downloads {
                 size,
                 begun: false,
                 folder,
-                parts: None,
+                parts: failed.as_ref().and_then(|failed| failed.parts.clone()),
                 once: request.once,
                 paused: false,
+                failed: None,
                 priority: request.priority,
                 sources: sources
                     .iter()
@@ -110,11 +113,12 @@ impl Downloads {
                     .collect(),
             };
             tools.unfinished.put(record.clone());
-            record
+            (record, failed)
         };
         let number = record.number;
         if let Err(error) = offload(|| tools.unfinished.save()) {
             tools.unfinished.remove(number);
+            failed.into_iter().for_each(|failed| tools.unfinished.put(failed));
             return Err(error.into());
         }
         let started = fetch::start(tools.clone(), Order { record, sources });
@@ -159,8 +163,11 @@ impl List {
 
 /// Whether one download more may run, beside those that run and so many others.
 pub(super) fn room(tools: &Tools, others: usize) -> Result<(), DownloadError> {
-    let running = tools.unfinished.all().iter().filter(|record| !record.paused).count();
-    if running + others < MAX_RUNNING { Ok(()) } else { Err(DownloadError::TooMany) }
+    if tools.unfinished.running() + others < MAX_RUNNING {
+        Ok(())
+    } else {
+        Err(DownloadError::TooMany)
+    }
 }
 
 impl Servent {
@@ -178,6 +185,13 @@ impl Servent {
     /// Waits until a download is over or paused; none when there is none of that number.
     pub async fn download_ended(&self, number: usize) -> Option<DownloadReport> {
         self.0.downloads.ended(number).await
+    }
+
+    /// Whether a download had failed before this run, and is listed because a part of it is
+    /// here.
+    #[must_use]
+    pub fn failed_before(&self, number: usize) -> bool {
+        self.0.downloads.lock().failed_before.contains(&number)
     }
 
     /// All downloads of this run, and those of earlier ones that were not finished, in

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::download_error::DownloadError;
@@ -13,7 +13,7 @@ use super::handle::Servent;
 use super::offload::offload;
 use super::report::{DownloadReport, DownloadState, SourceReport};
 use crate::base::escape::Escaped;
-use crate::store::{DownloadRecord, PARTS_FOLDER, leftover};
+use crate::store::{DownloadRecord, PARTS_FOLDER, PartPlace, leftover};
 use crate::transfer::Priority;
 
 /// How long a wish waits to be seen in what the download shows: it looks at a large file
@@ -22,17 +22,17 @@ const WISH_LIMIT: Duration = Duration::from_secs(5);
 
 impl Downloads {
     /// Lets the unfinished downloads of earlier runs go on, with their numbers. Those begun
-    /// with `--once` fail rather than wait, and so do not outlive their servent.
+    /// with `--once` fail rather than wait, and so do not outlive their servent; those that
+    /// have failed are listed while a part of them is here.
     pub(super) fn resume_all(&self, tools: &Tools) {
         let mut parts = tools.unfinished.parts();
         parts.insert(tools.ground.settings.downloads.join(PARTS_FOLDER));
         leftover::sweep(&*tools.disk, parts.iter().map(AsRef::as_ref), &tools.unfinished.ids());
         let mut list = self.lock();
-        for record in tools.unfinished.all() {
+        for mut record in tools.unfinished.all() {
             list.last = list.last.max(record.number);
-            if record.once {
-                tools.unfinished.remove(record.number);
-                let name = record.name.unwrap_or_default();
+            if record.once && record.failed.is_none() {
+                let name = record.name.clone().unwrap_or_default();
                 tools.ground.warn(format!(
                     "download {} \"{}\" was begun with --once and ended with the servent; \
                      'download {}' goes on with what is here",
@@ -40,6 +40,17 @@ impl Downloads {
                     Escaped(&name),
                     record.id
                 ));
+                record.failed = Some("it was begun with --once and ended with the servent".into());
+            }
+            if let Some(why) = record.failed.clone() {
+                let place = fetch::place(&tools.ground, &record);
+                let Some(held) = leftover::held(&*tools.disk, &place, record.id) else {
+                    tools.unfinished.remove(record.number);
+                    continue;
+                };
+                tools.unfinished.change(record.number, |known| *known = record.clone());
+                list.failed_before.insert(record.number);
+                list.started.insert(record.number, failed(record, place, held, why));
                 continue;
             }
             if !record.paused {
@@ -203,21 +214,43 @@ impl Servent {
     /// A download that failed has left what it had; now that goes as well.
     fn remove_failed(&self, mut report: DownloadReport) -> Result<DownloadReport, DownloadError> {
         let tools = &self.0.tools;
-        if let Some(other) = tools.unfinished.of(report.id) {
-            return Err(DownloadError::Running(other.number)); // its part is in use again
-        }
         let (number, id) = (report.number, report.id);
         let mut list = self.0.downloads.lock();
+        // Under the lock, so that nobody begins it anew meanwhile.
+        if let Some(other) = tools.unfinished.of(id) {
+            return Err(DownloadError::Running(other.number)); // its part is in use again
+        }
         let Some(started) = list.started.get(&number) else {
             return Err(DownloadError::Unknown { number, any: true });
         };
         let (place, wishes) = (started.place.clone(), started.wishes.clone());
-        offload(|| leftover::remove_part(&*tools.disk, &place, id))?;
+        offload(|| {
+            leftover::remove_part(&*tools.disk, &place, id)?;
+            tools.unfinished.remove(number);
+            tools.unfinished.save()
+        })?;
         report.state = DownloadState::Cancelled { removed: report.verified };
         let shown = watch::channel(report.clone()).1;
         list.started.insert(number, Started { report: shown, wishes, place });
         Ok(report)
     }
+}
+
+/// A download of an earlier run that does not go on, and of which there are so many bytes.
+fn failed(record: DownloadRecord, place: PartPlace, held: u64, why: String) -> Started {
+    let report = DownloadReport {
+        number: record.number,
+        id: record.id,
+        name: record.name.unwrap_or_else(|| record.id.to_string()),
+        size: record.size,
+        verified: held.min(record.size),
+        rate: 0,
+        connected: 0,
+        sources: record.sources.len(),
+        priority: record.priority,
+        state: DownloadState::Failed { why },
+    };
+    Started { report: watch::channel(report).1, wishes: mpsc::channel(1).0, place }
 }
 
 fn over(report: &DownloadReport) -> bool {

@@ -1,4 +1,5 @@
-//! The record of the unfinished downloads, and its file in the state folder.
+//! The record of the unfinished downloads, and its file in the state folder. Those that have
+//! failed with a part here are in it too, so that it can be cancelled or gone on with.
 //!
 //! Always true: what [`Unfinished::save`] returned from is on the disk; a servent that
 //! leaves nothing behind keeps the record in memory only.
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::clock::Clock;
 use crate::base::ContentId;
 use crate::base::escape::Escaped;
+use crate::store::downloads_file::MAX_UNFINISHED;
 use crate::store::{
     DownloadRecord, PARTS_FOLDER, StateDir, StoreError, load_downloads, save_downloads,
 };
@@ -73,12 +75,47 @@ impl Unfinished {
         beside.chain(records.values().filter_map(|record| record.parts.clone())).collect()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.lock().len()
+    /// How many are under way.
+    pub(super) fn running(&self) -> usize {
+        let records = self.lock();
+        records.values().filter(|record| !record.paused && record.failed.is_none()).count()
     }
 
+    /// The one of this content that has not failed.
     pub(super) fn of(&self, id: ContentId) -> Option<DownloadRecord> {
-        self.lock().values().find(|record| record.id == id).cloned()
+        let records = self.lock();
+        records.values().find(|record| record.id == id && record.failed.is_none()).cloned()
+    }
+
+    /// Takes the one of this content that has failed off the record: it begins again.
+    pub(super) fn take_failed(&self, id: ContentId) -> Option<DownloadRecord> {
+        let mut records = self.lock();
+        let failed = |record: &&DownloadRecord| record.id == id && record.failed.is_some();
+        let number = records.values().find(failed).map(|record| record.number)?;
+        self.dirty.store(true, Ordering::Release);
+        records.remove(&number)
+    }
+
+    /// Whether one more may be remembered; the oldest that has failed makes way for it.
+    pub(super) fn make_room(&self) -> bool {
+        let mut records = self.lock();
+        if records.len() < MAX_UNFINISHED {
+            return true;
+        }
+        let oldest = records.values().find(|record| record.failed.is_some());
+        let oldest = oldest.map(|record| record.number);
+        self.dirty.store(true, Ordering::Release);
+        oldest.is_some_and(|oldest| records.remove(&oldest).is_some())
+    }
+
+    /// It has failed; without a part there is nothing to remember.
+    pub(super) fn fail(&self, number: usize, why: &str) {
+        let mut records = self.lock();
+        match records.get_mut(&number).filter(|record| record.begun) {
+            Some(record) => record.failed = Some(why.to_owned()),
+            None => drop(records.remove(&number)),
+        }
+        self.dirty.store(true, Ordering::Release);
     }
 
     pub(super) fn put(&self, record: DownloadRecord) {

@@ -46,6 +46,10 @@ pub struct DownloadRecord {
     pub once: bool,
     /// Whether its user has paused it.
     pub paused: bool,
+    /// Why it failed, if it did and a part of it is here still: then it does not go on, and
+    /// can be cancelled.
+    #[serde(default)]
+    pub failed: Option<String>,
     /// How urgent it is.
     #[serde(default)]
     pub priority: Priority,
@@ -206,6 +210,7 @@ mod tests {
             parts: Some(Path::new("/p").join(OsStr::from_bytes(b"caf\xe9"))),
             once: false,
             paused: true,
+            failed: Some("no source left".into()),
             priority: Priority::High,
             sources: vec![SourceRecord {
                 id: ServentId([9; 32]),
@@ -233,9 +238,11 @@ mod tests {
 
     #[test]
     fn a_record_of_an_earlier_version_says_less_and_counts() {
-        let old = DownloadRecord { parts: None, ..record(1) };
+        let old = DownloadRecord { parts: None, failed: None, ..record(1) };
         let mut line = serde_json::to_value(&old).unwrap();
-        line.as_object_mut().unwrap().remove("parts");
+        for field in ["parts", "failed"] {
+            line.as_object_mut().unwrap().remove(field);
+        }
         assert_eq!(from_text(&line.to_string()).downloads.get(&1), Some(&old));
         let line = serde_json::to_string(&old).unwrap();
         assert_eq!(from_text(&line).downloads.get(&1), Some(&old));

@@ -40,6 +40,16 @@ pub fn kept_list(disk: &dyn Disk, place: &PartPlace, id: ContentId) -> Option<Pi
     list.proves(last, &bytes).then_some(list)
 }
 
+/// Bytes that are here of a download; none when there is no part.
+#[must_use]
+pub fn held(disk: &dyn Disk, place: &PartPlace, id: ContentId) -> Option<u64> {
+    let part = place.part(disk, id);
+    // To open one that is not there would make it.
+    disk.kind(&part).ok().filter(|kind| *kind == Kind::File)?;
+    let ranges = disk.open_part(&part).ok()?.data_ranges().ok()?;
+    Some(ranges.iter().map(|(begin, end)| end.saturating_sub(*begin)).sum())
+}
+
 /// Removes the part of a download that was given up, and what is kept beside it.
 ///
 /// # Errors
@@ -182,9 +192,11 @@ mod tests {
         assert_eq!(found(&disk, list.id()), None, "nothing proves its size");
         let last = list.geometry().last().unwrap();
         part.write_piece(last, &bytes[list.geometry().offset(last) as usize..]).unwrap();
+        assert!(held(&disk, &home(), list.id()).is_some_and(|held| held > 0 && held < SIZE));
         assert_eq!(found(&disk, list.id()), Some(list.clone()));
         remove_part(&disk, &home(), list.id()).unwrap();
         assert_eq!(found(&disk, list.id()), None);
+        assert_eq!(held(&disk, &home(), list.id()), None);
         assert!(disk.list(Path::new(HOME)).unwrap().is_empty());
     }
 

@@ -50,7 +50,10 @@ impl Local {
         let paused = wanted.iter().filter(|report| report.state == DownloadState::Paused).count();
         wanted.retain(|report| match report.state {
             DownloadState::Paused | DownloadState::Cancelled { .. } => false,
-            _ if report.state.is_over() => order.scripted && !told.contains(&report.number),
+            _ if report.state.is_over() => {
+                let known = told.contains(&report.number);
+                order.scripted && !known && !self.servent.failed_before(report.number)
+            }
             _ => true,
         });
         if wanted.is_empty() && paused > 0 {

@@ -87,14 +87,19 @@ impl Fetch {
         self.leaving.clear();
     }
 
-    /// Ends without the file. What is here of it stays, for whoever downloads it again.
+    /// Ends without the file. What is here of it stays, for whoever downloads it again or
+    /// cancels it, in this run or a later one.
     pub(super) fn fail(&mut self, why: String) {
         if self.over || self.cancelled {
             return;
         }
         self.over = true;
         self.open.clear();
-        offload(|| self.forget());
+        self.remember();
+        offload(|| {
+            self.tools.unfinished.fail(self.number, &why);
+            self.tools.unfinished.save_quietly();
+        });
         self.show.send_modify(|report| report.state = DownloadState::Failed { why });
         self.ground.tell(News::DownloadFailed { report: self.report_now() });
     }
