@@ -225,7 +225,7 @@ impl Servent {
         };
         let (place, wishes) = (started.place.clone(), started.wishes.clone());
         offload(|| {
-            leftover::remove_part(&*tools.disk, &place, id)?;
+            leftover::remove_unused_part(&*tools.disk, &place, id)?;
             tools.unfinished.remove(number);
             tools.unfinished.save()
         })?;

@@ -85,6 +85,13 @@ pub trait ReadHandle: Send + Sync {
 
 /// A part file, open for reading and writing.
 pub trait PartHandle: ReadHandle {
+    /// Tries to keep others from locking it, until it is closed; false when somebody else
+    /// has it open and locked.
+    ///
+    /// # Errors
+    /// What the system says, among others where files cannot be locked at all.
+    fn try_lock(&self) -> io::Result<bool>;
+
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors

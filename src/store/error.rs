@@ -90,6 +90,13 @@ pub enum StoreError {
         /// The part file; opened anew and recovered it can be used again.
         path: PathBuf,
     },
+    /// Another servent with the same folder for downloads writes it.
+    #[error("another part2part is fetching this file into {}: wait until it is done, or use \
+             another folder", shown(.path))]
+    InUse {
+        /// The part file.
+        path: PathBuf,
+    },
     /// The work was stopped before its end.
     #[error("stopped")]
     Stopped,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::disk::{Disk, Kind, ReadHandle, read_full};
 use super::error::StoreError;
 use super::name::{numbered, safe_name};
-use super::part::{MAX_NAMESAKES, alike};
+use super::part::{MAX_NAMESAKES, alike, claim};
 use super::part_place::PartPlace;
 use super::sidecar;
 use crate::base::{ContentId, Geometry};
@@ -48,6 +48,24 @@ pub fn held(disk: &dyn Disk, place: &PartPlace, id: ContentId) -> Option<u64> {
     disk.kind(&part).ok().filter(|kind| *kind == Kind::File)?;
     let ranges = disk.open_part(&part).ok()?.data_ranges().ok()?;
     Some(ranges.iter().map(|(begin, end)| end.saturating_sub(*begin)).sum())
+}
+
+/// [`remove_part`] for who does not have it open: not while another servent writes it.
+///
+/// # Errors
+/// [`StoreError::InUse`]; else as [`remove_part`].
+pub fn remove_unused_part(
+    disk: &dyn Disk,
+    place: &PartPlace,
+    id: ContentId,
+) -> Result<(), StoreError> {
+    let part = place.part(disk, id);
+    if disk.kind(&part).is_err() {
+        return remove_part(disk, place, id);
+    }
+    let open = disk.open_part(&part).map_err(|error| StoreError::from_io("open", &part, error))?;
+    claim(&*open, &part)?;
+    remove_part(disk, place, id) // while it is ours
 }
 
 /// Removes the part of a download that was given up, and what is kept beside it.

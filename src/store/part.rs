@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -27,6 +28,12 @@ pub const RESERVE: u64 = 64 << 20;
 
 /// Most namesakes that are tried before placing is given up.
 pub const MAX_NAMESAKES: u32 = 1000;
+
+/// How often the lock of a part is tried: a download of our own that has just ended lets it
+/// go within the time that this takes.
+const LOCK_TRIES: usize = 10;
+/// Between two of these.
+const LOCK_WAIT: Duration = Duration::from_millis(50);
 
 /// How often a part file is tried again whose folder vanished meanwhile, because the
 /// last of the others in it had just gone.
@@ -55,8 +62,8 @@ impl PartFile {
     /// size is proven: it is what the file is set to.
     ///
     /// # Errors
-    /// [`StoreError::NoRoom`] when what is missing of the file would leave less than
-    /// [`RESERVE`]; else what the disk says.
+    /// [`StoreError::InUse`] when another servent writes it; [`StoreError::NoRoom`] when what
+    /// is missing of the file would leave less than [`RESERVE`]; else what the disk says.
     pub fn open(
         disk: Arc<dyn Disk>,
         place: &PartPlace,
@@ -67,6 +74,7 @@ impl PartFile {
         let path = place.part(&*disk, id);
         let parts = path.parent().unwrap_or(&path);
         let file = open_in(&*disk, parts, &path)?;
+        claim(&*file, &path)?;
         let placed = RwLock::new(false);
         let flush_failed = AtomicBool::new(false);
         let held = Mutex::new(PieceMap::new(geometry.count()));
@@ -389,6 +397,19 @@ fn make_folder(disk: &dyn Disk, path: &Path, mode: u32) -> Result<(), StoreError
         }
         other => other.map_err(|error| StoreError::from_io("create the folder", path, error)),
     }
+}
+
+/// Keeps other servents from the open part at `path` until it is closed. Blocks for as long
+/// as [`LOCK_TRIES`] take.
+pub(super) fn claim(file: &dyn PartHandle, path: &Path) -> Result<(), StoreError> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(false) => std::thread::sleep(LOCK_WAIT),
+            // Some network file systems know no locks, and are written to all the same.
+            Ok(true) | Err(_) => return Ok(()),
+        }
+    }
+    Err(StoreError::InUse { path: path.to_path_buf() })
 }
 
 /// Opens the part file at `path`, making its folder `parts` first.

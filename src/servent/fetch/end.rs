@@ -121,7 +121,11 @@ impl Fetch {
         let removed = self.show.borrow().verified;
         let result = offload(|| {
             let id = self.show.borrow().id;
-            leftover::remove_part(&*self.tools.disk, &self.place, id)?;
+            let remove = match self.shelf.part() {
+                Some(_) => leftover::remove_part,
+                None => leftover::remove_unused_part,
+            };
+            remove(&*self.tools.disk, &self.place, id)?;
             self.forget();
             Ok::<_, StoreError>(())
         });

@@ -38,6 +38,22 @@ fn recovered(part: &PartFile, list: &PieceList) -> Vec<u32> {
 }
 
 #[test]
+fn a_part_that_another_servent_writes_is_neither_opened_nor_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let (_, list) = content();
+    let part = open(&disk, dir.path(), &list).unwrap();
+    let twin = open(&disk, dir.path(), &list);
+    assert!(matches!(twin, Err(StoreError::InUse { .. })));
+    let remove = || leftover::remove_unused_part(&*disk, &place(dir.path()), list.id());
+    assert!(matches!(remove(), Err(StoreError::InUse { .. })));
+    assert!(part.path().exists());
+    drop(part);
+    drop(open(&disk, dir.path(), &list).unwrap());
+    remove().unwrap();
+}
+
+#[test]
 fn a_finished_file_gets_its_name_and_the_parts_folder_goes() {
     let dir = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
