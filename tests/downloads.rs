@@ -209,6 +209,26 @@ fn cancelling_leaves_nothing_behind_and_says_what_it_removed() {
 }
 
 #[test]
+fn a_cancelled_download_that_stays_on_the_record_is_said_to_come_back() {
+    let (_giver, taker) = pair(&content(17, SIZE));
+    done(&taker, &["download", "1"]);
+    wait_for_bytes(&taker, 500_000);
+    // Nothing can be written down while a folder is in the way.
+    let obstacle = taker.state().join("downloads.tmp");
+    wait_until("an obstacle", || fs::create_dir(&obstacle).is_ok());
+    let said = taker.ctl(&["cancel", "1"]);
+    assert!(
+        format!("{}{}", said.out, said.err).contains("comes back at the next start"),
+        "{said:?}"
+    );
+    let said = refused(&taker, &["cancel", "1"]);
+    assert!(said.contains("comes back at the next start"), "{said}");
+    fs::remove_dir(obstacle).unwrap();
+    done(&taker, &["cancel", "1"]);
+    is_tidy(&taker);
+}
+
+#[test]
 fn a_pause_lasts_over_a_restart_holds_no_connection_and_ends_a_wait() {
     let bytes = content(5, SIZE);
     let (giver, mut taker) = pair(&bytes);

@@ -43,6 +43,20 @@ pub enum DownloadError {
     /// It could not be written down, and so would not outlive this process.
     #[error("this cannot be remembered, so it is not done: {0}")]
     Unwritten(#[from] StoreError),
+    /// What is here of it could not be removed.
+    #[error("it is not removed: {0}")]
+    Unremoved(#[source] StoreError),
+    /// It was removed, and its end could not be written down.
+    #[error(
+        "what was here of download {number} is removed, but it comes back at the next start: {error}"
+    )]
+    ComesBack {
+        /// Which.
+        number: usize,
+        /// Why.
+        #[source]
+        error: StoreError,
+    },
     /// There is none of that number.
     #[error("there is no download {number}; {}", listed(*any))]
     Unknown {

@@ -224,11 +224,11 @@ impl Servent {
             return Err(DownloadError::Unknown { number, any: true });
         };
         let (place, wishes) = (started.place.clone(), started.wishes.clone());
-        offload(|| {
-            leftover::remove_unused_part(&*tools.disk, &place, id)?;
-            tools.unfinished.remove(number);
-            tools.unfinished.save()
-        })?;
+        offload(|| leftover::remove_unused_part(&*tools.disk, &place, id))
+            .map_err(DownloadError::Unremoved)?;
+        tools.unfinished.remove(number);
+        offload(|| tools.unfinished.save())
+            .map_err(|error| DownloadError::ComesBack { number, error })?;
         report.state = DownloadState::Cancelled { removed: report.verified };
         let shown = watch::channel(report.clone()).1;
         list.started.insert(number, Started { report: shown, wishes, place });

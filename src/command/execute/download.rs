@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Local, Out};
 use crate::command::grammar::Which;
 use crate::command::{Exit, Order, Reply};
-use crate::servent::report::{DownloadRequest, DownloadState};
+use crate::servent::report::{DownloadReport, DownloadRequest, DownloadState};
 
 /// How often a download that is waited for tells how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -135,7 +135,13 @@ impl Local {
 
     pub(super) async fn cancel(&self, which: Which, out: Out<'_>) -> Exit {
         match self.servent.cancel(which.number()).await {
-            Ok(downloads) => self.done(Reply::Cancelled { downloads }, out).await,
+            Ok(downloads) => {
+                let failed =
+                    |report: &DownloadReport| matches!(report.state, DownloadState::Failed { .. });
+                let exit = if downloads.iter().any(failed) { Exit::Failed } else { Exit::Done };
+                out.say(Reply::Cancelled { downloads }).await;
+                exit
+            }
             Err(error) => out.fail(Exit::Failed, &error).await,
         }
     }

@@ -119,21 +119,30 @@ impl Fetch {
     /// download that goes on, and never a part without one.
     pub(super) fn end_cancelled(&mut self) {
         let removed = self.show.borrow().verified;
-        let result = offload(|| {
+        let removal = offload(|| {
             let id = self.show.borrow().id;
             let remove = match self.shelf.part() {
                 Some(_) => leftover::remove_part,
                 None => leftover::remove_unused_part,
             };
-            remove(&*self.tools.disk, &self.place, id)?;
-            self.forget();
-            Ok::<_, StoreError>(())
+            remove(&*self.tools.disk, &self.place, id)
         });
-        let state = match result {
-            Ok(()) => DownloadState::Cancelled { removed },
+        let unfinished = &self.tools.unfinished;
+        let state = match removal {
+            Ok(()) => {
+                unfinished.remove(self.number);
+                match offload(|| unfinished.save()) {
+                    Ok(()) => DownloadState::Cancelled { removed },
+                    Err(error) => DownloadState::Failed {
+                        why: format!("it was cancelled, but comes back at the next start: {error}"),
+                    },
+                }
+            }
             Err(error) => {
-                offload(|| self.forget());
-                DownloadState::Failed { why: format!("it was cancelled, but {error}") }
+                let why = format!("it was cancelled, but {error}");
+                unfinished.fail(self.number, &why);
+                offload(|| unfinished.save_quietly());
+                DownloadState::Failed { why }
             }
         };
         self.over = true;
