@@ -64,8 +64,8 @@ impl Downloads {
                 return Err(DownloadError::NoResult { number, results: 0 });
             }
         };
-        if let Some(here) = tools.library.shared().into_iter().find(|file| file.id == id) {
-            return Err(DownloadError::Here(shown(&here.path)));
+        if let Some(path) = tools.library.path(id) {
+            return Err(DownloadError::Here(shown(&path)));
         }
         let folder = match request.to {
             Some(to) => absolute(&to)?,

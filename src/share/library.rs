@@ -156,6 +156,13 @@ impl Library {
         Some(copy.name.as_str().to_owned())
     }
 
+    /// Where a content that is here lies; one path of it.
+    #[must_use]
+    pub fn path(&self, id: ContentId) -> Option<PathBuf> {
+        let shelf = self.shelf();
+        Some(shelf.copies(id)?.0.first()?.path.clone())
+    }
+
     /// All that is published, in order of paths.
     #[must_use]
     pub fn shared(&self) -> Vec<SharedFile> {
@@ -366,8 +373,10 @@ pub(super) mod tests {
         assert_eq!(library.totals(), Totals { files: 2, bytes: 8 });
         library.unpublish(&target("/share/a")).unwrap();
         assert!(library.is_published(id) && library.list(id).is_some());
+        assert_eq!(library.path(id), Some("/share/b".into()));
         library.unpublish(&target("/share/b")).unwrap();
         assert!(!library.is_published(id) && library.list(id).is_none());
+        assert_eq!(library.path(id), None);
         assert_eq!(library.totals(), Totals::default());
     }
 
