@@ -14,17 +14,20 @@ use crate::config;
 
 /// The program's name, as it is typed.
 const NAME: &str = "part2part";
-/// How wide the texts of subcommands are, in columns.
-const WIDTH: usize = 78;
+/// How wide the texts of commands are, in columns: readers of man pages indent them on
+/// terminals of 80.
+const WIDTH: usize = 72;
 
 /// Files that people meet, and what they are.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 13] = [
     ("$XDG_CONFIG_HOME/part2part/config.toml", "settings; see CONFIGURATION"),
     ("$XDG_STATE_HOME/part2part", "the state folder: open to its user only, and never shared"),
     ("STATE/key", "who this servent is; whoever has it can be this servent"),
     ("STATE/network.key", "the key of a private mesh that came in a friend's line"),
-    ("STATE/hosts", "servents known from earlier; a private mesh has its own, STATE/hosts-*"),
+    ("STATE/hosts", "servents known from earlier in the open mesh"),
+    ("STATE/hosts-TAG", "those of a private mesh; TAG follows from its key and does not tell it"),
     ("STATE/shares.redb", "what is published, and the hashes of it"),
+    ("STATE/downloads", "the downloads that go on at the next start"),
     ("STATE/wanted", "the standing searches"),
     ("STATE/settings", "what was set at the prompt"),
     ("STATE/history", "the lines typed at the prompt"),
@@ -114,9 +117,9 @@ fn commands() -> Roff {
     for name in grammar::names() {
         page.control("SS", [name.as_str()]);
         page.control("nf", []);
-        let help = grammar::help(Some(name)).unwrap_or_default();
+        let help = grammar::help_within(name, WIDTH).unwrap_or_default();
         for line in help.lines() {
-            page.text([roman(line.chars().take(WIDTH).collect::<String>())]);
+            page.text([roman(line)]);
         }
         page.control("fi", []);
     }
@@ -202,6 +205,21 @@ mod tests {
         for section in ["NAME", "SYNOPSIS", "FILES", "ENVIRONMENT", "\"EXIT STATUS\""] {
             assert!(page.contains(&format!(".SH {section}\n")), "{section}");
         }
+    }
+
+    #[test]
+    fn the_man_page_holds_every_word_of_the_help_in_lines_that_fit() {
+        let page = page().replace("\\*(Aq", "'").replace("\\&", "");
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let flat = words(&page);
+        for name in grammar::names() {
+            let help = grammar::help(Some(name)).unwrap();
+            assert!(flat.contains(&words(&help)), "{name}: {help}");
+        }
+        let (_, commands) = page.split_once(".SH COMMANDS\n").unwrap();
+        let (commands, _) = commands.split_once(".SH CONFIGURATION\n").unwrap();
+        let longest = commands.lines().max_by_key(|line| line.chars().count()).unwrap();
+        assert!(longest.chars().count() <= WIDTH, "{longest}");
     }
 
     #[test]

@@ -30,8 +30,8 @@ pub fn usage_of(name: &str) -> Option<String> {
 /// # Errors
 /// [`UsageError`] when there is no such command.
 pub fn help(command: Option<&str>) -> Result<String, UsageError> {
-    let mut grammar = Line::command();
     let Some(name) = command else {
+        let grammar = Line::command();
         let about = |command: &clap::Command| {
             command.get_about().map(ToString::to_string).unwrap_or_default()
         };
@@ -40,9 +40,18 @@ pub fn help(command: Option<&str>) -> Result<String, UsageError> {
         let rows: String = rows.collect();
         return Ok(format!("{rows}'help COMMAND' explains one of them."));
     };
-    let found = grammar.find_subcommand_mut(name).ok_or_else(|| unknown(name))?;
-    let found = std::mem::take(found).disable_help_flag(true).term_width(HELP_WIDTH);
-    Ok(found.clone().render_long_help().to_string().trim_end().to_owned())
+    help_within(name, HELP_WIDTH)
+}
+
+/// The text of `help COMMAND` in lines of at most `width` columns.
+///
+/// # Errors
+/// [`UsageError`] when there is no such command.
+pub fn help_within(command: &str, width: usize) -> Result<String, UsageError> {
+    let mut grammar = Line::command();
+    let found = grammar.find_subcommand_mut(command).ok_or_else(|| unknown(command))?;
+    let mut found = std::mem::take(found).disable_help_flag(true).term_width(width);
+    Ok(found.render_long_help().to_string().trim_end().to_owned())
 }
 
 #[cfg(test)]
