@@ -412,6 +412,9 @@ fn a_servent_that_is_started_with_such_a_line_is_never_in_the_open_mesh() {
     let state = friend.state().display().to_string();
     let shown = config(friend.home(), &["--state", &state], &[], "network-key");
     assert_eq!(shown, ("in the state folder".to_owned(), "set".to_owned()));
+    // What shows settings may be shown around; a key may not.
+    let (shown, _) = config(friend.home(), &["--join", &line], &[], "join");
+    assert_eq!(shown, format!("{}#...", line.split_once('#').unwrap().0));
 
     // A key that is lost to damage opens nothing.
     friend.kill9();

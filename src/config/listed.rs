@@ -33,7 +33,7 @@ fn setting(key: &'static str, given: &Given, config: &Config) -> SettingReport {
     }
     let word = |on: bool| if on { "on" } else { "off" }.to_owned();
     let value = match key {
-        "join" => config.join.join(" "),
+        "join" => config.join.iter().map(|line| without_key(line)).collect::<Vec<_>>().join(" "),
         "share" => config.share.join(", "),
         "listen" => settings.listen.map_or(format!(":{DEFAULT_PORT}"), |at| at.to_string()),
         "announce" => settings.announce.map(|at| at.to_string()).unwrap_or_default(),
@@ -49,6 +49,14 @@ fn setting(key: &'static str, given: &Given, config: &Config) -> SettingReport {
         origin: origin.to_string(),
         help: help(key),
         note: None,
+    }
+}
+
+/// A friend's line as it may be shown: whoever reads a key is a member of its mesh.
+fn without_key(line: &str) -> String {
+    match line.split_once('#') {
+        Some((line, _)) => format!("{line}#..."),
+        None => line.to_owned(),
     }
 }
 
