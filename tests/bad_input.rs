@@ -78,7 +78,11 @@ fn bad_lines(own: &TestServent, other: &TestServent, private: &TestServent) -> V
         bad(&["search"], 2, "search wants at least one word to look for\nusage: search WORDS"),
         bad(&["results", "one"], 2, "'one' will not do for N: a number is wanted\nusage: results"),
         bad(&["search", "x"], 2, "a query has at least 2 characters"),
-        bad(&["search", "--ttl", "9", "crab"], 2, "'9' will not do for --ttl"),
+        bad(
+            &["search", "--ttl", "9", "crab"],
+            2,
+            "'9' will not do for --ttl N: a number from 1 to 8",
+        ),
         bad(&["leave", "now"], 2, "leave does not take 'now'\nusage: leave\n"),
         join(&closed, "nobody listens there (connection refused)"),
         join(&web, "what answers there is not a part2part servent"),

@@ -124,18 +124,18 @@ fn explain(name: &str, error: &clap::Error, usage: &StyledStr) -> UsageError {
     };
     let argument = context(ContextKind::InvalidArg);
     let value = context(ContextKind::InvalidValue);
-    let bare = argument.trim_matches(['<', '>', '[', ']', '.']);
+    let bare = argument.replace(['<', '>', '[', ']'], "");
+    let bare = bare.trim_end_matches("...");
     let what = match error.kind() {
         ErrorKind::MissingRequiredArgument => {
-            format!("{name} wants {}", argument.replace(['<', '>'], "").trim_end_matches("..."))
+            format!("{name} wants {bare}")
         }
         ErrorKind::UnknownArgument if argument.starts_with('-') => {
             format!("{name} has no option '{argument}' (a name that begins with '-' follows '--')")
         }
         ErrorKind::UnknownArgument => format!("{name} does not take '{argument}'"),
         ErrorKind::InvalidValue if value.is_empty() => {
-            let plain = argument.replace(['<', '>'], "");
-            format!("{name} wants a value for {}", plain.trim_end_matches("..."))
+            format!("{name} wants a value for {bare}")
         }
         ErrorKind::InvalidValue => {
             format!(
@@ -237,8 +237,12 @@ mod tests {
             assert_eq!(command(line), wanted);
         }
         assert!(refusal("search --all --ttl 3 x").contains("do not go together"));
-        assert!(refusal("search --ttl 9 x").contains("'9' will not do"));
-        assert!(refusal("search --ttl 0 x").contains("'0' will not do"));
+        for ttl in ["9", "0", "256", "x"] {
+            let said = refusal(&format!("search --ttl {ttl} x"));
+            let wanted =
+                format!("'{ttl}' will not do for --ttl N: a number from 1 to 8 is wanted\n");
+            assert!(said.starts_with(&wanted), "{said}");
+        }
         assert!(refusal("search --max 0 x").contains("1 to 2000"));
         assert!(refusal("search --max 2001 x").contains("1 to 2000"));
         assert!(refusal("search x --ttl").starts_with("search wants a value for --ttl N\nusage: "));

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::address::join_target;
-use crate::base::MAX_TTL;
 use crate::servent::JoinTarget;
 use crate::servent::report::DownloadTarget;
 use crate::transfer::Priority;
@@ -23,7 +22,7 @@ pub use help::{help, help_within, names, usage_of};
 pub use line::{UsageError, line_of, parse};
 pub use place::{Place, Wanted, place};
 pub use value::{ENOUGH, Key, MAX_ENOUGH, Which, keys};
-use value::{download_target, enough, key, number, priorities, which};
+use value::{download_target, enough, key, number, priorities, ttl, which};
 
 /// How wide help texts are, in columns.
 const HELP_WIDTH: usize = 80;
@@ -86,7 +85,7 @@ pub enum Command {
         #[arg(long, conflicts_with = "ttl")]
         all: bool,
         /// Ask exactly those within N hops
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_TTL)))]
+        #[arg(long, value_name = "N", value_parser = ttl)]
         ttl: Option<u8>,
         /// Ask no further once N different files are found
         #[arg(long, value_name = "N", default_value_t = ENOUGH, value_parser = enough)]

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::base::ContentId;
+use crate::base::{ContentId, MAX_TTL};
 use crate::command::nearest::nearest;
 use crate::servent::Knob;
 use crate::servent::report::DownloadTarget;
@@ -61,6 +61,14 @@ pub(super) fn enough(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if (1..=MAX_ENOUGH).contains(&number) => Ok(number),
         _ => Err(format!("a number from 1 to {MAX_ENOUGH} is wanted")),
+    }
+}
+
+/// How many hops a search takes.
+pub(super) fn ttl(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(hops) if (1..=MAX_TTL).contains(&hops) => Ok(hops),
+        _ => Err(format!("a number from 1 to {MAX_TTL} is wanted")),
     }
 }
 
