@@ -1,7 +1,7 @@
 //! Why a servent cannot be started as it was asked to, in sentences for its user.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a servent cannot be started with these settings.
 #[derive(Debug, thiserror::Error)]
@@ -41,14 +41,18 @@ pub enum ConfigError {
         /// Why not, and what to do.
         why: String,
     },
-    /// A line of `config.toml` makes no sense.
-    #[error("{}:{line}: {why}", path.display())]
-    Line {
+    /// Lines of `config.toml` make no sense.
+    #[error("{}", sentences(path, wrong))]
+    Lines {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        why: String,
+        /// Each of those lines, from 1, and what is wrong with it; in the file's order.
+        wrong: Vec<(usize, String)>,
     },
+}
+
+/// One sentence a line: whoever mends a file mends all of it at once.
+fn sentences(path: &Path, wrong: &[(usize, String)]) -> String {
+    let told = wrong.iter().map(|(line, why)| format!("{}:{line}: {why}", path.display()));
+    told.collect::<Vec<_>>().join("\n")
 }

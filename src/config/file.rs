@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
+use crate::base::escape::Escaped;
 use crate::command::nearest;
 
 /// Longest file that makes sense, in bytes.
@@ -104,38 +105,61 @@ pub(super) fn read(path: &Path, home: Option<&Path>) -> Result<Option<Vec<Entry>
 }
 
 fn entries(text: &str, path: &Path, home: Option<&Path>) -> Result<Vec<Entry>, ConfigError> {
-    let wrong = |at: usize, why: String| {
+    let refused = |wrong| ConfigError::Lines { path: path.to_owned(), wrong };
+    let line_of = |at: usize| {
         let before = text.as_bytes().iter().take(at);
-        let line = 1 + before.filter(|byte| **byte == b'\n').count();
-        ConfigError::Line { path: path.to_owned(), line, why }
+        1 + before.filter(|byte| **byte == b'\n').count()
     };
     let table = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        wrong(at, error.message().lines().collect::<Vec<_>>().join("; "))
+        let span = error.span().unwrap_or_default();
+        refused(vec![(line_of(span.start), no_toml(error.message(), text.get(span)))])
     })?;
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let mut entries = Vec::new();
+    let (mut entries, mut wrong) = (Vec::new(), Vec::new());
     for (name, value) in table.get_ref() {
-        let at = name.span().start;
-        let name: &str = name.get_ref();
-        let Some((key, kind)) = KEYS.into_iter().find(|(key, _)| *key == name) else {
-            return Err(wrong(at, unknown(name)));
-        };
-        let values = texts(value.get_ref(), kind).ok_or_else(|| {
-            wrong(at, format!("{key}: {} is wanted, not {}", kind.wanted(), noun(value.get_ref())))
-        })?;
-        let values = match kind {
-            Kind::Path | Kind::Paths => {
-                let whole = values.iter().map(|value| whole(value, folder, home));
-                whole.collect::<Result<_, _>>().map_err(|why| wrong(at, format!("{key}: {why}")))?
-            }
-            _ => values,
-        };
-        let ConfigError::Line { line, .. } = wrong(at, String::new()) else { continue };
-        entries.push(Entry { key, line, values });
+        let line = line_of(name.span().start);
+        match entry(name.get_ref(), value.get_ref(), folder, home) {
+            Ok((key, values)) => entries.push(Entry { key, line, values }),
+            Err(why) => wrong.push((line, why)),
+        }
+    }
+    if !wrong.is_empty() {
+        wrong.sort();
+        return Err(refused(wrong));
     }
     entries.sort_by_key(|entry| entry.line);
     Ok(entries)
+}
+
+/// What is wrong with a file that is no TOML; `place` is what the parser stumbled over.
+fn no_toml(message: &str, place: Option<&str>) -> String {
+    match place {
+        Some(key) if message == "duplicate key" && !key.is_empty() => {
+            format!("'{}' is set twice; keep one of the two lines", Escaped(key))
+        }
+        _ => message.lines().collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// A key and its values, once both make sense.
+fn entry(
+    name: &str,
+    value: &DeValue<'_>,
+    folder: &Path,
+    home: Option<&Path>,
+) -> Result<(&'static str, Vec<String>), String> {
+    let (key, kind) =
+        KEYS.into_iter().find(|(key, _)| *key == name).ok_or_else(|| unknown(name))?;
+    let values = texts(value, kind)
+        .ok_or_else(|| format!("{key}: {} is wanted, not {}", kind.wanted(), noun(value)))?;
+    let values = match kind {
+        Kind::Path | Kind::Paths => {
+            let whole = values.iter().map(|value| whole(value, folder, home));
+            whole.collect::<Result<_, _>>().map_err(|why| format!("{key}: {why}"))?
+        }
+        _ => values,
+    };
+    Ok((key, values))
 }
 
 /// The values behind a key as texts, if they are of its kind.
@@ -172,7 +196,7 @@ fn noun(value: &DeValue<'_>) -> &'static str {
 }
 
 fn unknown(name: &str) -> String {
-    let shown = crate::base::escape::Escaped(name);
+    let shown = Escaped(name);
     if WHICH.contains(&name) {
         let why = "which servent is meant is said by a flag or in the environment";
         return format!("'{shown}' cannot stand here; {why}");
@@ -240,7 +264,7 @@ mod tests {
             ("share = [1]", "share: a list of paths, as [\"~/Music\", \"notes\"] is wanted"),
             ("manual = 'yes'", "manual: true or false is wanted, not a text"),
             ("[name]\nx = 1", ":1: name: a text in quotes is wanted, not a table"),
-            ("name = 'a'\nname = 'b'", ":2: "),
+            ("name = 'a'\nname = 'b'", ":2: 'name' is set twice; keep one of the two lines"),
             ("name = ", ":1: "),
             ("\n\n\x01", ":3: "),
         ];
@@ -249,6 +273,16 @@ mod tests {
             assert!(error.starts_with("/etc/p/config.toml:"), "{error}");
             assert!(error.contains(part), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_in_the_files_order() {
+        let error = read_all("zebra = 1\nname = 'x'\nmanual = 'yes'\n\nalpha = 2\n").unwrap_err();
+        let places: Vec<_> =
+            error.lines().map(|line| line.split(' ').next().unwrap_or_default()).collect();
+        let file = "/etc/p/config.toml";
+        assert_eq!(places, [format!("{file}:1:"), format!("{file}:3:"), format!("{file}:5:")]);
+        assert!(error.contains("'zebra'") && error.contains("'alpha'"), "{error}");
     }
 
     #[test]
