@@ -45,5 +45,34 @@ pub(super) fn limits_table(limits: &[LimitReport], width: Option<usize>) -> Stri
         vec![limit.name.clone(), value, limit.then.clone()]
     };
     let rows: Vec<_> = limits.iter().map(row).collect();
-    table(&[Column::Name, Column::Right, Column::Left], &rows, width)
+    // A limit's name says what is limited: it is no name to be cut.
+    table(&[Column::Left, Column::Right, Column::Left], &rows, width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_named_whole_on_the_narrowest_terminal() {
+        let limit = |name: &str, then: &str| LimitReport {
+            name: name.to_owned(),
+            value: 4096,
+            unit: Unit::PerSecond,
+            then: then.to_owned(),
+        };
+        let limits = [
+            limit("hops of a search", "nobody further is asked"),
+            limit("queries that a neighbour may send", "those beyond are answered for nobody"),
+        ];
+        for width in 40..90 {
+            let shown = limits_table(&limits, Some(width));
+            assert!(shown.lines().all(|line| line.chars().count() <= width), "{shown}");
+            let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+            for limit in &limits {
+                assert!(flat.contains(&format!("{} 4,096/s", limit.name)), "{width}: {shown}");
+                assert!(flat.contains(&limit.then), "{width}: {shown}");
+            }
+        }
+    }
 }
