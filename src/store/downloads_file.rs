@@ -172,7 +172,7 @@ mod path_as_text {
     pub(super) mod optional {
         use super::{Deserialize, Deserializer, Either, PathBuf, Serializer};
 
-        pub(in super::super) fn serialize<S: Serializer>(
+        pub(in crate::store::downloads_file) fn serialize<S: Serializer>(
             path: &Option<PathBuf>,
             to: S,
         ) -> Result<S::Ok, S::Error> {
@@ -182,7 +182,7 @@ mod path_as_text {
             }
         }
 
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        pub(in crate::store::downloads_file) fn deserialize<'de, D: Deserializer<'de>>(
             from: D,
         ) -> Result<Option<PathBuf>, D::Error> {
             Ok(Option::<Either>::deserialize(from)?.map(PathBuf::from))
