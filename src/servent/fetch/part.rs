@@ -60,6 +60,7 @@ impl Fetch {
     pub(super) fn on_beginning(&mut self, (list, result): Beginning) {
         self.beginning = false;
         if self.cancelled {
+            drop(result); // with it our own lock of the part that is to go
             return self.end_cancelled();
         }
         match result {
