@@ -285,6 +285,7 @@ mod tests {
                 bytes: 3,
                 unchanged: 0,
                 left_out: 0,
+                reasons: vec![],
                 examples: Vec::new(),
             },
         };

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use super::changes::StopOnDrop;
 use super::handle::Servent;
 use super::report::{
-    HashingReport, LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport,
+    HashingReport, LeftOut, LeftOutCount, PublishProgress, PublishReport, SharedReport,
+    UnpublishReport,
 };
 use crate::share::{PublishError, UnpublishError, UnpublishTarget};
 
@@ -89,6 +90,12 @@ fn report_of(published: crate::share::PublishReport) -> PublishReport {
         bytes: published.bytes,
         unchanged: size(published.unchanged),
         left_out: size(published.left_out.total()),
+        reasons: published
+            .left_out
+            .counts
+            .iter()
+            .map(|(why, count)| LeftOutCount { reason: why.word().to_owned(), count: size(*count) })
+            .collect(),
         examples: published
             .left_out
             .examples

@@ -53,6 +53,25 @@ pub enum LeftOut {
     Unpublished,
 }
 
+impl LeftOut {
+    /// The reason in a word or two, to stand beside a number.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Hidden => "hidden",
+            Self::Symlink => "symbolic link",
+            Self::Special => "no file",
+            Self::Unreadable => "unreadable",
+            Self::TooLarge => "too large",
+            Self::Name => "name",
+            Self::Changed => "changed",
+            Self::Protected => "part2part's own",
+            Self::TooMany => "library full",
+            Self::Unpublished => "unpublished",
+        }
+    }
+}
+
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -203,8 +203,14 @@ mod tests {
             size: 1,
         };
         let left = crate::servent::report::LeftOut { path: evil.into(), why: evil.into() };
-        let report =
-            PublishReport { files: 1, bytes: 1, unchanged: 1, left_out: 2, examples: vec![left] };
+        let report = PublishReport {
+            files: 1,
+            bytes: 1,
+            unchanged: 1,
+            left_out: 2,
+            reasons: vec![],
+            examples: vec![left],
+        };
         let want = WantedReport { number: 1, text: evil.into(), found: 0, asked: 0 };
         let news = |news| Reply::News { news };
         for reply in [

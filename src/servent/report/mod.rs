@@ -23,7 +23,9 @@ pub use search::{
     WantedReport,
 };
 pub use setting::{LimitReport, SettingReport, Unit};
-pub use shared::{LeftOut, PublishProgress, PublishReport, SharedReport, UnpublishReport};
+pub use shared::{
+    LeftOut, LeftOutCount, PublishProgress, PublishReport, SharedReport, UnpublishReport,
+};
 pub use status::{HashingReport, Reachable, StatusReport};
 pub use upload::{UploadReport, UploadState};
 

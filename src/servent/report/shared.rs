@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::as_text;
 use crate::base::ContentId;
+use crate::share;
 
 /// How far a `publish` has come.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -30,8 +31,31 @@ pub struct PublishReport {
     pub unchanged: usize,
     /// How many files and folders were left out.
     pub left_out: usize,
-    /// Some of those, with the reason.
+    /// Why they were, and how many for each reason.
+    #[serde(default)]
+    pub reasons: Vec<LeftOutCount>,
+    /// Some of those that are not just hidden, with the reason.
     pub examples: Vec<LeftOut>,
+}
+
+impl PublishReport {
+    /// How many were left out and are not among the examples, but for those that are just
+    /// hidden: these are never examples.
+    #[must_use]
+    pub fn unnamed(&self) -> usize {
+        let hidden = |counted: &&LeftOutCount| counted.reason == share::LeftOut::Hidden.word();
+        let hidden = self.reasons.iter().find(hidden).map_or(0, |counted| counted.count);
+        self.left_out.saturating_sub(hidden).saturating_sub(self.examples.len())
+    }
+}
+
+/// How many files and folders `publish` passed over for one reason.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LeftOutCount {
+    /// The reason in a word or two: `hidden`.
+    pub reason: String,
+    /// How many.
+    pub count: usize,
 }
 
 /// Something that `publish` passed over.
