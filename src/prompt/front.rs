@@ -171,7 +171,7 @@ impl<C: Console> Front<C> {
                 let replies = self.asker()("status", STATUS_TIME);
                 let shared = replies.iter().find_map(|reply| match reply {
                     Reply::Status(status) => Some(format!(
-                        "{}, {} are shared now",
+                        "{}, {} are shared in all",
                         count(status.shared_files as u64, "file"),
                         size(status.shared_bytes)
                     )),

@@ -121,7 +121,7 @@ fn ctrl_c_stops_hashing_and_says_what_is_shared() {
             .is_some_and(|line| line.starts_with("hashing: ") && line.ends_with("/b.img"))
     });
     seat.press(CTRL_C);
-    seat.see("hashing stopped; 1 file, 3 B are shared now, and 'publish'\r\nagain");
+    seat.see("hashing stopped; 1 file, 3 B are shared in all, and\r\n'publish' again");
     seat.see(PROMPT);
     assert!(!seat.screen().contains("hashing: "), "{}", seat.screen());
     seat.leave();
