@@ -73,15 +73,17 @@ fn read_and_obey<C: Console>(
         lock(&screen).show(reply)?;
     }
     loop {
-        let typed = match editor.readline(PROMPT) {
-            Ok(typed) => typed,
+        // Ctrl-D is a `quit` that nobody typed: no history has it.
+        let (typed, is_typed) = match editor.readline(PROMPT) {
+            Ok(typed) => (typed, true),
             Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => "quit".to_owned(),
+            Err(ReadlineError::Eof) => ("quit".to_owned(), false),
             Err(error) => return Err(error),
         };
         // What was pasted may be several.
         for line in typed.lines().filter(|line| !line.trim().is_empty()) {
-            if !holds_a_key(line)
+            if is_typed
+                && !holds_a_key(line)
                 && editor.add_history_entry(line)?
                 && let Some(file) = history
             {
