@@ -42,7 +42,7 @@ const FILES: [(&str, &str); 13] = [
 pub fn completions(shell: Shell, out: &mut impl Write) -> io::Result<()> {
     // The generators write to what cannot fail.
     let mut text = Vec::new();
-    let mut program = Arguments::command();
+    let mut program = Arguments::command().mut_subcommand("ctl", |ctl| knowing_commands(&ctl));
     let shell = match shell {
         Shell::Bash => clap_complete::Shell::Bash,
         Shell::Zsh => clap_complete::Shell::Zsh,
@@ -51,6 +51,17 @@ pub fn completions(shell: Shell, out: &mut impl Write) -> io::Result<()> {
     generate(shell, &mut program, NAME, &mut text);
     out.write_all(&text)?;
     out.flush()
+}
+
+/// `ctl` with the commands that it takes as its subcommands, which it is not defined by:
+/// it passes on any line.
+fn knowing_commands(ctl: &Command) -> Command {
+    let flags = ctl.get_arguments().filter(|argument| argument.get_long().is_some());
+    Command::new("ctl")
+        .about(ctl.get_about().cloned().unwrap_or_default())
+        .disable_help_subcommand(true)
+        .args(flags)
+        .subcommands(grammar::definitions())
 }
 
 /// Writes the man page.
@@ -232,6 +243,18 @@ mod tests {
             }
             for task in program.get_subcommands() {
                 assert!(script.contains(task.get_name()), "{shell:?} {task}");
+            }
+            // Behind `ctl` stand the commands, each where this shell looks for them.
+            for name in grammar::names() {
+                let place = match shell {
+                    Shell::Bash => format!("__ctl,{name})"),
+                    Shell::Zsh => format!("'{name}:"),
+                    Shell::Fish => format!(
+                        "subcommand ctl; and not __fish_seen_subcommand_from {}",
+                        grammar::names().join(" ")
+                    ),
+                };
+                assert!(script.contains(&place), "{shell:?} {name}\n{script}");
             }
         }
     }

@@ -16,6 +16,12 @@ pub fn names() -> &'static [String] {
     &NAMES
 }
 
+/// The definitions of all commands, for what shells complete.
+#[must_use]
+pub fn definitions() -> Vec<clap::Command> {
+    Line::command().get_subcommands().cloned().collect()
+}
+
 /// How `name` is used, without its name: what the prompt hints at.
 #[must_use]
 pub fn usage_of(name: &str) -> Option<String> {

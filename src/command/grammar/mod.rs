@@ -18,7 +18,7 @@ mod line;
 mod place;
 mod value;
 
-pub use help::{help, help_within, names, usage_of};
+pub use help::{definitions, help, help_within, names, usage_of};
 pub use line::{UsageError, line_of, parse};
 pub use place::{Place, Wanted, place};
 pub use value::{ENOUGH, Key, MAX_ENOUGH, Which, keys};
