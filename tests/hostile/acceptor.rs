@@ -72,7 +72,7 @@ async fn a_join_at_somebody_hostile_ends_with_a_reason() {
     let said = join(victim, &private, async |listener| {
         assert!(listener.accept().await.is_err());
     });
-    assert!(said.await.contains("another network"));
+    assert!(said.await.contains("another mesh"));
 
     let said = join(victim, &honest, async |listener| {
         let mut peer = listener.accept().await.unwrap();
