@@ -36,7 +36,7 @@ impl Schema {
         let Some(keywords) = schema.as_object() else { return Ok(()) };
         for (keyword, rule) in keywords {
             let holds = match keyword.as_str() {
-                "$schema" | "$defs" | "title" | "description" | "format" => true,
+                "$schema" | "$defs" | "title" | "description" | "format" | "default" => true,
                 "$ref" => {
                     self.object(self.resolve(rule), value, at)?;
                     true
