@@ -35,6 +35,10 @@ struct Shared {
     running: Option<Running>,
     /// Downloads whose end a command's reply has told: their news would tell it twice.
     told: BTreeSet<usize>,
+    /// Whether replies of a command are still being shown: it may be over already.
+    is_showing: bool,
+    /// News of ends that came meanwhile: one of those replies may tell the same.
+    late: Vec<Reply>,
     /// Whether SIGINT came.
     interrupted: bool,
 }
@@ -89,7 +93,11 @@ impl<C: Console> Front<C> {
         let follows = Ok(Some(Command::News { telling: Telling::Follow }));
         let replies_of_news = (grammar::parse(line) != follows).then(|| sender.clone());
         let running = Running { interrupt: interrupt.clone(), replies: replies_of_news };
-        lock(&self.shared).running = Some(running);
+        {
+            let mut shared = lock(&self.shared);
+            shared.running = Some(running);
+            shared.is_showing = true;
+        }
         let (console, shared) = (self.console.clone(), self.shared.clone());
         let stop = interrupt.clone();
         let obeying = self.runtime.spawn(async move {
@@ -127,6 +135,11 @@ impl<C: Console> Front<C> {
                     interrupt.cancel();
                 }
             }
+        }
+        {
+            let mut shared = lock(&self.shared);
+            shared.is_showing = false;
+            held.append(&mut shared.late);
         }
         shown?;
         let exit = self.runtime.block_on(obeying).unwrap_or(Exit::Failed);
@@ -324,6 +337,13 @@ async fn tell_news<C: Console>(
             _ => reply,
         };
         let Reply::News { news } = &reply else { continue };
+        {
+            let mut shared = lock(&shared);
+            if shared.is_showing && ended(news).is_some() {
+                shared.late.push(reply);
+                continue;
+            }
+        }
         if is_fresh(&shared, news) {
             printer.say(text(&reply, terminal::columns()));
         }

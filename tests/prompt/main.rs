@@ -42,6 +42,7 @@ fn a_search_shows_its_hits_and_how_it_ended() {
     seat.enter("results", "crab.txt");
     seat.enter("download 1 --wait", "verified: same as b3sum");
     seat.enter("search cray", "asked 1 servent within 8 hops, all answered: nobody has it");
+    assert_eq!(seat.count("verified: same as b3sum"), 1, "told once, not as news as well");
     seat.leave();
     assert_eq!(fs::read_to_string(home.path().join("downloads/crab.txt")).unwrap(), "sideways");
 }
