@@ -394,6 +394,13 @@ fn what_keeps_a_servent_from_starting_is_said_in_one_line() {
     assert!(said.ends_with(&format!("; {hint}\n")), "{said}");
     assert_eq!((code, said.lines().count()), (1, 1));
 
+    let (code, said) = refused(home.path(), &["--state", state, "--listen", "192.0.2.99:7272"]);
+    assert!(
+        said.ends_with("no such address; --listen :PORT listens on all that it has\n"),
+        "{said}"
+    );
+    assert_eq!((code, said.lines().count()), (1, 1));
+
     let own = running.state();
     let own = own.to_str().unwrap();
     let (code, said) = refused(home.path(), &["--state", own, "--listen", "127.0.0.1:0"]);

@@ -54,7 +54,7 @@ pub enum JoinError {
     NobodyKnown,
     /// The host cache has some, but none answered.
     #[error(
-        "none of the {0} servents known from earlier answered; join ID@HOST:PORT of one that is there"
+        "nobody known from earlier answered ({0} tried); join ID@HOST:PORT of one that is there"
     )]
     NobodyAnswered(usize),
     /// The servent is stopping.

@@ -56,7 +56,7 @@ pub enum StartError {
         by: String,
     },
     /// The address cannot be listened at.
-    #[error("cannot listen at {address}: {source}")]
+    #[error("cannot listen at {address}: {}", unheard(source))]
     Listen {
         /// Which.
         address: SocketAddr,
@@ -204,6 +204,20 @@ impl Servent {
             remembered: Mutex::new(remembered),
             state,
         })))
+    }
+}
+
+/// Why nothing can be heard there, and what to do about it.
+fn unheard(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; --listen :PORT listens on all that it has".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not allowed; ports below 1024 are the system's, choose another with --listen"
+                .to_owned()
+        }
+        _ => source.to_string(),
     }
 }
 
