@@ -32,7 +32,10 @@ pub enum Column {
 #[must_use]
 pub fn table(columns: &[Column], rows: &[Vec<String>], width: Option<usize>) -> String {
     let width = width.unwrap_or(usize::MAX);
-    let plan = Plan::new(columns, rows, width);
+    // Spaces at the end of a cell are seen by nobody, and would cost a name its last letter.
+    let trimmed = |row: &Vec<String>| row.iter().map(|cell| cell.trim_end().to_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(trimmed).collect();
+    let plan = Plan::new(columns, &rows, width);
     rows.iter().map(|row| plan.lines(columns, row, width)).collect()
 }
 
@@ -157,6 +160,13 @@ mod tests {
         assert!(long.contains('…') && long.lines().count() == 2, "{long}");
         let free = table(&columns, &two(&"n".repeat(200)), None);
         assert!(free.lines().all(|line| line.width() <= MAX_NAME + 7), "{free}");
+    }
+
+    #[test]
+    fn a_name_is_not_cut_for_the_spaces_at_its_end() {
+        let name = format!("{}  ", "n".repeat(40));
+        let shown = table(&[Column::Name], &rows(&[&[&name]]), Some(40));
+        assert_eq!(shown, format!("{}\n", "n".repeat(40)));
     }
 
     #[test]
