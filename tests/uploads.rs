@@ -133,7 +133,8 @@ fn two_sources_both_give_and_losing_one_makes_no_pause() {
     let capped = ["--max-upload", "10MB"];
     let mut givers: Vec<_> = (0..2).map(|_| giver(&capped, &bytes)).collect();
     done(&givers[1], &["join", &givers[0].invitation()]);
-    let join = ["--join", &givers[0].invitation()];
+    // The first taker must not become a third source, without a cap, for the second.
+    let join = ["--join", &givers[0].invitation(), "--no-share-downloads"];
     let takers = [(); 2].map(|()| TestServent::start(Start::with(&join)));
     takers.iter().for_each(|taker| taker.wait_for_neighbours(2));
 

@@ -200,7 +200,7 @@ fn use_case_4_what_is_published_is_found_by_others() {
     assert_eq!(servents[1].ctl(&["search", "song"]).code, 4);
     let said = done(&servents[0], &["publish", "my songs"]);
     assert!(said.starts_with("sharing 2 files, 3 B in "), "{said}");
-    assert!(said.contains("left out: 1\n"), "{said}");
+    assert!(said.contains("left out: 1 (hidden)\n"), "{said}");
     let (hits, _) = servents[1].search(&["song"]);
     let found: BTreeSet<_> = hits.iter().map(|hit| (hit.name.as_str(), hit.size)).collect();
     assert_eq!(found, BTreeSet::from([("first song.mp3", 1), ("second song.mp3", 2)]));
