@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use common::files::{content, done, hash, publish};
 use common::servent::{Start, TestServent, part2part, wait_by, wait_until};
 use part2part::command::Reply;
 use part2part::servent::report::{DownloadReport, DownloadState};
@@ -26,35 +27,11 @@ const SLOW: &str = "3MB";
 /// holds at this rate, and the pieces that came half.
 const IN_FLIGHT: u64 = 2_000_000;
 
-/// Content that no other file of the tests has.
-fn content(seed: u8, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
-    bytes
-}
-
-fn hash(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_string()
-}
-
-/// Has `servent` obey a command that must succeed; what it said.
-fn done(servent: &TestServent, words: &[&str]) -> String {
-    let answer = servent.ctl(words);
-    assert_eq!((answer.code, answer.err.as_str()), (0, ""), "{words:?}");
-    answer.out
-}
-
 /// Has `servent` obey a command that must fail; why it did.
 fn refused(servent: &TestServent, words: &[&str]) -> String {
     let answer = servent.ctl(words);
     assert_eq!(answer.code, 1, "{words:?}: {}", answer.out);
     answer.err.trim_end().strip_prefix("error: ").unwrap().to_owned()
-}
-
-fn publish(servent: &TestServent, name: &str, bytes: &[u8]) {
-    let path = servent.home().join(name);
-    fs::write(&path, bytes).unwrap();
-    done(servent, &["publish", path.to_str().unwrap()]);
 }
 
 /// A servent that shares `bytes` as `large.iso`, slowly, and one that is its neighbour.

@@ -7,34 +7,11 @@ mod common;
 
 use std::fs;
 
+use common::files::{content, done, hash, publish};
 use common::servent::{PATIENCE, Start, TestServent, wait_until};
 use part2part::command::Reply;
 use part2part::servent::report::{DownloadReport, DownloadState, UploadReport, UploadState};
 use tokio::time::{Duration, Instant};
-
-/// Content that no other file of the tests has.
-fn content(seed: u8, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(&[seed, 1]).finalize_xof().fill(&mut bytes);
-    bytes
-}
-
-fn hash(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_string()
-}
-
-/// Has `servent` obey a command that must succeed; what it said.
-fn done(servent: &TestServent, words: &[&str]) -> String {
-    let answer = servent.ctl(words);
-    assert_eq!((answer.code, answer.err.as_str()), (0, ""), "{words:?}");
-    answer.out
-}
-
-fn publish(servent: &TestServent, name: &str, bytes: &[u8]) {
-    let path = servent.home().join(name);
-    fs::write(&path, bytes).unwrap();
-    done(servent, &["publish", path.to_str().unwrap()]);
-}
 
 fn uploads(servent: &TestServent) -> Vec<UploadReport> {
     match servent.replies(&["uploads"]).remove(0) {

@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod fake_peer;
+pub mod files;
 pub mod frames;
 pub mod schema;
 pub mod servent;
