@@ -10,7 +10,9 @@
 //! nothing to tell, it waits until [`Overlay::next_deadline`] and says [`Input::Wake`].
 //! Messages keep their order on each link.
 //!
-//! - `membership`: joining, staying, leaving; who is a neighbour (HyParView).
+//! - `membership`: joining, staying, leaving; who is a neighbour (HyParView). `door`: who is
+//!   let in; `refill`: whom we dial; `introduction`: a newcomer's walks; `exchange`: which
+//!   contacts are handed on.
 //! - `keep_alive`: who is still there.
 //! - `hosts`: contacts to dial when there are too few; `dialling`: how many, how fast.
 //! - `search`: the flood, its exact horizon and its certain end.
@@ -29,11 +31,15 @@ use crate::message::{AgedContact, Greeting, LinkMessage, Purpose, QueryHit, Shar
 
 pub mod config;
 mod dialling;
+mod door;
+mod exchange;
 mod generations;
 mod hosts;
+mod introduction;
 mod keep_alive;
 mod membership;
 mod neighbours;
+mod refill;
 mod routes;
 mod search;
 #[cfg(test)]

@@ -1,0 +1,143 @@
+//! Who is let in: the answer to a hello, and which of two links to one servent stays.
+//!
+//! Always true: nobody is refused without others named, unless there is nobody to name; an
+//! isolated servent is taken even when there is no room, at the cost of a neighbour that
+//! dialled us.
+
+use rand::seq::IndexedRandom;
+
+use super::config::SIMULTANEOUS;
+use super::membership::{DownReason, Membership};
+use super::neighbours::Neighbour;
+use super::{LinkId, Output, Peer};
+use crate::base::{ServentId, Time};
+use crate::message::{AgedContact, ByeReason, Greeting, Purpose, Redirect, Welcome};
+
+impl Membership {
+    /// A dialler has said hello.
+    pub(super) fn on_accepted(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        peer: Peer,
+        purpose: &Purpose,
+        out: &mut Vec<Output>,
+    ) {
+        let id = peer.contact.id;
+        if id == self.id || *purpose == Purpose::Probe {
+            let contacts = Vec::new();
+            let welcome = Welcome { your_address: peer.seen, contacts, ext: Vec::new() };
+            out.push(Output::Greet { link, greeting: Greeting::Welcome(welcome) });
+            out.push(Output::Close { link });
+            return;
+        }
+        if self.alone {
+            // Naming nobody says that there is no mesh to be had here.
+            self.redirect_to(link, Vec::new(), out);
+            return;
+        }
+        if !self.has_room(now, id, purpose, false, out) {
+            self.redirect(now, link, id, out);
+            return;
+        }
+        let Some(standing) = self.settle(now, id, false, out) else {
+            self.redirect(now, link, id, out);
+            return;
+        };
+        let contacts = self.contacts_for(now, id, AgedContact::MAX_GREETING);
+        let welcome = Welcome { your_address: peer.seen, contacts, ext: Vec::new() };
+        out.push(Output::Greet { link, greeting: Greeting::Welcome(welcome) });
+        let introduce = *purpose == Purpose::Join && !self.config.manual;
+        let contact = peer.contact.clone();
+        let manual = *purpose == Purpose::Manual || self.config.manual;
+        self.add(now, link, peer, false, manual, out);
+        self.tell_up(link, standing, out);
+        if introduce && !contact.addresses.is_empty() && self.introductions.take(now, 1) {
+            self.send_walks(&contact, out);
+        }
+    }
+
+    /// Whether `peer` may become a neighbour; may let another go for it.
+    pub(super) fn has_room(
+        &mut self,
+        now: Time,
+        id: ServentId,
+        purpose: &Purpose,
+        dialled: bool,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        if self.neighbours.with_id(id).is_some() {
+            return true; // it takes its own place, if any
+        }
+        let manual = self.neighbours.len() - self.neighbours.degree();
+        match purpose {
+            Purpose::Manual => return manual < self.config.max_manual,
+            Purpose::Join if self.config.manual => return manual < self.config.max_manual,
+            _ if self.config.manual => return false,
+            _ => {}
+        }
+        if self.neighbours.degree() < self.config.max_degree {
+            return true;
+        }
+        let pressing = matches!(purpose, Purpose::Join | Purpose::Refill { isolated: true });
+        if !pressing || (!dialled && !self.let_go.take(now, 1)) {
+            return false;
+        }
+        // Those we dialled ourselves stay: no crowd of newcomers can have them all.
+        let links = self.neighbours.iter().filter(|n| !n.manual && !n.dialled);
+        let links: Vec<LinkId> = links.map(|n| n.link).collect();
+        let Some(&victim) = links.choose(&mut self.rng) else { return false };
+        let contacts = self.neighbours.find(victim).map(Neighbour::id);
+        let contacts = contacts.map(|id| self.contacts_for(now, id, AgedContact::MAX_GREETING));
+        self.say_bye(victim, ByeReason::Full, contacts.unwrap_or_default(), out);
+        self.drop_link(now, victim, DownReason::LetGo, out);
+        true
+    }
+
+    /// Settles which of two links to one servent stays: none when the old one does, else
+    /// whether there was an old one.
+    ///
+    /// Both ends must come to the same answer: of two dials that crossed, the one of
+    /// the smaller id stays; otherwise the newer, since the older may be dead.
+    pub(super) fn settle(
+        &mut self,
+        now: Time,
+        id: ServentId,
+        dialled: bool,
+        out: &mut Vec<Output>,
+    ) -> Option<bool> {
+        let Some(old) = self.neighbours.with_id(id) else { return Some(false) };
+        let crossed = old.dialled != dialled && now.since(old.up) < SIMULTANEOUS;
+        if crossed && dialled != (self.id < id) {
+            return None;
+        }
+        let link = old.link;
+        self.say_bye(link, ByeReason::Replaced, Vec::new(), out);
+        if self.neighbours.remove(link).is_some() {
+            self.lost.push(link);
+        }
+        Some(true)
+    }
+
+    pub(super) fn redirect(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        id: ServentId,
+        out: &mut Vec<Output>,
+    ) {
+        let contacts = self.contacts_for(now, id, AgedContact::MAX_GREETING);
+        self.redirect_to(link, contacts, out);
+    }
+
+    pub(super) fn redirect_to(
+        &self,
+        link: LinkId,
+        contacts: Vec<AgedContact>,
+        out: &mut Vec<Output>,
+    ) {
+        let redirect = Redirect { contacts, ext: Vec::new() };
+        out.push(Output::Greet { link, greeting: Greeting::Redirect(redirect) });
+        out.push(Output::Close { link });
+    }
+}

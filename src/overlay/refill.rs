@@ -1,0 +1,152 @@
+//! The dials of the overlay's own accord: more neighbours while there are too few.
+//!
+//! Always true: no dial to a neighbour, to somebody who is being dialled, or while alone;
+//! a loss is refilled at once. How many dials are allowed is left to `dialling`, whom to
+//! turn to is left to `hosts`.
+
+use std::time::Duration;
+
+use super::config::{REFILL_EVERY, WALKS_TAKE};
+use super::dialling::{Dialling, Permit};
+use super::hosts::Cached;
+use super::membership::Membership;
+use super::neighbours::Neighbours;
+use super::{LinkId, Output, Peer};
+use crate::base::{Contact, ServentId, Time};
+use crate::message::{AgedContact, ByeReason, Purpose};
+
+impl Membership {
+    /// Our own dial was welcomed.
+    pub(super) fn on_dialled(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        peer: Peer,
+        purpose: &Purpose,
+        contacts: Vec<AgedContact>,
+        out: &mut Vec<Output>,
+    ) {
+        let id = peer.contact.id;
+        self.dialling.answered(id, &peer.seen);
+        if id == self.id || *purpose == Purpose::Probe {
+            out.push(Output::Close { link });
+            return;
+        }
+        self.hosts.met(now, &peer.contact, true);
+        self.hosts.learn(now, peer.seen.ip(), contacts);
+        let settled = if self.alone {
+            Err(ByeReason::Leaving)
+        } else if !self.has_room(now, id, purpose, true, out) {
+            Err(ByeReason::Full)
+        } else {
+            self.settle(now, id, true, out).ok_or(ByeReason::Replaced)
+        };
+        let standing = match settled {
+            Ok(standing) => standing,
+            Err(reason) => return self.say_bye(link, reason, Vec::new(), out),
+        };
+        let manual = *purpose == Purpose::Manual;
+        if manual && self.asked_for.len() < self.config.max_manual {
+            self.asked_for.insert(id, peer.contact.clone());
+        }
+        self.add(now, link, peer, true, manual, out);
+        self.tell_up(link, standing, out);
+        if *purpose == Purpose::Join {
+            // The walks that this join sets off bring neighbours without more dials.
+            self.refill_at = now + WALKS_TAKE;
+        }
+        self.wake_at = now;
+    }
+
+    /// Our own dial found somebody without room.
+    pub(super) fn on_redirected(
+        &mut self,
+        now: Time,
+        peer: &Peer,
+        contacts: Vec<AgedContact>,
+        out: &mut Vec<Output>,
+    ) {
+        self.dialling.answered(peer.contact.id, &peer.seen);
+        self.hosts.met(now, &peer.contact, true);
+        self.hosts.refused(now, peer.contact.id, &mut self.rng);
+        if contacts.is_empty() {
+            // It has left the mesh: it may be back, but it is nobody to tell others of.
+            self.hosts.gone(now, peer.contact.id);
+        }
+        self.hosts.learn(now, peer.seen.ip(), contacts);
+        self.refill(now, out);
+    }
+
+    pub(super) fn on_dial_failed(&mut self, now: Time, id: ServentId, out: &mut Vec<Output>) {
+        self.dialling.failed(id);
+        let pressing = self.neighbours.len() == 0 || self.asked_for.contains_key(&id);
+        self.hosts.failed(now, id, pressing, &mut self.rng);
+        self.refill(now, out);
+    }
+
+    pub(super) fn on_cached(&mut self, now: Time, cached: Vec<Cached>, out: &mut Vec<Output>) {
+        self.hosts.restore(now, cached);
+        self.refill(now, out);
+    }
+
+    /// Dials contacts while there are fewer neighbours than wanted.
+    pub(super) fn refill(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.refill_at = now + REFILL_EVERY;
+        self.redial(now, out);
+        let kept = self.neighbours.degree() + self.dialling.len();
+        let wanted = self.config.target_degree.saturating_sub(kept);
+        if self.alone || self.config.manual || wanted == 0 {
+            return;
+        }
+        let excluded = taken(&self.neighbours, &self.dialling);
+        let candidates = self.hosts.candidates(now, &mut self.rng, excluded);
+        let isolated = self.neighbours.len() == 0;
+        for contact in candidates.into_iter().take(wanted) {
+            if !self.dial(now, contact, Purpose::Refill { isolated }, out) {
+                break;
+            }
+        }
+        let excluded = taken(&self.neighbours, &self.dialling);
+        let next = self.hosts.next_candidate(excluded);
+        // What the dial rate held back is due in a second; else when a contact ripens.
+        let soonest = now + Duration::from_secs(1);
+        self.refill_at = next.map_or(self.refill_at, |at| at.min(self.refill_at).max(soonest));
+        self.wake_at = self.wake_at.min(self.refill_at);
+    }
+
+    /// Dials those again whom a person asked us to be linked with.
+    pub(super) fn redial(&mut self, now: Time, out: &mut Vec<Output>) {
+        let lost = self.asked_for.values().filter(|contact| {
+            self.neighbours.with_id(contact.id).is_none() && self.hosts.is_ripe(now, contact.id)
+        });
+        for contact in lost.cloned().collect::<Vec<_>>() {
+            if !self.dial(now, contact, Purpose::Manual, out) {
+                return;
+            }
+        }
+    }
+
+    /// Asks for a dial; false when no more dials are allowed for now.
+    pub(super) fn dial(
+        &mut self,
+        now: Time,
+        mut contact: Contact,
+        purpose: Purpose,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        match self.dialling.begin(now, &mut contact) {
+            Permit::Granted => out.push(Output::Dial { contact, purpose }),
+            Permit::NotThisOne => {}
+            Permit::NoMore => return false,
+        }
+        true
+    }
+}
+
+/// Who needs no dial: the neighbours, and those being dialled.
+fn taken<'a>(
+    neighbours: &'a Neighbours,
+    dialling: &'a Dialling,
+) -> impl Fn(ServentId) -> bool + 'a {
+    |id| neighbours.with_id(id).is_some() || dialling.contains(id)
+}
