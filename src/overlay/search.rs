@@ -15,58 +15,31 @@
 //! keep their order on a link, hits never come after the end.
 //!
 //! Which links a copy crosses is decided in one place: [`Flood::spread`].
+//!
+//! Here is how copies come and go; `own`: what the user searches; `hits`: their way back;
+//! `end`: the Dones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
 
 use bytes::Bytes;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom;
 
-use super::config::{
-    Config, HIT_BYTES_OWN, HIT_BYTES_PER_LINK, HITS_LATE, HITS_OWN, HITS_PER_LINK, ODD, OWN_BURST,
-    OWN_RATE, PAUSE_LEAST, PAUSE_MOST, RING_MOST, STRIKE,
-};
+use super::config::{Config, ODD, OWN_BURST, OWN_RATE, PAUSE_LEAST, PAUSE_MOST, STRIKE};
 use super::generations::Generations;
 use super::neighbours::Neighbours;
 use super::routes::{Parent, Route, done};
-use super::{Answer, Event, LinkId, Output};
+use super::{LinkId, Output};
 use crate::base::{Bucket, Guid, Hops, ServentId, Time, Ttl};
-use crate::message::{LinkMessage, Query, QueryDone, QueryHit};
+use crate::message::{LinkMessage, Query};
 
-/// How a ring of an own search ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RingEnd {
-    /// Its radius.
-    pub radius: u8,
-    /// Servents asked so far, by all rings together.
-    pub asked: u64,
-    /// Copies and matches of this ring that came to nothing, and neighbours that have
-    /// not answered.
-    pub lost: u64,
-    /// Whether the clock ended it, not the answers.
-    pub by_timer: bool,
-    /// Whether hits were dropped because there were more than one search takes.
-    pub cut: bool,
-    /// Whether the search is over.
-    pub last: bool,
-}
+mod end;
+mod hits;
+mod own;
 
-/// An own search.
-#[derive(Debug)]
-struct Search {
-    body: Bytes,
-    /// Radii to ask, the next one last.
-    rings: Vec<u8>,
-    radius: u8,
-    asked: u64,
-    enough: bool,
-    cut: bool,
-    deadline: Time,
-    hits: u32,
-    bytes: u32,
-}
+pub use own::RingEnd;
+use own::Search;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Timer {
@@ -105,51 +78,6 @@ impl Flood {
             own: Bucket::new(OWN_RATE, OWN_BURST, now),
             config,
         }
-    }
-
-    /// The user searches: asks `rings` one after the other, each wider than the last.
-    pub(super) fn search(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        guid: Guid,
-        body: Bytes,
-        mut rings: Vec<u8>,
-        out: &mut Vec<Output>,
-    ) {
-        rings.reverse();
-        let route = Route::new(self.hasher.hash_one(&body), now, true);
-        self.turn_if_due(now, out);
-        self.routes.insert(guid, route, None);
-        let search = Search {
-            body,
-            rings,
-            radius: 0,
-            asked: 0,
-            enough: false,
-            cut: false,
-            deadline: now,
-            hits: 0,
-            bytes: 0,
-        };
-        self.searches.insert(guid, search);
-        self.own.owe(now, 1);
-        let delay = self.own.debt(now);
-        if delay.is_zero() {
-            self.next_ring(now, neighbours, guid, out);
-        } else {
-            self.timers.insert((now + delay, Timer::Start(guid)));
-        }
-    }
-
-    pub(super) fn on_enough(&mut self, guid: Guid) {
-        if let Some(search) = self.searches.get_mut(&guid) {
-            search.enough = true;
-        }
-    }
-
-    pub(super) fn abandon(&mut self, guid: Guid) {
-        self.searches.remove(&guid);
     }
 
     /// A copy of somebody's search.
@@ -284,154 +212,6 @@ impl Flood {
         }
     }
 
-    /// A copy that we sent is answered.
-    pub(super) fn on_done(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        link: LinkId,
-        done: &QueryDone,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(route) = self.routes.find_mut(done.guid) else { return };
-        if !route.settle(link) {
-            neighbours.strike(now, link, STRIKE);
-            return;
-        }
-        route.asked = route.asked.saturating_add(done.asked);
-        route.lost = route.lost.saturating_add(done.lost);
-        self.finish_if_quiet(now, neighbours, done.guid, out);
-    }
-
-    /// Hits were thrown out of a full queue: the searcher shall know that some are missing.
-    pub(super) fn on_hit_shed(&mut self, guid: Guid) {
-        if let Some(route) = self.routes.find_mut(guid) {
-            route.lost = route.lost.saturating_add(1);
-        }
-    }
-
-    /// A copy was thrown out of a full queue before it was sent.
-    pub(super) fn on_copy_shed(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        link: LinkId,
-        guid: Guid,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(route) = self.routes.find_mut(guid) else { return };
-        if route.settle(link) {
-            route.lost = route.lost.saturating_add(1);
-            self.finish_if_quiet(now, neighbours, guid, out);
-        }
-    }
-
-    /// The library has looked.
-    pub(super) fn on_matched(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        guid: Guid,
-        answers: Vec<Answer>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(route) = self.routes.find_mut(guid) else { return };
-        if !std::mem::take(&mut route.matching) {
-            return;
-        }
-        route.asked = route.asked.saturating_add(1);
-        for Answer { count, body } in answers {
-            if let Some(link) = route.way_for_hits(neighbours, None) {
-                let hops = Hops(0);
-                let hit = QueryHit { guid, hops, responder: self.id, count, body };
-                out.push(Output::Send { link, message: LinkMessage::QueryHit(hit) });
-            }
-        }
-        self.finish_if_quiet(now, neighbours, guid, out);
-    }
-
-    /// The library had no time.
-    pub(super) fn on_match_refused(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        guid: Guid,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(route) = self.routes.find_mut(guid) else { return };
-        if std::mem::take(&mut route.matching) {
-            route.lost = route.lost.saturating_add(1);
-            self.finish_if_quiet(now, neighbours, guid, out);
-        }
-    }
-
-    /// Hits on their way back.
-    pub(super) fn on_hit(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        link: LinkId,
-        hit: QueryHit,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(route) = self.routes.find_mut(hit.guid) else {
-            neighbours.strike(now, link, ODD); // nobody asked, or long ago
-            return;
-        };
-        let (mine, born) = (route.mine, route.born);
-        let tie = route.tie(link);
-        if !tie.sent {
-            neighbours.strike(now, link, STRIKE);
-            return;
-        }
-        let (count, bytes) =
-            (u32::from(hit.count), u32::try_from(hit.body.len()).unwrap_or(u32::MAX));
-        if mine {
-            let Some(search) = self.searches.get_mut(&hit.guid) else { return };
-            search.hits = search.hits.saturating_add(count);
-            search.bytes = search.bytes.saturating_add(bytes);
-            if search.hits <= HITS_OWN && search.bytes <= HIT_BYTES_OWN {
-                out.push(Output::Event(Event::Hit(hit)));
-            } else {
-                (search.enough, search.cut) = (true, true);
-            }
-            return;
-        }
-        tie.hits = tie.hits.saturating_add(count);
-        tie.bytes = tie.bytes.saturating_add(bytes);
-        let over = tie.hits > HITS_PER_LINK || tie.bytes > HIT_BYTES_PER_LINK;
-        if over || now.since(born) > HITS_LATE {
-            route.lost = route.lost.saturating_add(1);
-            return;
-        }
-        let Some(hops) = hit.hops.next() else { return };
-        if let Some(back) = route.way_for_hits(neighbours, Some(link)) {
-            let hit = QueryHit { hops, ..hit };
-            out.push(Output::Send { link: back, message: LinkMessage::QueryHit(hit) });
-        }
-    }
-
-    /// A link is gone: what it still owed is lost.
-    pub(super) fn on_link_lost(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        link: LinkId,
-        out: &mut Vec<Output>,
-    ) {
-        let open: Vec<Guid> = self.open.iter().copied().collect();
-        for guid in open {
-            let Some(route) = self.routes.find_mut(guid) else { continue };
-            let owed = route.cut(link);
-            route.outstanding -= u32::from(owed);
-            route.lost = route.lost.saturating_add(u32::from(owed));
-            if route.parent == Parent::Link(link) {
-                route.parent = Parent::Gone;
-            }
-            self.finish_if_quiet(now, neighbours, guid, out);
-        }
-    }
-
     /// Does what is due.
     pub(super) fn wake(&mut self, now: Time, neighbours: &mut Neighbours, out: &mut Vec<Output>) {
         while let Some(&(at, timer)) = self.timers.first() {
@@ -462,106 +242,5 @@ impl Flood {
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.timers.first().map(|&(at, _)| at)
-    }
-
-    /// Says Done once nothing is awaited any more.
-    fn finish_if_quiet(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        guid: Guid,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(route) = self.routes.find_mut(guid) else { return };
-        if route.matching || route.pause.is_some() || route.outstanding > 0 {
-            return;
-        }
-        match route.parent {
-            Parent::None => {
-                self.open.remove(&guid);
-            }
-            Parent::Searcher => self.end_ring(now, neighbours, guid, false, out),
-            Parent::Link(_) | Parent::Gone => {
-                self.open.remove(&guid);
-                route.answer(guid, out);
-            }
-        }
-    }
-
-    /// Asks the next ring, or ends the search where there is none.
-    fn next_ring(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        guid: Guid,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(search) = self.searches.get_mut(&guid) else { return };
-        let Some(radius) = search.rings.pop() else { return };
-        let Some(route) = self.routes.find_mut(guid) else { return };
-        let allowed = 2 * neighbours.slowest() + Duration::from_millis(100);
-        let most = Duration::from_millis(250) + allowed * u32::from(radius);
-        search.radius = radius;
-        search.deadline = now + most.min(RING_MOST);
-        self.timers.insert((search.deadline, Timer::Ring(guid)));
-        route.life = radius + 1;
-        route.parent = Parent::Searcher;
-        route.lost = 0;
-        self.open.insert(guid);
-        let body = search.body.clone();
-        self.spread(now, neighbours, guid, &body, out);
-        self.finish_if_quiet(now, neighbours, guid, out);
-    }
-
-    fn end_ring(
-        &mut self,
-        now: Time,
-        neighbours: &mut Neighbours,
-        guid: Guid,
-        by_timer: bool,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(route) = self.routes.find_mut(guid) else { return };
-        route.parent = Parent::None;
-        if route.outstanding == 0 {
-            self.open.remove(&guid);
-        }
-        let Some(search) = self.searches.get_mut(&guid) else { return };
-        search.deadline = Time::ZERO;
-        search.asked += u64::from(std::mem::take(&mut route.asked));
-        let silent = route.ties.iter().filter(|tie| tie.outstanding > 0).count() as u64;
-        let last = search.enough || search.rings.is_empty();
-        let end = RingEnd {
-            radius: search.radius,
-            asked: search.asked,
-            lost: u64::from(route.lost) + silent,
-            by_timer,
-            cut: search.cut,
-            last,
-        };
-        out.push(Output::Event(Event::RingEnded { guid, end }));
-        if last {
-            self.searches.remove(&guid);
-        } else {
-            self.next_ring(now, neighbours, guid, out);
-        }
-    }
-
-    /// Begins a new generation of memory when the present one is full or old.
-    fn turn_if_due(&mut self, now: Time, out: &mut Vec<Output>) {
-        if !self.routes.is_due(now) {
-            return;
-        }
-        let mut forgotten = self.routes.turn(now);
-        // Whoever still waits for an answer gets one: what is known by now.
-        let open: Vec<Guid> =
-            self.open.iter().copied().filter(|guid| forgotten.contains_key(guid)).collect();
-        for guid in open {
-            self.open.remove(&guid);
-            if let Some(mut route) = forgotten.remove(&guid) {
-                route.lost = route.lost.saturating_add(route.outstanding);
-                route.answer(guid, out);
-            }
-        }
     }
 }
