@@ -7,5 +7,6 @@
 pub mod fake_peer;
 pub mod files;
 pub mod frames;
+pub mod namespace;
 pub mod schema;
 pub mod servent;
