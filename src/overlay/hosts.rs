@@ -13,7 +13,7 @@ use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom;
 
 use super::config::{
-    FRESH, REDIAL_FIRST, REDIAL_ISOLATED, REDIAL_ISOLATED_LONGEST, REDIAL_LONGEST,
+    FRESH, REDIAL_FIRST, REDIAL_ISOLATED, REDIAL_ISOLATED_LONGEST, REDIAL_LONGEST, SIMULTANEOUS,
 };
 use crate::base::{Contact, ServentId, Time};
 use crate::message::AgedContact;
@@ -181,6 +181,13 @@ impl HostCache {
     pub(super) fn refused(&mut self, now: Time, id: ServentId, rng: &mut ChaCha12Rng) {
         if let Some(host) = self.hosts.get_mut(&id) {
             host.next_try = now + wait(1, false, rng);
+        }
+    }
+
+    /// Notes that another link takes the place of the one to this servent.
+    pub(super) fn replaced(&mut self, now: Time, id: ServentId) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.next_try = host.next_try.max(now + SIMULTANEOUS);
         }
     }
 

@@ -204,6 +204,8 @@ impl Membership {
             DownReason::Said(ByeReason::Full) => {
                 self.hosts.refused(now, peer.contact.id, &mut self.rng);
             }
+            // The dial that replaces it is under way; one more would replace that in turn.
+            DownReason::Said(ByeReason::Replaced) => self.hosts.replaced(now, peer.contact.id),
             _ => self.hosts.gone(now, peer.contact.id),
         }
         out.push(Output::Event(Event::NeighbourDown { peer, reason }));

@@ -79,6 +79,9 @@ impl Membership {
 
     pub(super) fn on_dial_failed(&mut self, now: Time, id: ServentId, out: &mut Vec<Output>) {
         self.dialling.failed(id);
+        if self.neighbours.with_id(id).is_some() {
+            return; // another dial has succeeded meanwhile
+        }
         let pressing = self.neighbours.len() == 0 || self.asked_for.contains_key(&id);
         self.hosts.failed(now, id, pressing, &mut self.rng);
         self.refill(now, out);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::base::{Hops, Ttl};
-use crate::message::{ByeReason, ForwardJoin, HitBody, Ping, Pong, Query, QueryDone};
+use crate::message::{Bye, ByeReason, ForwardJoin, HitBody, Ping, Pong, Query, QueryDone};
 
 const ME: ServentId = ServentId([100; 32]);
 
@@ -289,6 +289,41 @@ fn a_servent_that_comes_back_takes_the_place_of_its_dead_link() {
     tell(&mut overlay, at(60), Input::Accepted { link: link(7), peer: peer(1), purpose });
     let links: Vec<u64> = overlay.neighbours().map(|n| n.link.0).collect();
     assert_eq!(links, [2, 7]);
+}
+
+#[test]
+fn who_replaces_our_link_is_not_dialled_which_would_replace_that_in_turn() {
+    let purpose = Purpose::Refill { isolated: true };
+    let dialled = |n| Input::Dialled {
+        link: link(n),
+        peer: peer(1),
+        purpose: purpose.clone(),
+        contacts: vec![],
+    };
+    let dials = |out: Vec<Output>| out.iter().any(|o| matches!(o, Output::Dial { .. }));
+    let bye = |reason| LinkMessage::Bye(Bye { reason, contacts: vec![], ext: vec![] });
+    let mut overlay = overlay(Config::default());
+    tell(&mut overlay, at(1), dialled(1));
+    // A second dial of ours, by a person, has been accepted there, and its answer comes.
+    assert!(!dials(tell(&mut overlay, at(2), from(1, bye(ByeReason::Replaced)))));
+    assert!(!dials(tell(&mut overlay, at(2), dialled(2))));
+    assert_eq!(overlay.neighbours().len(), 1);
+    // Where no answer comes, it is dialled after all.
+    tell(&mut overlay, at(3), from(2, bye(ByeReason::Replaced)));
+    assert!(!dials(tell(&mut overlay, at(6), Input::Wake)));
+    assert!(dials(tell(&mut overlay, at(9), Input::Wake)));
+}
+
+#[test]
+fn a_dial_that_fails_while_another_has_succeeded_says_nothing_against_the_neighbour() {
+    let mut overlay = overlay(Config::default());
+    let purpose = Purpose::Join;
+    let dialled = Input::Dialled { link: link(1), peer: peer(1), purpose, contacts: vec![] };
+    tell(&mut overlay, at(1), dialled);
+    for _ in 0..20 {
+        tell(&mut overlay, at(2), Input::DialFailed { id: peer(1).contact.id });
+    }
+    assert_eq!(overlay.cached().len(), 1);
 }
 
 #[test]
