@@ -173,3 +173,23 @@ fn listed(servent: &TestServent) -> BTreeSet<ServentId> {
     all.extend(servent.peers(true));
     all.into_iter().map(|peer| peer.id).collect()
 }
+
+#[test]
+fn a_join_while_the_host_cache_is_dialled_leaves_one_link_that_both_ends_agree_on() {
+    let contact = TestServent::start(Start::default());
+    publish_own(&contact, 1);
+    let mut returning = TestServent::start(Start::default());
+    done(&returning, &["join", &contact.invitation()]);
+    for round in 0..20 {
+        returning.kill9();
+        returning.restart();
+        done(&returning, &["join", &contact.invitation()]);
+        let (hits, end) = returning.search(&["everybody"]);
+        assert_eq!(
+            (hits.len(), end.asked, end.lost),
+            (1, 1, 0),
+            "round {round}: {}",
+            returning.log()
+        );
+    }
+}

@@ -238,7 +238,8 @@ impl Driver {
     }
 
     fn on_dialled(&mut self, greeted: Greeted, reception: Reception, purpose: Purpose) {
-        let Greeted { stream, ahead, peer, .. } = greeted;
+        let Greeted { stream, ahead, peer, turn, .. } = greeted;
+        let id = peer.contact.id;
         match reception {
             Reception::Redirected(redirect) => {
                 self.handle(Input::Redirected { peer, contacts: redirect.contacts });
@@ -253,6 +254,9 @@ impl Driver {
                 let contacts = welcome.contacts;
                 self.handle(Input::Dialled { link, peer, purpose, contacts });
             }
+        }
+        if let Some(mut turn) = turn {
+            *turn = self.overlay.neighbours().any(|neighbour| neighbour.id() == id);
         }
     }
 

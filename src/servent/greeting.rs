@@ -18,6 +18,7 @@ use super::frames::{FrameError, FrameReader, write_frame};
 use super::ground::Ground;
 use super::mesh::Mesh;
 use super::network::Stream;
+use super::turnstile::Turn;
 use crate::base::{Contact, ServentId};
 use crate::identity::{PROOF_LEN, PeerError, Proof, Tls, WrongId, exporter, peer_id, wrong_id};
 use crate::message::{Greeting, Hello, Purpose, Redirect, VERSION, Welcome};
@@ -50,6 +51,9 @@ pub enum GreetingError {
     /// The other side is this servent.
     #[error("that is this servent itself")]
     Oneself,
+    /// Another dial has made the other side a neighbour meanwhile.
+    #[error("it is a neighbour by now")]
+    Linked,
     /// The other side speaks another version.
     #[error("it speaks version {0} of the protocol, this servent speaks {VERSION}")]
     Version(u16),
@@ -84,6 +88,8 @@ pub(super) struct Greeted {
     pub(super) hello: Hello,
     /// The mesh that it proved to belong to.
     pub(super) mesh: Arc<Mesh>,
+    /// Of a dial for a link: keeps the next one out until the engine has taken this.
+    pub(super) turn: Option<Turn>,
 }
 
 /// How an acceptor took a dial.
@@ -108,6 +114,13 @@ pub(super) async fn dial(
         if id == ground.id {
             return Err(GreetingError::Oneself);
         }
+        let turn = match purpose {
+            Purpose::Transfer { .. } | Purpose::Probe => None,
+            _ => Some(ground.turnstile.pass(id).await),
+        };
+        if matches!(purpose, Purpose::Refill { .. }) && turn.as_ref().is_some_and(|turn| **turn) {
+            return Err(GreetingError::Linked);
+        }
         let exported = exporter(secured.get_ref().1)
             .map_err(|error| GreetingError::NotAServent(io::Error::other(error)))?;
         let mut reader = FrameReader::<Secured, Greeting>::new(secured.into());
@@ -129,7 +142,8 @@ pub(super) async fn dial(
         };
         // It answers there, so that address is the best we have.
         let contact = contact_of(id, &hello, to, to.port());
-        Ok((greeted(reader, contact, to, hello, &mesh), reception))
+        let greeted = greeted(reader, contact, to, hello, &mesh);
+        Ok((Greeted { turn, ..greeted }, reception))
     };
     timeout(HELLO_TIMEOUT, greeting).await.map_err(|_| GreetingError::TimedOut)?
 }
@@ -182,7 +196,7 @@ fn greeted(
 ) -> Greeted {
     let (stream, ahead) = reader.into_parts();
     let peer = Peer { contact, name: hello.name.clone(), seen };
-    Greeted { stream, ahead, peer, hello, mesh: Arc::clone(mesh) }
+    Greeted { stream, ahead, peer, hello, mesh: Arc::clone(mesh), turn: None }
 }
 
 /// Where the other side can be dialled: where we see it, then what it claims.

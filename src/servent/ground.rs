@@ -19,6 +19,7 @@ use super::settings::Settings;
 use super::throttle::Throttle;
 use super::traffic::Traffic;
 use super::tuning::Tuning;
+use super::turnstile::Turnstile;
 use crate::base::{Contact, ServentId};
 use crate::identity::Tls;
 use crate::message::{Hello, Purpose, VERSION};
@@ -46,6 +47,8 @@ pub(super) struct Ground {
     pub(super) received: AtomicU64,
     /// What all links together carried.
     pub(super) mesh: Traffic,
+    /// Whom we are greeting.
+    pub(super) turnstile: Turnstile,
     /// Whether somebody has dialled us.
     pub(super) reached: AtomicBool,
     pub(super) incidents: AtomicU64,
@@ -86,6 +89,7 @@ impl Ground {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             mesh: Traffic::default(),
+            turnstile: Turnstile::default(),
             reached: AtomicBool::new(false),
             incidents: AtomicU64::new(0),
             warnings: RwLock::default(),

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | the user's side | `handle`, `start`, `status`, `report`; `join`, `inviting`, `moving`; `publishing`, `searching`, `wanted`; `downloads`, `resuming` |
 //! | links | `driver`, `link`, `outbox`, `traffic`, `hosts`, `mesh` |
-//! | connections | `dial`, `listen`, `admission`, `greeting`, `frames`, `network` |
+//! | connections | `dial`, `listen`, `admission`, `greeting`, `turnstile`, `frames`, `network` |
 //! | files coming | `fetch`, `source`, `unfinished` |
 //! | files going | `serve`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
 //! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
@@ -66,6 +66,7 @@ mod status;
 mod throttle;
 mod traffic;
 mod tuning;
+mod turnstile;
 mod unfinished;
 mod uploads;
 mod wanted;
