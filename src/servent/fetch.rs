@@ -1,9 +1,10 @@
 //! One download: the task that owns its plan and performs what it asks.
 //!
-//! `left` finds what earlier runs left of it, `part` is its file while it comes, `end` is
-//! how it ends, `show` what its user sees.
+//! `left` finds what earlier runs left of it, `finding` whom it can come from, `part` is its
+//! file while it comes, `end` is how it ends, `show` what its user sees.
 
 mod end;
+mod finding;
 mod left;
 mod part;
 mod show;
@@ -22,10 +23,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::driver::Command;
 use super::ground::Ground;
-use super::report::{
-    DownloadReport, DownloadState, Reach, SearchEvent, SearchRequest, SourceReport,
-};
-use super::searching::{self, SharedResults};
+use super::report::{DownloadReport, DownloadState, SourceReport};
+use super::searching;
 use super::source::{Ask, Report, Shelf, Source};
 use super::unfinished::Unfinished;
 use crate::base::escape::Escaped;
@@ -37,6 +36,7 @@ use crate::transfer::{
     Config, Download, Event, Failure, Input, Loss, Output, Parting, PauseReason, PieceList,
     Priority,
 };
+use finding::Finding;
 use left::Left;
 use part::Beginning;
 
@@ -52,8 +52,6 @@ const DISK_RETRY: Duration = Duration::from_secs(10);
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 /// And while it waits and nothing happens: what is shown then counts seconds.
 const SHOW_WAITING: Duration = Duration::from_secs(1);
-/// Files of one search for sources that are enough: there is only one.
-const ONE_FILE: usize = 1;
 
 /// What a download is begun with.
 pub(super) struct Order {
@@ -183,7 +181,7 @@ type Reports = (ServentId, u64, Report);
 /// Where everything comes in.
 struct Inbox {
     inbox: mpsc::Receiver<Reports>,
-    finds: mpsc::Receiver<(SourceReport, Option<String>)>,
+    finds: mpsc::Receiver<Finding>,
     beginnings: mpsc::Receiver<Beginning>,
     checks: mpsc::Receiver<Result<bool, StoreError>>,
     wanted: mpsc::Receiver<Wish>,
@@ -238,7 +236,7 @@ struct Fetch {
     /// While the disk is full: a sentence about it.
     full: Option<String>,
     reports: mpsc::Sender<Reports>,
-    found: mpsc::Sender<(SourceReport, Option<String>)>,
+    found: mpsc::Sender<Finding>,
     /// Held by the search for sources that waits or runs.
     finding: Arc<Semaphore>,
     begun: mpsc::Sender<Beginning>,
@@ -281,7 +279,7 @@ impl Fetch {
                 Some(wish) = wanted.recv() => self.on_wish(wish),
                 Some(beginning) = beginnings.recv() => self.on_beginning(beginning),
                 Some(checked) = checks.recv() => self.on_checked(checked),
-                Some((source, name)) = finds.recv() => self.on_found(source, name),
+                Some(finding) = finds.recv() => self.on_finding(finding),
                 Some((source, number, report)) = inbox.recv() => {
                     self.on_report(source, number, report);
                     // What else has come is taken in one go.
@@ -546,44 +544,5 @@ impl Fetch {
         let addresses: Vec<SocketAddr> =
             self.known.get(&source).map(|known| known.addresses.clone()).unwrap_or_default();
         self.ground.spawn(task.run(addresses, wishes));
-    }
-
-    /// Floods a search for this content as soon as there is a mesh to flood; whoever has it
-    /// becomes a source. One search waits or runs at a time.
-    fn find_sources(&self) {
-        let Ok(turn) = Arc::clone(&self.finding).try_acquire_owned() else { return };
-        let Tools { ground, driver, mut degree, .. } = self.tools.clone();
-        let (id, found, number) = (self.show.borrow().id, self.found.clone(), self.number);
-        self.ground.spawn(async move {
-            let _turn = turn;
-            let in_mesh = async {
-                let _ = degree.wait_for(|&degree| degree > 0).await;
-                ground.finding.wait(number, 1).await;
-            };
-            // Once the download is over nobody takes what is found.
-            tokio::select! {
-                () = found.closed() => return,
-                () = in_mesh => {}
-            }
-            let text = format!("id:{id}");
-            let request = SearchRequest { text, reach: Reach::All, enough: ONE_FILE };
-            let results = SharedResults::default();
-            let Ok(mut events) =
-                searching::start(&ground, &driver, &request, results.clone()).await
-            else {
-                return;
-            };
-            while let Some(event) = events.recv().await {
-                let SearchEvent::Hit(hit) = event else { return };
-                let report = results.report_of(id).filter(|_| hit.id == id);
-                let Some(report) = report else { continue };
-                let source = report.sources.into_iter().find(|source| source.id == hit.servent);
-                if let Some(source) = source
-                    && found.send((source, Some(hit.name))).await.is_err()
-                {
-                    return;
-                }
-            }
-        });
     }
 }

@@ -41,6 +41,9 @@ const ENDGAME_PIECES: usize = 2;
 const ENOUGH_SOURCES: usize = 4;
 /// Between two searches for sources at first; doubled while nothing good comes.
 const FIRST_SEARCH_WAIT: Duration = Duration::from_secs(30);
+/// Before a search that some did not answer is repeated, at first; doubled each time, up to
+/// [`FIRST_SEARCH_WAIT`]. A link that was lost meanwhile is back by then, as a rule.
+const PATCHY_SEARCH_WAIT: Duration = Duration::from_secs(1);
 /// Between two searches for sources at most.
 const MAX_SEARCH_WAIT: Duration = Duration::from_secs(600);
 
@@ -59,6 +62,8 @@ pub struct Download {
     searched: Option<Time>,
     search_at: Time,
     search_wait: Duration,
+    /// The wait after a search that some did not answer.
+    patchy_wait: Duration,
     /// What happened last to a source, for the sentence of a failure.
     trouble: Option<Event>,
 }
@@ -93,6 +98,7 @@ impl Download {
             searched: None,
             search_at: Time::ZERO,
             search_wait: FIRST_SEARCH_WAIT,
+            patchy_wait: PATCHY_SEARCH_WAIT,
             trouble: None,
         }
     }
@@ -112,6 +118,7 @@ impl Download {
                     self.sources.found(self.now, source);
                 }
             }
+            Input::Searched { whole } => self.on_searched(whole),
             Input::Connected { source } => {
                 self.sources.connected(self.now, source);
             }
@@ -205,6 +212,17 @@ impl Download {
         };
         let alone = self.sources.known().is_empty();
         self.search_at = if alone { self.now } else { self.now + FIRST_SEARCH_WAIT };
+    }
+
+    /// "Nobody has it" is only known when all have answered: otherwise nobody waits for the
+    /// next search by the clock.
+    fn on_searched(&mut self, whole: bool) {
+        if whole {
+            self.patchy_wait = PATCHY_SEARCH_WAIT;
+        } else if self.sources.hopeful(self.now) == 0 {
+            self.search_at = self.search_at.min(self.now + self.patchy_wait);
+            self.patchy_wait = self.patchy_wait.saturating_mul(2).min(FIRST_SEARCH_WAIT);
+        }
     }
 
     fn on_lost(&mut self, source: ServentId, why: Loss, out: &mut Vec<Output>) {

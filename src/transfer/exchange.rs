@@ -34,6 +34,11 @@ pub enum Input {
         /// Who.
         source: ServentId,
     },
+    /// The search of [`Output::FindSources`] is over; whom it found was told before.
+    Searched {
+        /// Whether everybody within its reach, and anybody at all, has answered.
+        whole: bool,
+    },
     /// The answer to [`Output::Connect`]: it may be asked.
     Connected {
         /// Who.

@@ -202,6 +202,25 @@ fn the_mesh_is_searched_after_30_seconds_and_then_ever_more_rarely() {
 }
 
 #[test]
+fn a_search_that_some_did_not_answer_is_repeated_soon_and_then_ever_more_rarely() {
+    let mut play = Play::new(5, false);
+    play.tell(Input::Start { list: None });
+    play.tell(Input::Searched { whole: false });
+    let mut searches = Vec::new();
+    while searches.len() < 7 {
+        let (at, out) = play.wake();
+        if out == [Output::FindSources] {
+            searches.push(at);
+            play.tell(Input::Searched { whole: searches.len() == 6 });
+        }
+    }
+    let waits: Vec<u64> = searches.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(searches[0], 1);
+    assert_eq!(waits[..5], [2, 4, 8, 16, 30]);
+    assert!(waits[5] > 30, "the last one was whole: {waits:?}");
+}
+
+#[test]
 fn a_pause_leaves_nobody_connected_and_a_resumption_loses_nothing() {
     let (mut play, out) = Play::begun(8);
     let first = asked(&out, A)[0];
