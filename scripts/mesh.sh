@@ -19,8 +19,10 @@ BIN=$(absolute "${PART2PART_BIN:-}")
 readonly PATIENCE=20
 # What no command of the demo exceeds: `timeout` and its flags; otherwise nothing.
 LIMIT=()
-# Most servents of a mesh: a star's middle keeps no more links that it was asked for.
-readonly MOST=64
+# Most servents of a mesh: about 3 MiB of memory each that they do not share.
+readonly MOST=1000
+# Most servents of a star: its middle keeps no more links that it was asked for.
+readonly MOST_OF_A_STAR=64
 
 usage() {
     cat <<'END'
@@ -222,9 +224,11 @@ await_links() {
         if [[ $(<"$MESH/$MARK") == random ]]; then
             wanted=$(($(servents | wc -l) > 1 ? 1 : 0))
         fi
+        progress "is servent $servent linked?"
         wait_until "$PATIENCE" has_neighbours "$servent" "$wanted" ||
             die "servent $servent has fewer than $wanted neighbours: see $MESH/$servent/log"
     done < <(servents)
+    progress ""
 }
 
 # Ends every servent, politely first; leaves no process and no file.
@@ -251,8 +255,11 @@ enter() {
 }
 
 need_servent() {
-    [[ ${1:-} =~ ^[1-9][0-9]?$ && -d $MESH/$1 ]] || die "which servent? 'mesh.sh status' lists them"
+    [[ ${1:-} =~ ^[1-9][0-9]{0,3}$ && -d $MESH/$1 ]] || die "which servent? 'mesh.sh status' lists them"
 }
+
+# progress TEXT: in the place of the one before, for somebody who watches; "" takes it away.
+progress() { [[ ! -t 2 ]] || printf '\r\e[K%s' "$1" >&2; }
 
 # count 3 file: "3 files".
 count() {
@@ -263,9 +270,10 @@ count() {
 
 up() {
     local n=${1:-8} shape=${2:-random} servent
-    [[ $n =~ ^[1-9][0-9]?$ ]] && ((n <= MOST)) || die "up wants 1 to $MOST servents"
+    [[ $n =~ ^[1-9][0-9]{0,3}$ ]] && ((n <= MOST)) || die "up wants 1 to $MOST servents"
     case $shape in
-    line | ring | star | random) ;;
+    line | ring | random) ;;
+    star) ((n <= MOST_OF_A_STAR)) || die "a star has at most $MOST_OF_A_STAR servents" ;;
     *) die "the shapes are line, ring, star and random" ;;
     esac
     [[ ! -e $MESH/$MARK ]] || die "a mesh is up already in $MESH; 'mesh.sh down' ends it"
@@ -276,6 +284,7 @@ up() {
     lay_out "$n" "$shape"
     for ((servent = 1; servent <= n; servent++)); do
         start_servent "$servent"
+        progress "$servent of $n servents are up"
     done
     await_links
     trap - EXIT INT TERM HUP
@@ -294,7 +303,7 @@ status() {
         else
             state="does not answer"
         fi
-        printf '%2s  s%s~%s  %s  %s\n' "$servent" "$servent" "${id:0:8}" "$address" "$state"
+        printf '%3s  s%s~%s  %s  %s\n' "$servent" "$servent" "${id:0:8}" "$address" "$state"
     done < <(servents)
 }
 
