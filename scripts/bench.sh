@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# What a servent costs and how fast it is, measured on this machine. Needs bash and cargo.
+set -euo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+usage() {
+    cat <<'END'
+Measures real servents on this machine, in a release build.
+
+  bench.sh search      time to the hit and to the certain end: by hop in a line, and in a
+                       mesh of 100
+  bench.sh weight      start, memory, idle processor time, size of the program
+  bench.sh transfer    one source on loopback against raw TCP, in interleaved rounds
+  bench.sh engine      queries a second through the engine and the codec, without sockets
+END
+}
+
+case ${1:-} in
+search) cargo bench --locked --bench search ;;
+weight)
+    cargo bench --locked --bench weight
+    cargo build --locked --release --bin part2part
+    printf 'the stripped program: %s bytes\n' "$(stat -c %s target/release/part2part)"
+    ;;
+transfer) cargo bench --locked --bench transfer ;;
+engine) cargo bench --locked --bench flood --bench codec ;;
+help | -h | --help) usage ;;
+*)
+    usage >&2
+    exit 2
+    ;;
+esac
