@@ -25,7 +25,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// SIGXFSZ: a file grew over the user's limit. Caught, the write fails and can be told;
 /// uncaught, the process dies.
@@ -354,10 +357,12 @@ async fn status<C: Console>(console: &C) -> Option<StatusReport> {
 /// What the log says goes through the printer, so that it never garbles a typed line.
 fn log_to(printer: &Printer, face: Face) {
     // At a prompt only what the user must know; RUST_LOG asks for more.
-    let usual = if face == Face::Prompt { "error" } else { "warn" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
-    let _ = log.with_target(false).with_writer(printer.clone()).try_init();
+    let usual = if face == Face::Prompt { LevelFilter::ERROR } else { LevelFilter::WARN };
+    let asked = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(usual));
+    let log = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false);
+    let log = log.with_writer(printer.clone()).with_filter(filter);
+    let _ = tracing_subscriber::registry().with(log).try_init();
 }
 
 /// SIGTERM and SIGHUP end every face politely.
