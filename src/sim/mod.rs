@@ -5,8 +5,11 @@
 //! what a mesh of some size costs and reaches.
 
 pub mod delay;
+pub mod faults;
 pub mod network;
+pub mod place;
 pub mod topology;
 
 pub use delay::Delay;
 pub use network::{Network, SearchReport};
+pub use place::Families;

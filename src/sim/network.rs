@@ -1,7 +1,6 @@
 //! A virtual network of servents.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +8,8 @@ use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::delay::Delay;
+use super::faults::{Faults, Passage};
+use super::place::Families;
 use super::topology::Links;
 use crate::base::{Contact, Guid, ServentId, Time};
 use crate::message::{Greeting, LinkMessage, Purpose};
@@ -53,6 +54,7 @@ pub struct Network {
     config: Config,
     delay: Delay,
     mean: Duration,
+    pub(super) faults: Faults,
     reports: BTreeMap<Guid, SearchReport>,
 }
 
@@ -61,6 +63,7 @@ struct SimServent {
     overlay: Overlay,
     id: ServentId,
     alive: bool,
+    families: Families,
     /// What its files are called.
     files: BTreeSet<String>,
     wake: Option<(Time, u64)>,
@@ -79,12 +82,6 @@ struct Wire {
     last: Time,
 }
 
-/// Where a simulated servent listens; its number is in the address.
-fn address(servent: usize) -> SocketAddr {
-    let number = u32::try_from(servent).unwrap_or(u32::MAX);
-    SocketAddr::from((Ipv4Addr::from_bits(0xC612_0000 | number & 0x0001_FFFF), 7272))
-}
-
 impl Network {
     /// An empty network; all chance comes from `seed`.
     #[must_use]
@@ -101,6 +98,7 @@ impl Network {
             config,
             delay,
             mean,
+            faults: Faults::default(),
             reports: BTreeMap::new(),
         }
     }
@@ -122,9 +120,17 @@ impl Network {
         self.rng.fill_bytes(&mut seed);
         let overlay = Overlay::new(id, self.config.clone(), seed, self.now);
         let files = BTreeSet::from([file.to_owned()]);
-        self.servents.push(SimServent { overlay, id, alive: true, files, wake: None });
+        let families = Families::default();
+        self.servents.push(SimServent { overlay, id, alive: true, families, files, wake: None });
         self.by_id.insert(id, number);
         number
+    }
+
+    /// Puts a servent on other Internets than the first; before it dials anybody.
+    pub fn settle(&mut self, servent: usize, families: Families) {
+        if let Some(s) = self.servents.get_mut(servent) {
+            s.families = families;
+        }
     }
 
     /// Makes a mesh of exactly these links, as people would ask for them.
@@ -136,7 +142,8 @@ impl Network {
 
     /// Lets `from` dial `to` as a user's command would.
     pub fn dial(&mut self, from: usize, to: usize, purpose: Purpose) {
-        let Some(contact) = self.servents.get(to).map(|s| contact(s.id, to)) else { return };
+        let target = self.servents.get(to);
+        let Some(contact) = target.map(|s| s.families.contact(s.id, to)) else { return };
         self.connect(from, &contact, purpose);
     }
 
@@ -225,7 +232,7 @@ impl Network {
     /// Runs until the search is over; false if it is not within `most`.
     pub fn run_until_end(&mut self, guid: Guid, most: Duration) -> bool {
         let until = self.now + most;
-        while self.report(guid).end().is_none() {
+        while self.reports.get(&guid).and_then(SearchReport::end).is_none() {
             if !self.step(until) {
                 return false;
             }
@@ -251,6 +258,10 @@ impl Network {
         let Some(servent) = self.servents.get_mut(to).filter(|s| s.alive) else { return true };
         if servent.wake == Some((at, seq)) {
             servent.wake = None;
+        }
+        if let Some(thaw) = self.faults.thaw(at, to) {
+            self.schedule(thaw, to, input);
+            return true;
         }
         let mut out = Vec::new();
         servent.overlay.handle(at, input, &mut out);
@@ -342,7 +353,16 @@ impl Network {
     fn send(&mut self, link: LinkId, input: impl FnOnce(LinkId) -> Input) {
         let Some(wire) = self.wires.get_mut(&link) else { return };
         let took = self.delay.draw(self.mean, wire.fixed, &mut self.rng);
-        let at = (self.now + took).max(wire.last);
+        let late = match self.faults.passage(self.now, wire.owner, wire.to, &mut self.rng) {
+            Passage::Late(late) => late,
+            Passage::Broken(at) => {
+                let owner = wire.owner;
+                self.close(link);
+                self.schedule(at, owner, Input::LinkLost { link });
+                return;
+            }
+        };
+        let at = (self.now + took + late).max(wire.last);
         wire.last = at;
         let (to, far) = (wire.to, wire.far);
         self.schedule(at, to, input(far));
@@ -350,8 +370,18 @@ impl Network {
 
     fn connect(&mut self, from: usize, contact: &Contact, purpose: Purpose) {
         let target = self.by_id.get(&contact.id).copied();
-        let alive = target.filter(|&t| self.servents.get(t).is_some_and(|s| s.alive));
-        let (Some(to), Some(id)) = (alive, self.servents.get(from).map(|s| s.id)) else {
+        if let Some(wait) = target.and_then(|to| self.faults.unanswered(self.now, from, to)) {
+            self.schedule(self.now + wait, from, Input::DialFailed { id: contact.id });
+            return;
+        }
+        let Some((id, families)) = self.servents.get(from).map(|s| (s.id, s.families)) else {
+            return;
+        };
+        let reached = target.and_then(|to| {
+            let there = self.servents.get(to).filter(|s| s.alive && s.families.meet(families))?;
+            Some((to, families.seen(from, there.families)?))
+        });
+        let Some((to, seen)) = reached else {
             let took = self.delay.draw(self.mean, 0.5, &mut self.rng);
             self.schedule(self.now + took, from, Input::DialFailed { id: contact.id });
             return;
@@ -364,19 +394,21 @@ impl Network {
         self.wires.insert(near, wire);
         let wire = Wire { owner: to, far: near, to: from, greeting: None, fixed, last: self.now };
         self.wires.insert(far, wire);
-        let peer =
-            Peer { contact: self::contact(id, from), name: String::new(), seen: address(from) };
+        let peer = Peer { contact: families.contact(id, from), name: String::new(), seen };
         self.send(near, |link| Input::Accepted { link, peer, purpose });
     }
 
     fn greet(&mut self, from: usize, link: LinkId, greeting: Greeting) {
-        let Some(id) = self.servents.get(from).map(|s| s.id) else { return };
+        let Some((id, families)) = self.servents.get(from).map(|s| (s.id, s.families)) else {
+            return;
+        };
         let Some(wire) = self.wires.get(&link) else { return };
-        let far = wire.far;
+        let (far, to) = (wire.far, self.servents.get(wire.to).map(|s| s.families));
+        let Some(seen) = to.and_then(|to| families.seen(from, to)) else { return };
         let Some(purpose) = self.wires.get_mut(&far).and_then(|w| w.greeting.take()) else {
             return;
         };
-        let peer = Peer { contact: contact(id, from), name: String::new(), seen: address(from) };
+        let peer = Peer { contact: families.contact(id, from), name: String::new(), seen };
         self.send(link, |link| match greeting {
             Greeting::Welcome(welcome) => {
                 Input::Dialled { link, peer, purpose, contacts: welcome.contacts }
@@ -390,7 +422,7 @@ impl Network {
     fn close(&mut self, link: LinkId) -> Option<LinkId> {
         let wire = self.wires.remove(&link)?;
         let dialling = self.wires.remove(&wire.far).and_then(|far| far.greeting);
-        let at = self.now.max(wire.last);
+        let at = self.faults.end_shows(self.now, wire.owner, wire.to).max(wire.last);
         let lost = match (dialling, self.servents.get(wire.owner)) {
             (Some(_), Some(owner)) => Input::DialFailed { id: owner.id },
             _ => Input::LinkLost { link: wire.far },
@@ -398,8 +430,4 @@ impl Network {
         self.schedule(at, wire.to, lost);
         Some(wire.far)
     }
-}
-
-fn contact(id: ServentId, servent: usize) -> Contact {
-    Contact::new(id, [address(servent)])
 }
