@@ -125,3 +125,61 @@ pub const HITS_LATE: Duration = Duration::from_secs(60);
 pub const OWN_RATE: u64 = 2;
 /// See [`OWN_RATE`].
 pub const OWN_BURST: u64 = 8;
+/// Buckets of servents that we were told of (Bitcoin: 1,024, for a network of millions).
+pub const NEW_BUCKETS: u16 = 256;
+/// Buckets of servents that welcomed a dial of ours (Bitcoin: 256).
+pub const TRIED_BUCKETS: u16 = 64;
+/// Entries of one bucket (Bitcoin: 64).
+pub const BUCKET: usize = 32;
+/// New buckets that the word of one network reaches: a sixteenth of the table.
+pub const BUCKETS_PER_SOURCE: u16 = 16;
+/// Tried buckets that the servents of one network reach: a sixteenth of the table.
+pub const BUCKETS_PER_GROUP: u16 = 4;
+/// Entries of the address book that name an address of one /16 (IPv4) or /32 (IPv6):
+/// enough for a local network, too few to fill a book with.
+pub const MAX_PER_GROUP: usize = 64;
+/// Contacts taken of one message: no honest one has more than a greeting has.
+pub const MAX_TOLD: usize = 64;
+/// Contacts taken from one link unasked, in a hundred seconds: a shuffle brings at most
+/// eight a minute, and half of it is known already.
+pub const TOLD_PER_100_SECS: u64 = 10;
+/// Contacts taken from one link unasked, at once.
+pub const TOLD_BURST: u64 = 64;
+/// Silence after which somebody is struck from the address book: a month away is gone.
+pub const HORIZON: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Silence after which somebody untried makes room for somebody new.
+pub const NEW_STALE: Duration = Duration::from_secs(24 * 3600);
+/// Dials in vain after which somebody who never answered is dropped.
+pub const FAILURES_UNTRIED: u32 = 3;
+/// Dials in vain after which somebody who did answer once is dropped, when they span
+/// [`FAILING_SPAN`]: who is away for a few days comes back, and so does one side of a
+/// partition for the other.
+pub const FAILURES_TRIED: u32 = 10;
+/// See [`FAILURES_TRIED`].
+pub const FAILING_SPAN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Holders of tried places that are waited for at once: each is probed in a turn.
+pub const MAX_TESTS: usize = 8;
+/// Between two probes of servents that were only told of: 30 an hour test a book of
+/// hundreds in a day, and cost nobody anything.
+pub const PROBE_EVERY: Duration = Duration::from_secs(120);
+/// Neighbours that are dialled first at the next start, whatever the book was told in
+/// between: the longest-lived of those that we dialled ourselves.
+pub const ANCHORS: usize = 2;
+/// Lost neighbours that are dialled again though there are others: two full sets.
+pub const MAX_ABSENT: usize = 32;
+/// First wait before a lost neighbour is dialled again; doubles each time. Long enough for
+/// a restart, short enough for a partition to heal within a minute.
+pub const RETURN_FIRST: Duration = Duration::from_secs(15);
+/// How long a lost neighbour is dialled again; from then on it is a contact like others.
+pub const RETURN_LAST: Duration = Duration::from_secs(3600);
+/// Absence after which a neighbour that returns may come from another mesh: all that was
+/// heard before is stale by then.
+pub const ESTRANGED: Duration = FRESH;
+/// Between two changes that one servent makes to even the mesh out, on average.
+pub const REWIRE_EVERY: Duration = Duration::from_secs(300);
+/// Links over the target that are kept: newcomers need somebody who has them to spare.
+pub const SURPLUS: usize = 2;
+/// A servent that is not quiet looks again for a moment to rewire.
+pub const REWIRE_AGAIN: Duration = Duration::from_secs(5);
+/// How long the same servent is named the same contacts: who asks again learns no more.
+pub const NAMED_FOR: Duration = Duration::from_secs(600);

@@ -5,21 +5,81 @@
 //! and that one neighbourhood of addresses that does not answer as servents do gets at
 //! most [`GROUP_DIALS`] a minute, whoever named it.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::address::{groups, vicinity};
 use super::config::{DIAL_BURST, DIAL_RATE, GROUP_DIALS, MAX_DIALLING};
 use crate::base::{Bucket, Contact, ServentId, Time};
 
 const A_MINUTE: Duration = Duration::from_secs(60);
+/// Dials remembered; while there are more in one minute, no other is allowed.
+const MAX_REMEMBERED: usize = 4096;
+/// Addresses remembered where a servent answered: those of all sources of some downloads.
+const MAX_HOMES: usize = 256;
+
+/// Dials of the last minute that no accepted hello has answered for, by neighbourhood of
+/// addresses, a /24 or /64. The engine has one for its links, and a driver that dials the
+/// sources of hits has one for those.
+#[derive(Debug, Default)]
+pub struct Unanswered {
+    dials: VecDeque<(Time, IpAddr)>,
+    /// Where a servent has answered, latest last: no third party lives there.
+    homes: VecDeque<SocketAddr>,
+}
+
+impl Unanswered {
+    /// Takes the addresses out that must not be dialled at `now`.
+    pub fn spare(&mut self, now: Time, addresses: &mut Vec<SocketAddr>) {
+        while self.dials.front().is_some_and(|&(at, _)| now.since(at) >= A_MINUTE) {
+            self.dials.pop_front();
+        }
+        addresses.retain(|address| self.aims_at(address).is_none_or(|aim| !self.is_spent(aim)));
+    }
+
+    /// Notes that all `addresses` may be dialled from now on.
+    pub fn count(&mut self, now: Time, addresses: &[SocketAddr]) {
+        let aims: BTreeSet<IpAddr> = addresses.iter().filter_map(|a| self.aims_at(a)).collect();
+        self.dials.extend(aims.into_iter().map(|aim| (now, aim)));
+    }
+
+    /// Notes that a dial was answered at `seen` by an accepted hello: it does not count
+    /// against that neighbourhood.
+    pub fn answered(&mut self, seen: &SocketAddr) {
+        let Some(aim) = self.aims_at(seen) else { return };
+        if let Some(at) = self.dials.iter().rposition(|(_, other)| *other == aim) {
+            self.dials.remove(at);
+        }
+        if self.homes.len() >= MAX_HOMES {
+            self.homes.pop_front();
+        }
+        self.homes.push_back(*seen);
+    }
+
+    /// The neighbourhood that a dial counts against, if any.
+    fn aims_at(&self, address: &SocketAddr) -> Option<IpAddr> {
+        vicinity(address.ip()).filter(|_| !self.homes.contains(address))
+    }
+
+    fn is_spent(&self, aim: IpAddr) -> bool {
+        let recent = self.dials.iter().filter(|(_, other)| *other == aim).count();
+        self.dials.len() >= MAX_REMEMBERED || recent as u64 >= GROUP_DIALS
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Dialling {
-    under_way: BTreeSet<ServentId>,
+    under_way: BTreeMap<ServentId, Errand>,
     rate: Bucket,
-    /// Dials of the last minute that no accepted hello has answered for, by group.
-    unanswered: VecDeque<(Time, IpAddr)>,
+    unanswered: Unanswered,
+}
+
+/// What is dialled, and whether for a link.
+#[derive(Debug)]
+struct Errand {
+    groups: BTreeSet<IpAddr>,
+    for_a_link: bool,
 }
 
 /// Whether a dial may begin.
@@ -36,72 +96,71 @@ pub(super) enum Permit {
 impl Dialling {
     pub(super) fn new(now: Time) -> Self {
         Self {
-            under_way: BTreeSet::new(),
+            under_way: BTreeMap::new(),
             rate: Bucket::new(DIAL_RATE, DIAL_BURST, now),
-            unanswered: VecDeque::new(),
+            unanswered: Unanswered::default(),
         }
     }
 
     pub(super) fn contains(&self, id: ServentId) -> bool {
-        self.under_way.contains(&id)
+        self.under_way.contains_key(&id)
     }
 
     pub(super) fn len(&self) -> usize {
         self.under_way.len()
     }
 
-    /// Asks for a dial; addresses in spent groups are taken out of `contact`.
-    pub(super) fn begin(&mut self, now: Time, contact: &mut Contact) -> Permit {
+    /// How many links the dials under way may bring.
+    pub(super) fn links(&self) -> usize {
+        self.under_way.values().filter(|errand| errand.for_a_link).count()
+    }
+
+    /// The networks that are being dialled for a link.
+    pub(super) fn groups(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let errands = self.under_way.values().filter(|errand| errand.for_a_link);
+        errands.flat_map(|errand| errand.groups.iter().copied())
+    }
+
+    /// Asks for a dial; addresses in spent neighbourhoods are taken out of `contact`. Its
+    /// `home`, from where a hello of its has come, is no third party and never spent.
+    pub(super) fn begin(
+        &mut self,
+        now: Time,
+        contact: &mut Contact,
+        home: Option<IpAddr>,
+        for_a_link: bool,
+    ) -> Permit {
         if self.contains(contact.id) {
             return Permit::NotThisOne;
         }
-        while self.unanswered.front().is_some_and(|&(at, _)| now.since(at) >= A_MINUTE) {
-            self.unanswered.pop_front();
-        }
-        contact.addresses.retain(|address| group(address).is_none_or(|g| !self.is_spent(g)));
+        let at_home = |address: &SocketAddr| Some(address.ip()) == home;
+        let (mut addresses, mut abroad): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut contact.addresses).into_iter().partition(at_home);
+        self.unanswered.spare(now, &mut abroad);
+        addresses.extend(&abroad);
+        contact.addresses = addresses;
         if contact.addresses.is_empty() {
             return Permit::NotThisOne;
         }
         if self.len() >= MAX_DIALLING || !self.rate.take(now, 1) {
             return Permit::NoMore;
         }
-        // Every address may be tried, so every group is counted.
-        let groups: BTreeSet<IpAddr> = contact.addresses.iter().filter_map(group).collect();
-        self.unanswered.extend(groups.into_iter().map(|group| (now, group)));
-        self.under_way.insert(contact.id);
+        // Every address may be tried, so every neighbourhood is counted.
+        self.unanswered.count(now, &abroad);
+        self.under_way.insert(contact.id, Errand { groups: groups(contact), for_a_link });
         Permit::Granted
     }
 
-    fn is_spent(&self, group: IpAddr) -> bool {
-        let recent = self.unanswered.iter().filter(|(_, other)| *other == group).count();
-        recent as u64 >= GROUP_DIALS
-    }
-
-    /// The dial was answered at `seen` by an accepted hello: it does not count against
-    /// that group.
+    /// The dial was answered at `seen` by an accepted hello.
     pub(super) fn answered(&mut self, id: ServentId, seen: &SocketAddr) {
-        if !self.under_way.remove(&id) {
-            return;
-        }
-        let own = group(seen);
-        if let Some(at) = self.unanswered.iter().rposition(|(_, other)| Some(*other) == own) {
-            self.unanswered.remove(at);
+        if self.under_way.remove(&id).is_some() {
+            self.unanswered.answered(seen);
         }
     }
 
     /// The dial came to nothing.
     pub(super) fn failed(&mut self, id: ServentId) {
         self.under_way.remove(&id);
-    }
-}
-
-/// The group that an address is counted with when strangers name it: its /24, or its
-/// /64. None for exactly the two loopback addresses, where meshes on one machine live.
-fn group(address: &SocketAddr) -> Option<IpAddr> {
-    match address.ip().to_canonical() {
-        ip if ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST => None,
-        IpAddr::V4(v4) => Some(IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff))),
-        IpAddr::V6(v6) => Some(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64))),
     }
 }
 
@@ -122,7 +181,7 @@ mod tests {
         let mut dialling = Dialling::new(at(0));
         let granted = |dialling: &mut Dialling, secs, from| {
             let permits = (from..from + 10).map(|n| {
-                let permit = dialling.begin(at(secs), &mut contact(n, [198, 18, 0, n]));
+                let permit = dialling.begin(at(secs), &mut contact(n, [198, 18, 0, n]), None, true);
                 dialling.failed(ServentId([n; 32]));
                 permit
             });
@@ -138,7 +197,7 @@ mod tests {
         let mut dialling = Dialling::new(at(0));
         for n in 0..10 {
             let mut contact = contact(n, [198, 18, 0, n]);
-            assert_eq!(dialling.begin(at(0), &mut contact), Permit::Granted);
+            assert_eq!(dialling.begin(at(0), &mut contact, None, true), Permit::Granted);
             dialling.answered(contact.id, &contact.addresses[0]);
         }
     }
@@ -154,7 +213,7 @@ mod tests {
         let mut dialled = 0;
         for n in 0..8 {
             let mut contact = aimed(n);
-            assert_eq!(dialling.begin(at(0), &mut contact), Permit::Granted);
+            assert_eq!(dialling.begin(at(0), &mut contact, None, true), Permit::Granted);
             dialled += usize::from(contact.addresses.contains(&victim));
             dialling.answered(contact.id, &contact.addresses[0]);
         }
@@ -162,15 +221,29 @@ mod tests {
     }
 
     #[test]
+    fn who_has_said_hello_from_there_is_dialled_again_however_many_are_dead() {
+        let mut dialling = Dialling::new(at(0));
+        for n in 0..10 {
+            let mut contact = contact(n, [198, 18, 0, n]);
+            let home = Some(contact.addresses[0].ip());
+            assert_eq!(dialling.begin(at(0), &mut contact, home, true), Permit::Granted);
+            dialling.failed(contact.id);
+        }
+        let mut stranger = contact(20, [198, 18, 0, 20]);
+        assert_eq!(dialling.begin(at(0), &mut stranger, None, true), Permit::Granted);
+    }
+
+    #[test]
     fn a_burst_is_followed_by_one_a_second_and_nobody_is_dialled_twice() {
         let mut dialling = Dialling::new(at(0));
         let local = |n| contact(n, [127, 0, 0, 1]);
-        assert_eq!(dialling.begin(at(0), &mut local(0)), Permit::Granted);
-        assert_eq!(dialling.begin(at(0), &mut local(0)), Permit::NotThisOne);
-        let more = (1..100).filter(|&n| dialling.begin(at(0), &mut local(n)) == Permit::Granted);
+        assert_eq!(dialling.begin(at(0), &mut local(0), None, true), Permit::Granted);
+        assert_eq!(dialling.begin(at(0), &mut local(0), None, true), Permit::NotThisOne);
+        let more = (1..100)
+            .filter(|&n| dialling.begin(at(0), &mut local(n), None, true) == Permit::Granted);
         assert_eq!(more.count(), MAX_DIALLING - 1);
         (0..100).for_each(|n| dialling.failed(ServentId([n; 32])));
-        assert_eq!(dialling.begin(at(0), &mut local(100)), Permit::NoMore);
-        assert_eq!(dialling.begin(at(1), &mut local(100)), Permit::Granted);
+        assert_eq!(dialling.begin(at(0), &mut local(100), None, true), Permit::NoMore);
+        assert_eq!(dialling.begin(at(1), &mut local(100), None, true), Permit::Granted);
     }
 }

@@ -4,11 +4,11 @@
 //! isolated servent is taken even when there is no room, at the cost of a neighbour that
 //! dialled us.
 
-use rand::seq::IndexedRandom;
+use rand::seq::IteratorRandom;
 
 use super::config::SIMULTANEOUS;
-use super::membership::{DownReason, Membership};
-use super::neighbours::Neighbour;
+use super::membership::Membership;
+use super::rewiring::is_witnessed;
 use super::{LinkId, Output, Peer};
 use crate::base::{ServentId, Time};
 use crate::message::{AgedContact, ByeReason, Greeting, Purpose, Redirect, Welcome};
@@ -37,14 +37,14 @@ impl Membership {
             return;
         }
         if !self.has_room(now, id, purpose, false, out) {
-            self.redirect(now, link, id, out);
+            self.redirect(now, link, &peer, out);
             return;
         }
         let Some(standing) = self.settle(now, id, false, out) else {
-            self.redirect(now, link, id, out);
+            self.redirect(now, link, &peer, out);
             return;
         };
-        let contacts = self.contacts_for(now, id, AgedContact::MAX_GREETING);
+        let contacts = self.contacts_for(now, id, peer.seen.ip());
         let welcome = Welcome { your_address: peer.seen, contacts, ext: Vec::new() };
         out.push(Output::Greet { link, greeting: Greeting::Welcome(welcome) });
         let introduce = *purpose == Purpose::Join && !self.config.manual;
@@ -79,18 +79,18 @@ impl Membership {
         if self.neighbours.degree() < self.config.max_degree {
             return true;
         }
-        let pressing = matches!(purpose, Purpose::Join | Purpose::Refill { isolated: true });
+        let pressing = matches!(purpose, Purpose::Join | Purpose::Refill { isolated: true })
+            || self.absent.lost(id).is_some();
         if !pressing || (!dialled && !self.let_go.take(now, 1)) {
             return false;
         }
         // Those we dialled ourselves stay: no crowd of newcomers can have them all.
         let links = self.neighbours.iter().filter(|n| !n.manual && !n.dialled);
-        let links: Vec<LinkId> = links.map(|n| n.link).collect();
-        let Some(&victim) = links.choose(&mut self.rng) else { return false };
-        let contacts = self.neighbours.find(victim).map(Neighbour::id);
-        let contacts = contacts.map(|id| self.contacts_for(now, id, AgedContact::MAX_GREETING));
-        self.say_bye(victim, ByeReason::Full, contacts.unwrap_or_default(), out);
-        self.drop_link(now, victim, DownReason::LetGo, out);
+        let spare = links.clone().filter(|n| is_witnessed(n, now)).map(|n| n.link);
+        let victim = spare.choose(&mut self.rng);
+        let victim = victim.or_else(|| links.map(|n| n.link).choose(&mut self.rng));
+        let Some(victim) = victim else { return false };
+        self.part_with(now, victim, out);
         true
     }
 
@@ -119,14 +119,8 @@ impl Membership {
         Some(true)
     }
 
-    pub(super) fn redirect(
-        &mut self,
-        now: Time,
-        link: LinkId,
-        id: ServentId,
-        out: &mut Vec<Output>,
-    ) {
-        let contacts = self.contacts_for(now, id, AgedContact::MAX_GREETING);
+    pub(super) fn redirect(&mut self, now: Time, link: LinkId, peer: &Peer, out: &mut Vec<Output>) {
+        let contacts = self.contacts_for(now, peer.contact.id, peer.seen.ip());
         self.redirect_to(link, contacts, out);
     }
 

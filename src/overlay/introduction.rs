@@ -21,6 +21,27 @@ impl Membership {
         }
     }
 
+    /// Sends a walk for each of some strangers through our part of the mesh, so that not
+    /// all hangs on the one link between two meshes that met.
+    pub(super) fn introduce(
+        &mut self,
+        now: Time,
+        beside: LinkId,
+        strangers: &[Contact],
+        out: &mut Vec<Output>,
+    ) {
+        for stranger in strangers {
+            let links = self.walkable(Some(beside), stranger.id);
+            let Some(&link) = links.choose(&mut self.rng) else { return };
+            if !self.introductions.take(now, 1) {
+                return;
+            }
+            let newcomer = AgedContact { contact: stranger.clone(), age_secs: 0 };
+            let walk = ForwardJoin { newcomer, walk: ForwardJoin::MAX_WALK, ext: Vec::new() };
+            out.push(Output::Send { link, message: LinkMessage::ForwardJoin(walk) });
+        }
+    }
+
     pub(super) fn on_walk(
         &mut self,
         now: Time,
@@ -38,17 +59,17 @@ impl Membership {
         if id == self.id || self.config.manual {
             return;
         }
-        self.hosts.learn(now, seen, vec![newcomer.clone()]);
+        self.learn(now, from, vec![newcomer.clone()]);
         let links = self.walkable(Some(from), id);
         let next = links.choose(&mut self.rng).copied();
         if let (Some(link), Some(walk)) = (next, steps.min(ForwardJoin::MAX_WALK).checked_sub(1)) {
             let walk = ForwardJoin { newcomer, walk, ext };
             out.push(Output::Send { link, message: LinkMessage::ForwardJoin(walk) });
         } else if self.neighbours.with_id(id).is_none()
-            && self.neighbours.degree() + self.dialling.len() < self.config.max_degree
+            && self.neighbours.degree() + self.dialling.links() < self.config.max_degree
         {
             let addresses = newcomer.contact.addresses.into_iter();
-            let addresses = addresses.filter(|&a| super::hosts::dialable(a, seen));
+            let addresses = addresses.filter(|&a| super::dialable(a, seen));
             let purpose = Purpose::Refill { isolated: false };
             self.dial(now, Contact::new(id, addresses), purpose, out);
         }

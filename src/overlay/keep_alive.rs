@@ -42,7 +42,11 @@ impl Membership {
         self.note_shares(link, Shares::of(&pong.ext));
         let Some(neighbour) = self.neighbours.find_mut(link) else { return };
         match neighbour.ping.take() {
-            Some((sent, at)) if sent == pong.nonce => neighbour.round_trip = Some(now.since(at)),
+            Some((sent, at)) if sent == pong.nonce => {
+                neighbour.round_trip = Some(now.since(at));
+                let id = neighbour.id();
+                self.book.heard(now, id);
+            }
             other => {
                 neighbour.ping = other;
                 self.neighbours.strike(now, link, STRIKE);

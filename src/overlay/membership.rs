@@ -18,9 +18,13 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::ChaCha12Rng;
 
-use super::config::{Config, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_RATE, SHUFFLE_EVERY};
+use super::absent::Absent;
+use super::book::{Book, Cached};
+use super::config::{
+    ANCHORS, Config, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_RATE, PROBE_EVERY, REWIRE_EVERY,
+    SHUFFLE_EVERY, SIMULTANEOUS,
+};
 use super::dialling::Dialling;
-use super::hosts::HostCache;
 use super::neighbours::{Neighbour, Neighbours};
 use super::{Event, LinkId, Output, Peer, keep_alive};
 use crate::base::{Bucket, Contact, ServentId, Time};
@@ -35,7 +39,7 @@ pub enum DownReason {
     Broken,
     /// It was silent too long.
     Silent,
-    /// We let it go to make room for a newcomer.
+    /// We let it go: for a newcomer, or because we had more than enough.
     LetGo,
     /// It broke the protocol.
     Misbehaved,
@@ -49,35 +53,50 @@ pub(super) struct Membership {
     pub(super) config: Config,
     pub(super) rng: ChaCha12Rng,
     pub(super) neighbours: Neighbours,
-    pub(super) hosts: HostCache,
+    pub(super) book: Book,
     /// What this servent shares, as its neighbours are told.
     pub(super) shares: Shares,
     /// Those whom a person asked us to be linked with: dialled again when lost.
     pub(super) asked_for: BTreeMap<ServentId, Contact>,
     pub(super) dialling: Dialling,
+    /// Neighbours that were lost, and may be back.
+    pub(super) absent: Absent,
+    /// Whom to dial first at a start: of the last run, or of this one once we left.
+    pub(super) anchors: Vec<ServentId>,
     pub(super) let_go: Bucket,
     pub(super) introductions: Bucket,
     pub(super) alone: bool,
+    /// Whether no search is under way here: a link may end without loss.
+    pub(super) quiet: bool,
     pub(super) refill_at: Time,
+    pub(super) probe_at: Time,
+    pub(super) rewire_at: Time,
     pub(super) wake_at: Time,
     pub(super) lost: Vec<LinkId>,
 }
 
 impl Membership {
     pub(super) fn new(id: ServentId, config: Config, rng: ChaCha12Rng, now: Time) -> Self {
+        let mut rng = rng;
+        let book = Book::new(id, rng.random());
         Self {
             id,
             config,
-            rng,
             neighbours: Neighbours::default(),
-            hosts: HostCache::new(id),
+            book,
             shares: Shares::default(),
             asked_for: BTreeMap::new(),
             dialling: Dialling::new(now),
+            absent: Absent::default(),
+            anchors: Vec::new(),
             let_go: Bucket::new(LET_GO_RATE, LET_GO_RATE, now),
             introductions: Bucket::new(INTRODUCTION_RATE, INTRODUCTION_BURST, now),
             alone: false,
+            quiet: true,
             refill_at: now,
+            probe_at: now + PROBE_EVERY.mul_f64(rng.random_range(0.5..1.5)),
+            rewire_at: now + REWIRE_EVERY.mul_f64(rng.random_range(0.5..1.5)),
+            rng,
             wake_at: now,
             lost: Vec::new(),
         }
@@ -95,13 +114,11 @@ impl Membership {
         message: LinkMessage,
         out: &mut Vec<Output>,
     ) {
-        let Some(neighbour) = self.neighbours.find_mut(link) else { return };
-        let seen = neighbour.peer.seen.ip();
         match message {
             LinkMessage::Ping(ping) => self.on_ping(link, &ping, out),
             LinkMessage::Pong(pong) => self.on_pong(now, link, &pong),
             LinkMessage::Bye(Bye { reason, contacts, .. }) => {
-                self.hosts.learn(now, seen, contacts);
+                self.learn(now, link, contacts);
                 out.push(Output::Close { link });
                 self.drop_link(now, link, DownReason::Said(reason), out);
             }
@@ -115,19 +132,39 @@ impl Membership {
     /// The user wants to be in the mesh.
     pub(super) fn join(&mut self, now: Time, out: &mut Vec<Output>) {
         self.alone = false;
-        self.hosts.hurry(now);
+        self.book.hurry(now);
         self.refill(now, out);
     }
 
     /// The user wants to be alone.
     pub(super) fn leave(&mut self, now: Time, out: &mut Vec<Output>) {
         self.alone = true;
+        self.anchors = self.anchors_now();
         self.asked_for.clear();
+        self.absent = Absent::default();
         let links: Vec<LinkId> = self.neighbours.iter().map(|n| n.link).collect();
         for link in links {
             self.say_bye(link, ByeReason::Leaving, Vec::new(), out);
             self.drop_link(now, link, DownReason::Left, out);
         }
+    }
+
+    /// Servents worth keeping for the next run, best first.
+    pub(super) fn cached(&self) -> Vec<Cached> {
+        let now = self.anchors_now();
+        let mut kept = self.book.to_keep(if now.is_empty() { &self.anchors } else { &now });
+        for cached in &mut kept {
+            if let Some(neighbour) = self.neighbours.with_id(cached.contact.id) {
+                cached.heard = cached.heard.max(Some(neighbour.heard));
+            }
+        }
+        kept
+    }
+
+    /// The longest-lived of the neighbours that we dialled ourselves.
+    pub(super) fn anchors_now(&self) -> Vec<ServentId> {
+        let dialled = self.neighbours.iter().filter(|n| n.dialled && !n.manual);
+        dialled.map(Neighbour::id).take(ANCHORS).collect()
     }
 
     /// Does what is due.
@@ -140,9 +177,13 @@ impl Membership {
         if now >= self.refill_at {
             self.refill(now, out);
         }
+        self.seek_the_absent(now, out);
+        self.probe(now, out);
+        self.rewire(now, out);
         let pings = self.neighbours.iter().map(keep_alive::due);
         let shuffles = self.neighbours.iter().map(|n| n.shuffle_at);
-        let next = pings.chain(shuffles).chain([self.refill_at]).min();
+        let own = [self.refill_at, self.probe_at, self.rewire_at].into_iter();
+        let next = pings.chain(shuffles).chain(own).chain(self.absent.next()).min();
         self.wake_at = next.unwrap_or(self.refill_at).max(now + Duration::from_millis(1));
     }
 
@@ -180,7 +221,10 @@ impl Membership {
         manual: bool,
         out: &mut Vec<Output>,
     ) {
-        self.hosts.met(now, &peer.contact, dialled);
+        if !dialled {
+            self.book.met(now, &peer.contact, peer.seen.ip());
+        }
+        self.absent.forget(peer.contact.id);
         let mut neighbour = Neighbour::new(link, peer, dialled, manual, &self.config, now);
         let jitter = self.rng.random_range(0.5..1.0);
         neighbour.shuffle_at = now + SHUFFLE_EVERY.mul_f64(jitter);
@@ -197,20 +241,27 @@ impl Membership {
         reason: DownReason,
         out: &mut Vec<Output>,
     ) {
-        let Some(Neighbour { peer, .. }) = self.neighbours.remove(link) else { return };
+        let Some(Neighbour { peer, manual, .. }) = self.neighbours.remove(link) else { return };
         self.lost.push(link);
         match reason {
-            DownReason::LetGo | DownReason::Left => {}
-            DownReason::Said(ByeReason::Full) => {
-                self.hosts.refused(now, peer.contact.id, &mut self.rng);
+            DownReason::Left => {}
+            DownReason::LetGo | DownReason::Said(ByeReason::Full) => {
+                self.book.refused(now, peer.contact.id, &mut self.rng);
             }
             // The dial that replaces it is under way; one more would replace that in turn.
-            DownReason::Said(ByeReason::Replaced) => self.hosts.replaced(now, peer.contact.id),
-            _ => self.hosts.gone(now, peer.contact.id),
+            DownReason::Said(ByeReason::Replaced) => {
+                self.book.put_off(peer.contact.id, now + SIMULTANEOUS);
+            }
+            DownReason::Broken | DownReason::Silent if !manual => {
+                self.book.gone(now, peer.contact.id);
+                let next = self.absent.note(now, &peer.contact, &mut self.rng);
+                self.book.put_off(peer.contact.id, next);
+            }
+            _ => self.book.gone(now, peer.contact.id),
         }
         out.push(Output::Event(Event::NeighbourDown { peer, reason }));
         if self.neighbours.len() == 0 {
-            self.hosts.hurry(now);
+            self.book.hurry(now);
         }
         self.refill(now, out);
     }

@@ -14,7 +14,10 @@
 //!   let in; `refill`: whom we dial; `introduction`: a newcomer's walks; `exchange`: which
 //!   contacts are handed on.
 //! - `keep_alive`: who is still there.
-//! - `hosts`: contacts to dial when there are too few; `dialling`: how many, how fast.
+//! - `book`: the address book, whom to turn to when there are too few; `dialling`: how many
+//!   dials, how fast; `address`: which addresses are dialled, and which belong together.
+//! - `absent`: lost neighbours that may be back; `probing`: trying out who was only told of;
+//!   `rewiring`: evening the mesh out.
 //! - `search`: the flood, its exact horizon and its certain end.
 //! - `routes`: what is remembered of one search; `generations`: for how long.
 //!
@@ -29,24 +32,30 @@ use rand::rngs::ChaCha12Rng;
 use crate::base::{Contact, Guid, ServentId, Time};
 use crate::message::{AgedContact, Greeting, LinkMessage, Purpose, QueryHit, Shares};
 
+mod absent;
+mod address;
+mod book;
 pub mod config;
 mod dialling;
 mod door;
 mod exchange;
 mod generations;
-mod hosts;
 mod introduction;
 mod keep_alive;
 mod membership;
 mod neighbours;
+mod probing;
 mod refill;
+mod rewiring;
 mod routes;
 mod search;
 #[cfg(test)]
 mod tests;
 
+pub use address::dialable;
+pub use book::Cached;
 pub use config::Config;
-pub use hosts::{Cached, dialable};
+pub use dialling::Unanswered;
 pub use membership::DownReason;
 pub use neighbours::Neighbour;
 pub use search::RingEnd;
@@ -308,6 +317,7 @@ impl Overlay {
             Input::Leave => self.membership.leave(now, out),
             Input::Wake => {}
         }
+        self.membership.quiet = self.flood.is_quiet();
         self.membership.wake(now, out);
         self.flood.wake(now, &mut self.membership.neighbours, out);
         self.membership.close_offenders(now, out);
@@ -350,6 +360,6 @@ impl Overlay {
     /// Contacts worth keeping for the next run, best first.
     #[must_use]
     pub fn cached(&self) -> Vec<Cached> {
-        self.membership.hosts.to_keep()
+        self.membership.cached()
     }
 }

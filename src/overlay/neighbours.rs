@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::config::{Config, MAX_STRIKES, QUERY_BURST, STRIKE, WALK_BURST, WALK_RATE};
+use super::config::{
+    Config, MAX_STRIKES, QUERY_BURST, STRIKE, TOLD_BURST, TOLD_PER_100_SECS, WALK_BURST, WALK_RATE,
+};
 use super::{LinkId, Peer};
 use crate::base::{Bucket, ServentId, Time};
 use crate::message::Shares;
@@ -36,6 +38,10 @@ pub struct Neighbour {
     pub(super) awaits_shuffle: bool,
     /// When a shuffle of theirs was last answered.
     pub(super) shuffled: Option<Time>,
+    /// When another neighbour last named it as a neighbour of its own.
+    pub(super) witnessed: Option<Time>,
+    /// Contacts taken from here unasked, in hundredths.
+    pub(super) told: Bucket,
     /// New searches taken from here.
     pub(super) taken: Bucket,
     /// New searches sent there.
@@ -76,6 +82,8 @@ impl Neighbour {
             shuffle_at: now,
             awaits_shuffle: false,
             shuffled: None,
+            witnessed: None,
+            told: Bucket::new(TOLD_PER_100_SECS, 100 * TOLD_BURST, now),
             taken: Bucket::new(config.taken_per_link, 2 * config.taken_per_link, now),
             sent: Bucket::new(config.sent_per_link, config.sent_per_link.max(QUERY_BURST), now),
             walks: Bucket::new(WALK_RATE, WALK_BURST, now),
@@ -110,6 +118,13 @@ impl Neighbours {
 
     pub(super) fn with_id(&self, id: ServentId) -> Option<&Neighbour> {
         self.list.iter().find(|neighbour| neighbour.id() == id)
+    }
+
+    /// Notes that another neighbour named `id` as a neighbour of its own.
+    pub(super) fn witness(&mut self, now: Time, id: ServentId) {
+        if let Some(neighbour) = self.list.iter_mut().find(|neighbour| neighbour.id() == id) {
+            neighbour.witnessed = Some(now);
+        }
     }
 
     pub(super) fn push(&mut self, neighbour: Neighbour) {

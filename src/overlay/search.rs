@@ -80,6 +80,11 @@ impl Flood {
         }
     }
 
+    /// Whether no search is under way through this servent, as far as it knows.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.open.is_empty() && self.searches.is_empty()
+    }
+
     /// A copy of somebody's search.
     pub(super) fn on_query(
         &mut self,

@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use crate::base::Time;
+use crate::overlay::config::HORIZON;
 
-/// Where the engine's time begins, so that ages from before the start can be told.
-const EPOCH: Duration = Duration::from_secs(3600);
+/// Where the engine's time begins, so that ages from before the start can be told: those
+/// of all that the address book keeps.
+const EPOCH: Duration = HORIZON.saturating_mul(2);
 
 /// The time since the start of a servent, as the engine counts it.
 #[derive(Clone, Copy, Debug)]

@@ -429,13 +429,13 @@ fn neighbour_report(neighbour: &Neighbour, traffic: Option<&Traffic>, now: Time)
 fn sentence(reason: DownReason) -> &'static str {
     match reason {
         DownReason::Said(ByeReason::Leaving) => "it left",
-        DownReason::Said(ByeReason::Full) => "it had to make room for a newcomer",
+        DownReason::Said(ByeReason::Full) => "it has neighbours enough",
         DownReason::Said(ByeReason::Replaced) => "another link to it took its place",
         DownReason::Said(ByeReason::Misbehaved) => "it says that we broke the protocol",
         DownReason::Said(ByeReason::TooSlow) => "it says that we read too slowly",
         DownReason::Broken => "the connection broke",
         DownReason::Silent => "it was silent for 90 s",
-        DownReason::LetGo => "it had to make room for a newcomer here",
+        DownReason::LetGo => "there were more neighbours than needed",
         DownReason::Misbehaved => "it broke the protocol",
         DownReason::Left => "we left",
     }

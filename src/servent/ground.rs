@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures_util::FutureExt;
 use tokio::sync::broadcast;
@@ -23,6 +23,7 @@ use super::turnstile::Turnstile;
 use crate::base::{Contact, ServentId};
 use crate::identity::Tls;
 use crate::message::{Hello, Purpose, VERSION};
+use crate::overlay::Unanswered;
 
 /// News that a slow listener may be behind before it misses some.
 const NEWS_BACKLOG: usize = 1024;
@@ -63,6 +64,8 @@ pub(super) struct Ground {
     upload: Throttle,
     /// Bytes of pieces that may be received, shared by the downloads.
     pub(super) download: Throttle,
+    /// Dials to sources that hits named, and nobody has answered: hits must aim us at nobody.
+    unanswered: Mutex<Unanswered>,
     /// Searches that the downloads, and the standing searches, may begin.
     pub(super) finding: Throttle,
 }
@@ -98,6 +101,7 @@ impl Ground {
             seen: RwLock::default(),
             upload: Throttle::bytes(tuning.max_upload, clock),
             download: Throttle::bytes(tuning.max_download, clock),
+            unanswered: Mutex::default(),
             finding: Throttle::new(FIND_RATE, 1, clock),
             panel: Panel::new(tuning),
             settings,
@@ -117,6 +121,20 @@ impl Ground {
             name: self.panel.now().name.clone(),
             ext: Vec::new(),
         }
+    }
+
+    /// Those of a source's addresses that may be dialled now; they count as dialled.
+    pub(super) fn aim(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let now = self.clock.now();
+        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        unanswered.spare(now, &mut addresses);
+        unanswered.count(now, &addresses);
+        addresses
+    }
+
+    /// Notes that a source answered at `seen`.
+    pub(super) fn note_answered(&self, seen: SocketAddr) {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).answered(&seen);
     }
 
     /// The mesh that the servent takes part in.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::mesh;
@@ -26,16 +27,23 @@ impl HostFile {
     }
 
     /// What was saved, and a sentence if some of it was damaged.
-    pub(super) fn load(&self) -> Result<(Vec<Cached>, Option<String>), StoreError> {
+    pub(super) fn load(&self, now: Time) -> Result<(Vec<Cached>, Option<String>), StoreError> {
         let Some(state) = &self.state else { return Ok((Vec::new(), None)) };
-        let loaded = load_hosts(state, &self.name, Clock::unix())?;
+        let unix = Clock::unix();
+        let loaded = load_hosts(state, &self.name, unix)?;
         let notice = loaded
             .damaged
             .map(|aside| format!("the host cache was damaged; it is kept as {}", aside.display()));
         let cached = loaded.contacts.into_iter().map(|kept| Cached {
             contact: kept.contact,
             proven: kept.proven,
-            heard: None,
+            // What the file does not know is 0; a clock that was set back makes it now.
+            heard: (kept.heard_unix > 0)
+                .then(|| now.before(Duration::from_secs(unix.saturating_sub(kept.heard_unix)))),
+            source: kept.source,
+            answered: kept.answered,
+            failures: kept.failures,
+            anchor: kept.anchor,
         });
         Ok((cached.collect(), notice))
     }
@@ -72,6 +80,10 @@ fn write(state: &StateDir, name: &str, cached: &[Cached], now: Time) {
             contact: cached.contact.clone(),
             heard_unix: cached.heard.map_or(0, heard_unix),
             proven: cached.proven,
+            anchor: cached.anchor,
+            failures: cached.failures,
+            source: cached.source,
+            answered: cached.answered,
         })
         .collect();
     if let Err(error) = save_hosts(state, name, &contacts) {

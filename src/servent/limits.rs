@@ -24,7 +24,17 @@ pub fn limits() -> Vec<LimitReport> {
         many("neighbours looked for", mesh.target_degree, "the servent looks for no more"),
         many("neighbours", mesh.max_degree, "a newcomer is sent on to others"),
         many("links asked for by people", mesh.max_manual, "a join is sent on to others"),
-        many("contacts in the host cache", hosts_file::MAX_CACHED, "the worst one goes"),
+        many("servents told of", book(config::NEW_BUCKETS), "the stalest goes, or it is left out"),
+        many("servents that answered", book(config::TRIED_BUCKETS), "who answers still stays"),
+        many("servents known of one /16", config::MAX_PER_GROUP, "who never said hello goes"),
+        many("contacts in the host cache", hosts_file::MAX_CACHED, "the worst are left out"),
+        time("silence of a servent known", config::HORIZON, "it is forgotten"),
+        limit(
+            "dials to a /24 without an answer",
+            config::GROUP_DIALS,
+            Unit::PerMinute,
+            "others of it wait",
+        ),
         many("addresses of a contact", Contact::MAX_ADDRESSES, "the rest is left out"),
         time("silence of a neighbour", config::DEAD_AFTER, "its link is closed"),
         time("making a connection", dial::CONNECT_TIMEOUT, "the next address is tried"),
@@ -76,6 +86,11 @@ pub fn limits() -> Vec<LimitReport> {
 
 fn limit(name: &str, value: u64, unit: Unit, then: &str) -> LimitReport {
     LimitReport { name: name.to_owned(), value, unit, then: then.to_owned() }
+}
+
+/// Places in the buckets of one table of the address book.
+fn book(buckets: u16) -> usize {
+    usize::from(buckets) * config::BUCKET
 }
 
 fn wide(value: usize) -> u64 {

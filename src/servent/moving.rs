@@ -114,7 +114,7 @@ impl Servent {
         let ground = &inner.ground;
         let hosts = HostFile::new(inner.state.clone(), &mesh.key);
         // What was damaged there is told at the next start.
-        let (cached, _) = offload(|| hosts.load())?;
+        let (cached, _) = offload(|| hosts.load(ground.clock.now()))?;
         let seed = searching::random().ok_or(MoveError::Stopping)?;
         let manual = ground.settings.manual;
         let config = overlay::Config { manual, ..overlay::Config::default() };

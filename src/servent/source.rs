@@ -143,6 +143,12 @@ impl Source {
         asks: &mut mpsc::Receiver<Ask>,
     ) -> Result<(), End> {
         let began = Instant::now();
+        let addresses = self.ground.aim(addresses);
+        if addresses.is_empty() {
+            let why = "too many dials to its neighbourhood were in vain; it is left in peace for \
+                       a minute";
+            return Err(End::Lost(why.to_owned()));
+        }
         let purpose = Purpose::Transfer { token: None };
         let dial = dial::dial(&self.ground, &addresses, Some(self.id), purpose);
         let (greeted, reception) = tokio::select! {
@@ -153,6 +159,7 @@ impl Source {
         if let Reception::Redirected(_) = reception {
             return Err(End::Lost("it has no room for another connection".to_owned()));
         }
+        self.ground.note_answered(greeted.peer.seen);
         // A dial takes several round trips; a quarter is a fair first guess.
         let round_trip = began.elapsed() / 4;
         self.report(Report::Connected { round_trip }).await;
@@ -286,8 +293,10 @@ pub(super) async fn say_thanks(
     addresses: Vec<SocketAddr>,
 ) {
     let purpose = Purpose::Transfer { token: None };
+    let addresses = ground.aim(addresses);
     let dialled = dial::dial(&ground, &addresses, Some(source), purpose).await;
-    let Ok((Greeted { mut stream, .. }, Reception::Welcomed(_))) = dialled else { return };
+    let Ok((Greeted { mut stream, peer, .. }, Reception::Welcomed(_))) = dialled else { return };
+    ground.note_answered(peer.seen);
     // A courtesy: who is not there goes without.
     let _ = timeout(FAREWELL, async {
         write_frame(&mut stream, &thanks(file)).await?;

@@ -140,7 +140,7 @@ impl Servent {
         let matching = matching::run(Arc::clone(&ground), library.clone(), inputs.clone(), jobs);
         ground.spawn(matching);
 
-        let (cached, damaged) = hosts.load()?;
+        let (cached, damaged) = hosts.load(ground.clock.now())?;
         let (unfinished, damage) = Unfinished::load(state.clone())?;
         let overlay = Overlay::new(id, config, engine_seed, ground.clock.now());
         let driver = Driver::new(

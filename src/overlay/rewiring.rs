@@ -1,0 +1,78 @@
+//! Evening the mesh out, a link at a time.
+//!
+//! Joins leave some servents with many links, and two meshes that met with few links
+//! between them. So each servent now and then links with somebody who is nobody's
+//! neighbour around it, and one that has links to spare lets one go.
+//!
+//! Always true: the overlay lets nobody go at its target degree or below; what goes was
+//! not dialled by us, so that no crowd of newcomers can push out whom we chose; it is not
+//! young, and the mesh holds without it: another neighbour has just named it as a neighbour
+//! of its own. Only with twice the surplus is a link let go without such a witness. No
+//! search that is under way here loses anything by it.
+
+use rand::RngExt;
+use rand::seq::IteratorRandom;
+
+use super::config::{REWIRE_AGAIN, REWIRE_EVERY, SHUFFLE_EVERY, SURPLUS};
+use super::membership::{DownReason, Membership};
+use super::neighbours::Neighbour;
+use super::refill::taken;
+use super::{LinkId, Output};
+use crate::base::Time;
+use crate::message::{ByeReason, Purpose};
+
+/// One turn in so many links with somebody further off although nothing is wanting.
+const IDLE_TURNS: u32 = 4;
+
+impl Membership {
+    pub(super) fn rewire(&mut self, now: Time, out: &mut Vec<Output>) {
+        if now < self.rewire_at {
+            return;
+        }
+        self.rewire_at = now + REWIRE_EVERY.mul_f64(self.rng.random_range(0.5..1.5));
+        if self.alone || self.config.manual {
+            return;
+        }
+        let (degree, target) = (self.neighbours.degree(), self.config.target_degree);
+        let most = (target + SURPLUS).min(self.config.max_degree);
+        if degree > most {
+            if self.quiet {
+                self.let_one_go(now, degree > most + SURPLUS, out);
+            } else {
+                self.rewire_at = now + REWIRE_AGAIN;
+            }
+        } else if degree <= target || (degree < most && self.rng.random_ratio(1, IDLE_TURNS)) {
+            let excluded = taken(&self.neighbours, &self.dialling);
+            if let Some(contact) = self.book.far(now, &mut self.rng, excluded) {
+                self.dial(now, contact, Purpose::Refill { isolated: false }, out);
+            }
+        }
+    }
+
+    fn let_one_go(&mut self, now: Time, pressing: bool, out: &mut Vec<Output>) {
+        let theirs = self.neighbours.iter().filter(|n| !n.manual && !n.dialled);
+        let old = theirs.filter(|n| now.since(n.up) >= REWIRE_EVERY);
+        let mut spare: Vec<LinkId> =
+            old.clone().filter(|n| is_witnessed(n, now)).map(|n| n.link).collect();
+        if spare.is_empty() && pressing {
+            spare = old.map(|n| n.link).collect();
+        }
+        if let Some(link) = spare.into_iter().choose(&mut self.rng) {
+            self.part_with(now, link, out);
+        }
+    }
+
+    /// Ends a link politely: its servent is named others to turn to.
+    pub(super) fn part_with(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+        let Some(neighbour) = self.neighbours.find(link) else { return };
+        let (id, seen) = (neighbour.id(), neighbour.peer.seen.ip());
+        let contacts = self.contacts_for(now, id, seen);
+        self.say_bye(link, ByeReason::Full, contacts, out);
+        self.drop_link(now, link, DownReason::LetGo, out);
+    }
+}
+
+/// Whether another neighbour has named it as a neighbour of its own just now.
+pub(super) fn is_witnessed(neighbour: &Neighbour, now: Time) -> bool {
+    neighbour.witnessed.is_some_and(|at| now.since(at) <= SHUFFLE_EVERY)
+}
