@@ -291,3 +291,76 @@ fn servents_on_ipv4_on_ipv6_and_on_both_make_one_mesh() {
         }
     }
 }
+
+/// The links between servents below `border` and the others.
+fn across(net: &Network, border: usize) -> Links {
+    standing(net).into_iter().filter(|&(a, b)| a < border && b >= border).collect()
+}
+
+#[test]
+fn two_meshes_that_learn_of_each_other_become_one_by_many_links() {
+    const EACH: usize = 60;
+    for seed in SEEDS {
+        let mut net = grown(seed, EACH, NEAR);
+        grow(&mut net, seed, EACH);
+        assert_eq!(across(&net, EACH).len(), 0);
+        net.dial(3, EACH + 5, Purpose::Join);
+        net.run_for(HEALED);
+        let links = across(&net, EACH);
+        println!("seed {seed}: {} links across after a minute", links.len());
+        check(&mut net, "two meshes met", seed, &BTreeSet::new());
+        assert!(links.len() >= 8, "seed {seed}: {} links across", links.len());
+        // Even the two that met may go.
+        net.kill(3);
+        net.kill(EACH + 5);
+        net.run_for(HEALED);
+        check(&mut net, "those who met are dead", seed, &BTreeSet::from([3, EACH + 5]));
+        if seed == SEEDS.start {
+            net.run_for(Duration::from_secs(3600));
+            let (links, all) = (across(&net, EACH).len(), standing(&net).len());
+            println!("seed {seed}: an hour later {links} of {all} links across");
+            check(&mut net, "an hour later", seed, &BTreeSet::from([3, EACH + 5]));
+            assert!(links > all / 4, "seed {seed}: {links} of {all} links across");
+        }
+    }
+}
+
+#[test]
+fn a_lost_neighbour_is_replaced_within_two_round_trips() {
+    const ROUND_TRIP: Duration = Duration::from_millis(40);
+    for seed in SEEDS {
+        let mut net = Network::new(seed, Config::default(), Delay::Unit, ROUND_TRIP / 2);
+        grow(&mut net, seed, 60);
+        net.run_for(10 * HEALED);
+        let degree = |net: &Network, s: usize| net.overlay(s).unwrap().neighbours().len();
+        let Some(victim) = (1..60).find(|&s| {
+            let mut beside = standing(&net).into_iter().filter(|&(a, b)| a == s || b == s);
+            beside.any(|(a, b)| degree(&net, a + b - s) == 8)
+        }) else {
+            panic!("seed {seed}: nobody would miss a neighbour")
+        };
+        let bereft: Vec<usize> = standing(&net)
+            .into_iter()
+            .filter(|&(a, b)| a == victim || b == victim)
+            .map(|(a, b)| a + b - victim)
+            .filter(|&servent| degree(&net, servent) == 8)
+            .collect();
+        net.kill(victim);
+        let began = net.now();
+        let whole = |net: &Network| {
+            let fills = |&servent: &usize| {
+                let neighbours = net.overlay(servent).unwrap().neighbours();
+                let alive = |id| net.number_of(id).is_some_and(|number| number != victim);
+                neighbours.filter(|neighbour| alive(neighbour.id())).count() >= 8
+            };
+            bereft.iter().all(fills)
+        };
+        while !whole(&net) {
+            net.run_for(Duration::from_millis(1));
+            assert!(net.now().since(began) < HEALED, "seed {seed}: {bereft:?} not refilled");
+        }
+        let took = net.now().since(began);
+        println!("seed {seed}: {bereft:?} have eight neighbours again after {took:?}");
+        assert!(took <= 2 * ROUND_TRIP, "seed {seed}: {took:?}");
+    }
+}

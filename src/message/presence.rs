@@ -146,7 +146,8 @@ pub struct Pong {
 pub enum ByeReason {
     /// The sender leaves the mesh.
     Leaving,
-    /// The sender has too many neighbours and lets this one go.
+    /// The sender has too many neighbours and lets this one go: it asks nothing more, but
+    /// answers what it is asked until the receiver closes the link.
     Full,
     /// Another link to the same servent takes this one's place.
     Replaced,
@@ -156,7 +157,7 @@ pub enum ByeReason {
     TooSlow,
 }
 
-/// The last message on a link.
+/// The end of a link: the last message on it, but for [`ByeReason::Full`].
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Bye {
     /// Why.

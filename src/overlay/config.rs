@@ -179,7 +179,11 @@ pub const ESTRANGED: Duration = FRESH;
 pub const REWIRE_EVERY: Duration = Duration::from_secs(300);
 /// Links over the target that are kept: newcomers need somebody who has them to spare.
 pub const SURPLUS: usize = 2;
-/// A servent that is not quiet looks again for a moment to rewire.
-pub const REWIRE_AGAIN: Duration = Duration::from_secs(5);
+/// Between two links that a servent with a surplus lets go: the mesh is even within
+/// minutes of a rush, and hardly changes in a second.
+pub const TRIM_EVERY: Duration = Duration::from_secs(20);
+/// Longest that a link which is given up stays for what is under way on it: as long as a
+/// search may last.
+pub const PARTING: Duration = RING_MOST;
 /// How long the same servent is named the same contacts: who asks again learns no more.
 pub const NAMED_FOR: Duration = Duration::from_secs(600);

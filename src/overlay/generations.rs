@@ -32,6 +32,10 @@ impl<V> Generations<V> {
         }
     }
 
+    pub(super) fn find(&self, guid: Guid) -> Option<&V> {
+        self.current.get(&guid).or_else(|| self.previous.get(&guid))
+    }
+
     pub(super) fn find_mut(&mut self, guid: Guid) -> Option<&mut V> {
         self.current.get_mut(&guid).or_else(|| self.previous.get_mut(&guid))
     }

@@ -21,8 +21,8 @@ use rand::rngs::ChaCha12Rng;
 use super::absent::Absent;
 use super::book::{Book, Cached};
 use super::config::{
-    ANCHORS, Config, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_RATE, PROBE_EVERY, REWIRE_EVERY,
-    SHUFFLE_EVERY, SIMULTANEOUS,
+    ANCHORS, Config, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_RATE, PARTING, PROBE_EVERY,
+    REWIRE_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, TRIM_EVERY,
 };
 use super::dialling::Dialling;
 use super::neighbours::{Neighbour, Neighbours};
@@ -103,7 +103,11 @@ impl Membership {
     }
 
     pub(super) fn on_link_lost(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
-        self.drop_link(now, link, DownReason::Broken, out);
+        if self.neighbours.forget_parting(link) {
+            self.lost.push(link);
+        } else {
+            self.drop_link(now, link, DownReason::Broken, out);
+        }
     }
 
     /// A message that is not about a search.
@@ -119,8 +123,13 @@ impl Membership {
             LinkMessage::Pong(pong) => self.on_pong(now, link, &pong),
             LinkMessage::Bye(Bye { reason, contacts, .. }) => {
                 self.learn(now, link, contacts);
-                out.push(Output::Close { link });
-                self.drop_link(now, link, DownReason::Said(reason), out);
+                if reason == ByeReason::Full {
+                    // It answers what we have asked it; then it is for us to close.
+                    self.part(now, link, DownReason::Said(reason), out);
+                } else {
+                    out.push(Output::Close { link });
+                    self.drop_link(now, link, DownReason::Said(reason), out);
+                }
             }
             LinkMessage::ForwardJoin(walk) => self.on_walk(now, link, walk, out),
             LinkMessage::Shuffle(shuffle) => self.on_shuffle(now, link, shuffle, out),
@@ -183,14 +192,15 @@ impl Membership {
         let pings = self.neighbours.iter().map(keep_alive::due);
         let shuffles = self.neighbours.iter().map(|n| n.shuffle_at);
         let own = [self.refill_at, self.probe_at, self.rewire_at].into_iter();
-        let next = pings.chain(shuffles).chain(own).chain(self.absent.next()).min();
+        let ends = self.absent.next().into_iter().chain(self.neighbours.parts_at());
+        let next = pings.chain(shuffles).chain(own).chain(ends).min();
         self.wake_at = next.unwrap_or(self.refill_at).max(now + Duration::from_millis(1));
     }
 
     /// Lets go of those who broke too many rules.
     pub(super) fn close_offenders(&mut self, now: Time, out: &mut Vec<Output>) {
         while let Some(link) = self.neighbours.next_offender() {
-            if self.neighbours.find(link).is_some() {
+            if self.neighbours.find(link).is_some() && !self.neighbours.is_parting(link) {
                 self.say_bye(link, ByeReason::Misbehaved, Vec::new(), out);
                 self.drop_link(now, link, DownReason::Misbehaved, out);
             }
@@ -230,6 +240,10 @@ impl Membership {
         neighbour.shuffle_at = now + SHUFFLE_EVERY.mul_f64(jitter);
         self.neighbours.push(neighbour);
         self.ping(now, link, out);
+        if self.neighbours.degree() > self.comfortable() {
+            let soon = TRIM_EVERY.mul_f64(self.rng.random_range(0.5..1.5));
+            self.rewire_at = self.rewire_at.min(now + soon);
+        }
         self.wake_at = now;
     }
 
@@ -241,8 +255,54 @@ impl Membership {
         reason: DownReason,
         out: &mut Vec<Output>,
     ) {
-        let Some(Neighbour { peer, manual, .. }) = self.neighbours.remove(link) else { return };
-        self.lost.push(link);
+        if let Some(Neighbour { peer, manual, .. }) = self.neighbours.remove(link) {
+            self.lost.push(link);
+            self.on_loss(now, peer, manual, reason, out);
+        }
+    }
+
+    /// Gives a link up, refills at once, and lets what is under way on it come to its end.
+    pub(super) fn part(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        reason: DownReason,
+        out: &mut Vec<Output>,
+    ) {
+        let told = reason != DownReason::LetGo;
+        if self.neighbours.is_parting(link) {
+            self.neighbours.part_too(link);
+        } else if let Some(Neighbour { peer, manual, .. }) =
+            self.neighbours.part(link, now + PARTING, told)
+        {
+            let (peer, manual) = (peer.clone(), *manual);
+            self.on_loss(now, peer, manual, reason, out);
+        }
+        self.wake_at = now;
+    }
+
+    /// Closes what was given up and has come to its end.
+    pub(super) fn close_parted(
+        &mut self,
+        now: Time,
+        is_settled: impl Fn(LinkId) -> bool,
+        out: &mut Vec<Output>,
+    ) {
+        while let Some(link) = self.neighbours.parted(now, &is_settled) {
+            self.neighbours.forget_parting(link);
+            out.push(Output::Close { link });
+            self.lost.push(link);
+        }
+    }
+
+    fn on_loss(
+        &mut self,
+        now: Time,
+        peer: Peer,
+        manual: bool,
+        reason: DownReason,
+        out: &mut Vec<Output>,
+    ) {
         match reason {
             DownReason::Left => {}
             DownReason::LetGo | DownReason::Said(ByeReason::Full) => {

@@ -321,6 +321,7 @@ impl Overlay {
         self.membership.wake(now, out);
         self.flood.wake(now, &mut self.membership.neighbours, out);
         self.membership.close_offenders(now, out);
+        self.membership.close_parted(now, |link| self.flood.is_settled(link), out);
         while let Some(link) = self.membership.next_lost() {
             self.flood.on_link_lost(now, &mut self.membership.neighbours, link, out);
         }

@@ -52,10 +52,23 @@ pub struct Neighbour {
     struck: Time,
 }
 
+/// A link that is being given up: nothing new goes over it, and what is under way on it
+/// comes to its end.
+#[derive(Debug)]
+struct Parting {
+    neighbour: Neighbour,
+    /// When it is closed in any case.
+    until: Time,
+    /// Whether the other side said so first: then it is for us to close, once we owe it
+    /// nothing and it owes us nothing.
+    told: bool,
+}
+
 /// The living links, oldest first, at most one to each servent.
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
     list: Vec<Neighbour>,
+    parting: Vec<Parting>,
     offenders: Vec<LinkId>,
 }
 
@@ -108,12 +121,16 @@ impl Neighbours {
         self.list.iter_mut()
     }
 
+    /// The link, were it one that is being given up.
     pub(super) fn find(&self, link: LinkId) -> Option<&Neighbour> {
-        self.list.iter().find(|neighbour| neighbour.link == link)
+        let parting = self.parting.iter().map(|parting| &parting.neighbour);
+        self.list.iter().chain(parting).find(|neighbour| neighbour.link == link)
     }
 
+    /// The link, were it one that is being given up.
     pub(super) fn find_mut(&mut self, link: LinkId) -> Option<&mut Neighbour> {
-        self.list.iter_mut().find(|neighbour| neighbour.link == link)
+        let parting = self.parting.iter_mut().map(|parting| &mut parting.neighbour);
+        self.list.iter_mut().chain(parting).find(|neighbour| neighbour.link == link)
     }
 
     pub(super) fn with_id(&self, id: ServentId) -> Option<&Neighbour> {
@@ -135,6 +152,45 @@ impl Neighbours {
     pub(super) fn remove(&mut self, link: LinkId) -> Option<Neighbour> {
         let at = self.list.iter().position(|neighbour| neighbour.link == link)?;
         Some(self.list.remove(at))
+    }
+
+    /// Gives a link up by `until` at the latest.
+    pub(super) fn part(&mut self, link: LinkId, until: Time, told: bool) -> Option<&Neighbour> {
+        let neighbour = self.remove(link)?;
+        self.parting.push(Parting { neighbour, until, told });
+        self.parting.last().map(|parting| &parting.neighbour)
+    }
+
+    pub(super) fn is_parting(&self, link: LinkId) -> bool {
+        self.parting.iter().any(|parting| parting.neighbour.link == link)
+    }
+
+    /// Notes that the other side gives the link up as well.
+    pub(super) fn part_too(&mut self, link: LinkId) {
+        for parting in self.parting.iter_mut().filter(|p| p.neighbour.link == link) {
+            parting.told = true;
+        }
+    }
+
+    /// Forgets a link that was given up; false if it was not.
+    pub(super) fn forget_parting(&mut self, link: LinkId) -> bool {
+        let before = self.parting.len();
+        self.parting.retain(|parting| parting.neighbour.link != link);
+        self.parting.len() < before
+    }
+
+    /// The next link that was given up and is to be closed now.
+    pub(super) fn parted(&self, now: Time, is_settled: impl Fn(LinkId) -> bool) -> Option<LinkId> {
+        let mut parting = self.parting.iter();
+        let over = parting.find(|parting| {
+            parting.until <= now || (parting.told && is_settled(parting.neighbour.link))
+        });
+        over.map(|parting| parting.neighbour.link)
+    }
+
+    /// When the next link is closed that was given up.
+    pub(super) fn parts_at(&self) -> Option<Time> {
+        self.parting.iter().map(|parting| parting.until).min()
     }
 
     pub(super) fn len(&self) -> usize {

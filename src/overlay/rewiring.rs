@@ -13,16 +13,18 @@
 use rand::RngExt;
 use rand::seq::IteratorRandom;
 
-use super::config::{REWIRE_AGAIN, REWIRE_EVERY, SHUFFLE_EVERY, SURPLUS};
+use super::config::{REWIRE_EVERY, SHUFFLE_EVERY, SURPLUS, TRIM_EVERY};
 use super::membership::{DownReason, Membership};
 use super::neighbours::Neighbour;
 use super::refill::taken;
 use super::{LinkId, Output};
 use crate::base::Time;
-use crate::message::{ByeReason, Purpose};
+use crate::message::{Bye, ByeReason, LinkMessage, Purpose};
 
-/// One turn in so many links with somebody further off although nothing is wanting.
-const IDLE_TURNS: u32 = 4;
+/// The least share of its turns in which a servent links with somebody further off though
+/// nothing is wanting: where no two neighbours know each other there may still be two
+/// halves of a mesh with few links between them.
+const LEAST_SHARE: f64 = 1.0 / 8.0;
 
 impl Membership {
     pub(super) fn rewire(&mut self, now: Time, out: &mut Vec<Output>) {
@@ -34,14 +36,13 @@ impl Membership {
             return;
         }
         let (degree, target) = (self.neighbours.degree(), self.config.target_degree);
-        let most = (target + SURPLUS).min(self.config.max_degree);
+        let most = self.comfortable();
         if degree > most {
+            self.rewire_at = now + TRIM_EVERY.mul_f64(self.rng.random_range(0.5..1.5));
             if self.quiet {
                 self.let_one_go(now, degree > most + SURPLUS, out);
-            } else {
-                self.rewire_at = now + REWIRE_AGAIN;
             }
-        } else if degree <= target || (degree < most && self.rng.random_ratio(1, IDLE_TURNS)) {
+        } else if degree <= target || self.rng.random_bool(self.clustered()) {
             let excluded = taken(&self.neighbours, &self.dialling);
             if let Some(contact) = self.book.far(now, &mut self.rng, excluded) {
                 self.dial(now, contact, Purpose::Refill { isolated: false }, out);
@@ -49,9 +50,22 @@ impl Membership {
         }
     }
 
+    /// How often to link with somebody further off: as often as neighbours know each other,
+    /// for then the mesh is a cluster here.
+    fn clustered(&self) -> f64 {
+        let neighbours = self.neighbours.iter();
+        let witnessed = neighbours.filter(|n| n.witnessed.is_some()).count();
+        (witnessed as f64 / self.neighbours.len().max(1) as f64).clamp(LEAST_SHARE, 1.0)
+    }
+
+    /// Links that are no surplus.
+    pub(super) fn comfortable(&self) -> usize {
+        (self.config.target_degree + SURPLUS).min(self.config.max_degree)
+    }
+
     fn let_one_go(&mut self, now: Time, pressing: bool, out: &mut Vec<Output>) {
         let theirs = self.neighbours.iter().filter(|n| !n.manual && !n.dialled);
-        let old = theirs.filter(|n| now.since(n.up) >= REWIRE_EVERY);
+        let old = theirs.filter(|n| now.since(n.up) >= SHUFFLE_EVERY);
         let mut spare: Vec<LinkId> =
             old.clone().filter(|n| is_witnessed(n, now)).map(|n| n.link).collect();
         if spare.is_empty() && pressing {
@@ -67,8 +81,9 @@ impl Membership {
         let Some(neighbour) = self.neighbours.find(link) else { return };
         let (id, seen) = (neighbour.id(), neighbour.peer.seen.ip());
         let contacts = self.contacts_for(now, id, seen);
-        self.say_bye(link, ByeReason::Full, contacts, out);
-        self.drop_link(now, link, DownReason::LetGo, out);
+        let bye = LinkMessage::Bye(Bye { reason: ByeReason::Full, contacts, ext: Vec::new() });
+        out.push(Output::Send { link, message: bye });
+        self.part(now, link, DownReason::LetGo, out);
     }
 }
 

@@ -85,6 +85,11 @@ impl Route {
         }
     }
 
+    /// Whether a copy that was sent over `link` waits for its answer.
+    pub(super) fn owes(&self, link: LinkId) -> bool {
+        self.ties.iter().any(|tie| tie.link == link && tie.outstanding > 0)
+    }
+
     pub(super) fn tie(&mut self, link: LinkId) -> &mut Tie {
         let at = self.ties.iter().position(|tie| tie.link == link).unwrap_or_else(|| {
             self.ties.push(Tie {

@@ -85,6 +85,12 @@ impl Flood {
         self.open.is_empty() && self.searches.is_empty()
     }
 
+    /// Whether nothing is owed over `link`, by either side, as far as this one knows.
+    pub(super) fn is_settled(&self, link: LinkId) -> bool {
+        let mut open = self.open.iter().filter_map(|&guid| self.routes.find(guid));
+        !open.any(|route| route.parent == Parent::Link(link) || route.owes(link))
+    }
+
     /// A copy of somebody's search.
     pub(super) fn on_query(
         &mut self,
