@@ -120,6 +120,9 @@ fn presence_on_a_link_is_as_documented() {
     is("shuffle", &LinkMessage::Shuffle(shuffle), false);
     let reply = ShuffleReply { contacts: vec![second(), first()], ext: vec![] };
     is("shuffle_reply", &LinkMessage::ShuffleReply(reply), false);
+    is("dial_back", &LinkMessage::DialBack(DialBack { port: 7272, ext: vec![] }), false);
+    let answer = DialledBack { outcome: DialOutcome::Unreached, ext: vec![] };
+    is("dialled_back", &LinkMessage::DialledBack(answer), false);
 }
 
 #[test]
@@ -157,6 +160,11 @@ fn a_search_is_as_documented() {
 
     let done = QueryDone { guid: guid(), asked: 412, lost: 3, ext: vec![] };
     is("query_done", &LinkMessage::QueryDone(done), false);
+
+    let (responder, asker) = (ServentId(counted(0x20)), second().contact.id);
+    let asker = Contact::new(asker, [address("192.0.2.7:7272"), address("[2001:db8::1]:250")]);
+    let call = CallMe { guid: guid(), responder, asker, token: counted(0x80), ext: vec![] };
+    is("call_me", &LinkMessage::CallMe(call), false);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! it: pairs of a tag and bytes, skipped by those who do not know the tag.
 
 pub mod presence;
+pub mod reach;
 pub mod search;
 pub mod transfer;
 
@@ -15,6 +16,7 @@ pub use presence::{
     AgedContact, Bye, ByeReason, ForwardJoin, Hello, Ping, Pong, Purpose, Redirect, Shares,
     Shuffle, ShuffleReply, Welcome,
 };
+pub use reach::{CallMe, DialBack, DialOutcome, DialledBack};
 pub use search::{Hit, HitBody, Query, QueryBody, QueryDone, QueryHit};
 pub use transfer::{
     Cancel, Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, Thanks,
@@ -58,6 +60,12 @@ pub enum LinkMessage {
     QueryHit(QueryHit),
     /// A copy of a query is answered in full.
     QueryDone(QueryDone),
+    /// Can you dial me?
+    DialBack(DialBack),
+    /// I could, or could not.
+    DialledBack(DialledBack),
+    /// Dial me, since I cannot dial you.
+    CallMe(CallMe),
 }
 
 /// What is said on a transfer connection.

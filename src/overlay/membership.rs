@@ -134,7 +134,12 @@ impl Membership {
             LinkMessage::ForwardJoin(walk) => self.on_walk(now, link, walk, out),
             LinkMessage::Shuffle(shuffle) => self.on_shuffle(now, link, shuffle, out),
             LinkMessage::ShuffleReply(reply) => self.on_shuffle_reply(now, link, reply),
-            LinkMessage::Query(_) | LinkMessage::QueryHit(_) | LinkMessage::QueryDone(_) => {}
+            LinkMessage::Query(_)
+            | LinkMessage::QueryHit(_)
+            | LinkMessage::QueryDone(_)
+            | LinkMessage::DialBack(_)
+            | LinkMessage::DialledBack(_)
+            | LinkMessage::CallMe(_) => {}
         }
     }
 

@@ -65,9 +65,13 @@ fn worth(message: &LinkMessage) -> Worth {
         LinkMessage::ForwardJoin(_) | LinkMessage::Shuffle(_) | LinkMessage::ShuffleReply(_) => {
             Worth::Contacts
         }
+        // As a hit of others is: whoever waits for it asks again.
+        LinkMessage::CallMe(_) => Worth::OthersHit,
         LinkMessage::Ping(_)
         | LinkMessage::Pong(_)
         | LinkMessage::Bye(_)
+        | LinkMessage::DialBack(_)
+        | LinkMessage::DialledBack(_)
         | LinkMessage::QueryDone(_) => Worth::Vital,
     }
 }
@@ -83,6 +87,8 @@ fn weight(message: &LinkMessage) -> usize {
         LinkMessage::Shuffle(shuffle) => 16 + CONTACT * shuffle.contacts.len(),
         LinkMessage::ShuffleReply(reply) => 16 + CONTACT * reply.contacts.len(),
         LinkMessage::ForwardJoin(_) => 16 + CONTACT,
+        LinkMessage::CallMe(_) => 80 + CONTACT,
+        LinkMessage::DialBack(_) | LinkMessage::DialledBack(_) => 16,
         LinkMessage::Ping(_) | LinkMessage::Pong(_) | LinkMessage::QueryDone(_) => 40,
     }
 }

@@ -16,8 +16,9 @@ use super::check::Checked;
 use super::error::{DecodeError, EncodeError};
 use super::header::Kind;
 use crate::message::{
-    Bye, Cancel, Describe, ForwardJoin, Hello, HitBody, Manifest, Ping, Pong, QueryBody, QueryDone,
-    Queued, Redirect, Refused, Request, Shuffle, ShuffleReply, Thanks, VERSION, Welcome,
+    Bye, CallMe, Cancel, Describe, DialBack, DialledBack, ForwardJoin, Hello, HitBody, Manifest,
+    Ping, Pong, QueryBody, QueryDone, Queued, Redirect, Refused, Request, Shuffle, ShuffleReply,
+    Thanks, VERSION, Welcome,
 };
 
 /// How much memory a decoded body may claim, as a multiple of the frame's limit: a
@@ -55,6 +56,7 @@ bodies! {
     Hello in Hello, Welcome in Welcome, Redirect in Redirect,
     Ping in Ping, Pong in Pong, Bye in Bye, ForwardJoin in ForwardJoin,
     Shuffle in Shuffle, ShuffleReply in ShuffleReply,
+    DialBack in DialBack, DialledBack in DialledBack, CallMe in CallMe,
     QueryBody in Query, HitBody in QueryHit, QueryDone in QueryDone,
     Describe in Describe, Manifest in Manifest, Request in Request, Cancel in Cancel,
     Queued in Queued, Refused in Refused, Thanks in Thanks,

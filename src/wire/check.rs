@@ -9,9 +9,9 @@ use super::error::Fault;
 use crate::base::piece::MAX_PIECE;
 use crate::base::{Contact, FileName};
 use crate::message::{
-    AgedContact, Bye, Cancel, Data, Describe, ForwardJoin, Hello, HitBody, Manifest, PieceRange,
-    Ping, Pong, QueryBody, QueryDone, Queued, Redirect, Refused, Request, Shuffle, ShuffleReply,
-    Thanks, Welcome,
+    AgedContact, Bye, CallMe, Cancel, Data, Describe, DialBack, DialledBack, ForwardJoin, Hello,
+    HitBody, Manifest, PieceRange, Ping, Pong, QueryBody, QueryDone, Queued, Redirect, Refused,
+    Request, Shuffle, ShuffleReply, Thanks, Welcome,
 };
 
 /// A body whose values can be judged and set in order.
@@ -180,6 +180,20 @@ impl Checked for HitBody {
 }
 
 impl Checked for QueryDone {}
+impl Checked for DialBack {}
+impl Checked for DialledBack {}
+
+impl Checked for CallMe {
+    fn check(&self) -> Result<(), Fault> {
+        addresses(&self.asker.addresses)
+    }
+
+    fn tidy(&mut self) {
+        let asker = &mut self.asker;
+        *asker = Contact::new(asker.id, std::mem::take(&mut asker.addresses));
+    }
+}
+
 impl Checked for Describe {}
 
 impl Checked for Manifest {

@@ -93,9 +93,12 @@ impl Family for LinkMessage {
             | Kind::ForwardJoin
             | Kind::Shuffle
             | Kind::ShuffleReply
+            | Kind::DialBack
+            | Kind::DialledBack
             | Kind::Query
             | Kind::QueryHit
-            | Kind::QueryDone => Ok(()),
+            | Kind::QueryDone
+            | Kind::CallMe => Ok(()),
             Kind::Hello => Err(DecodeError::HelloTwice),
             kind => Err(DecodeError::OutOfPlace { kind, place: "on a link" }),
         }
@@ -112,6 +115,9 @@ impl Family for LinkMessage {
             Kind::Query => decode_query(body).map(Self::Query),
             Kind::QueryHit => decode_hit(body).map(Self::QueryHit),
             Kind::QueryDone => body::decode(&body).map(Self::QueryDone),
+            Kind::DialBack => body::decode(&body).map(Self::DialBack),
+            Kind::DialledBack => body::decode(&body).map(Self::DialledBack),
+            Kind::CallMe => body::decode(&body).map(Self::CallMe),
             kind => Err(DecodeError::OutOfPlace { kind, place: "on a link" }),
         }
     }
@@ -127,6 +133,9 @@ impl Family for LinkMessage {
             Self::Query(_) => Kind::Query,
             Self::QueryHit(_) => Kind::QueryHit,
             Self::QueryDone(_) => Kind::QueryDone,
+            Self::DialBack(_) => Kind::DialBack,
+            Self::DialledBack(_) => Kind::DialledBack,
+            Self::CallMe(_) => Kind::CallMe,
         }
     }
 
@@ -142,6 +151,9 @@ impl Family for LinkMessage {
             Self::Query(query) => encode_query(query, to),
             Self::QueryHit(hit) => encode_hit(hit, to),
             Self::QueryDone(done) => body::encode(done, to, room),
+            Self::DialBack(ask) => body::encode(ask, to, room),
+            Self::DialledBack(answer) => body::encode(answer, to, room),
+            Self::CallMe(call) => body::encode(call, to, room),
         }
     }
 }

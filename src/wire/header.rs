@@ -35,6 +35,9 @@ pub const MAX_RANGES_BODY: u32 = 2 * 1024;
 pub const DATA_RAW_LEN: usize = 40;
 /// Body limit of a data frame: 256 KiB of a piece and what says which.
 pub const MAX_DATA_BODY: u32 = 256 * 1024 + DATA_RAW_LEN as u32;
+/// Body limit of a call: three ids and a token are 96 bytes, eight addresses 160, and the
+/// rest is room for extensions.
+pub const MAX_CALL_BODY: u32 = 512;
 /// Longest body of an unknown kind that is passed over, on links and transfer
 /// connections. It is thrown away as it comes and never held.
 pub const MAX_SKIPPED_BODY: u32 = 64 * 1024;
@@ -66,12 +69,18 @@ pub enum Kind {
     Shuffle = 0x15,
     /// On a link: [`crate::message::ShuffleReply`].
     ShuffleReply = 0x16,
+    /// On a link: [`crate::message::DialBack`].
+    DialBack = 0x17,
+    /// On a link: [`crate::message::DialledBack`].
+    DialledBack = 0x18,
     /// On a link: [`crate::message::Query`].
     Query = 0x20,
     /// On a link: [`crate::message::QueryHit`].
     QueryHit = 0x21,
     /// On a link: [`crate::message::QueryDone`].
     QueryDone = 0x22,
+    /// On a link: [`crate::message::CallMe`].
+    CallMe = 0x23,
     /// On a transfer connection: [`crate::message::Describe`].
     Describe = 0x30,
     /// On a transfer connection: [`crate::message::Manifest`].
@@ -92,7 +101,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that this servent speaks.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Hello,
         Self::Welcome,
         Self::Redirect,
@@ -102,9 +111,12 @@ impl Kind {
         Self::ForwardJoin,
         Self::Shuffle,
         Self::ShuffleReply,
+        Self::DialBack,
+        Self::DialledBack,
         Self::Query,
         Self::QueryHit,
         Self::QueryDone,
+        Self::CallMe,
         Self::Describe,
         Self::Manifest,
         Self::Request,
@@ -132,7 +144,7 @@ impl Kind {
     #[must_use]
     pub const fn flags(self) -> u8 {
         match self {
-            Self::Thanks => MAY_SKIP,
+            Self::Thanks | Self::DialBack | Self::DialledBack | Self::CallMe => MAY_SKIP,
             _ => 0,
         }
     }
@@ -148,10 +160,13 @@ impl Kind {
             | Self::ForwardJoin
             | Self::Shuffle
             | Self::ShuffleReply => MAX_CONTACTS_BODY,
+            Self::CallMe => MAX_CALL_BODY,
             Self::Query => MAX_QUERY_BODY,
             Self::QueryHit => MAX_HIT_BODY,
             Self::Ping
             | Self::Pong
+            | Self::DialBack
+            | Self::DialledBack
             | Self::QueryDone
             | Self::Describe
             | Self::Queued
@@ -176,9 +191,12 @@ impl fmt::Display for Kind {
             Self::ForwardJoin => "forward join",
             Self::Shuffle => "shuffle",
             Self::ShuffleReply => "shuffle reply",
+            Self::DialBack => "dial back",
+            Self::DialledBack => "dialled back",
             Self::Query => "query",
             Self::QueryHit => "query hit",
             Self::QueryDone => "query done",
+            Self::CallMe => "call me",
             Self::Describe => "describe",
             Self::Manifest => "manifest",
             Self::Request => "request",
@@ -236,7 +254,7 @@ mod tests {
         }
         let known = (0..=255).filter(|&number| Kind::from_number(number).is_some()).count();
         assert_eq!(known, Kind::ALL.len());
-        for reserved in [0x00, 0x14, 0x23, 0x37, 0x38, 0x3a] {
+        for reserved in [0x00, 0x14, 0x19, 0x37, 0x38, 0x3a] {
             assert_eq!(Kind::from_number(reserved), None);
         }
     }

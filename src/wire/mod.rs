@@ -38,8 +38,8 @@
 //! without a body, in the wrong place, with bytes left over behind its body, or a body
 //! that breaks a rule below. An unknown kind is passed over if flag bit 0 is set and its
 //! body has at most 64 KiB, eight times in a minute; otherwise it closes the connection.
-//! In a greeting nothing is passed over. Kinds are sent with flags 0, but for thanks, which has flag bit
-//! 0 set. A frame that has begun must be complete in 30 seconds.
+//! In a greeting nothing is passed over. Kinds are sent with flags 0, but for dial back,
+//! dialled back, call me and thanks, which have flag bit 0 set. A frame that has begun must be complete in 30 seconds.
 //!
 //! # Kinds
 //!
@@ -55,10 +55,12 @@
 //! | `14` | *neighbour: reserved* | link | |
 //! | `15` | shuffle | link | 8,192 |
 //! | `16` | shuffle reply | link | 8,192 |
+//! | `17` | dial back | link | 256 |
+//! | `18` | dialled back | link | 256 |
 //! | `20` | query | link | 512 |
 //! | `21` | query hit | link | 32,768 |
 //! | `22` | query done | link | 256 |
-//! | `23` | *call me: reserved* | link | |
+//! | `23` | call me | link | 512 |
 //! | `30` | describe | transfer | 256 |
 //! | `31` | manifest | transfer | 33,792 |
 //! | `32` | request | transfer | 2,048 |
@@ -102,8 +104,8 @@
 //! none defined: 0); purpose, one of: 0 join (a newcomer wants its first neighbour), 1
 //! refill, with isolated `bool` (a member wants one more; an isolated one has none), 2
 //! manual (a person asked for this link), 3 probe (is this address alive? ends after the
-//! welcome), 4 transfer, with token `option of [16]` (of the request that this dial
-//! answers; none in version 1); listen port `u16` (0: none); list of at most 8 own
+//! welcome), 4 transfer, with token `option of [16]` (of the *call me* that this dial
+//! answers; else none); listen port `u16` (0: none); list of at most 8 own
 //! addresses; agent `text` and name `text`, at most 64 bytes each; ext. The acceptor
 //! sends a hello as well; its purpose means nothing.
 //!
@@ -138,6 +140,22 @@
 //! a receiver maps what could be a path or steer a terminal), ext; more `bool` (there are more that match); ext.
 //!
 //! **query done**: guid `[16]`; asked `u32`; lost `u32`; ext.
+//!
+//! **dial back**: port `u16`; ext. Asks the neighbour to dial the sender at this port of the
+//! address that the neighbour sees it come from, with purpose 3, and to hang up after the
+//! welcome. A neighbour is asked once a minute at most.
+//!
+//! **dialled back**: outcome, one of: 0 reached, 1 not reached, 2 not tried; ext. It answers
+//! the one dial back that waits on this link.
+//!
+//! **call me**: guid `[16]` and responder `[32]` of a hit that came to the asker; the asker,
+//! a contact; token `[16]`, random; ext. It goes back the way that the hit came: whoever
+//! passed the hit on over this link passes it on over the link that the hit came by; a link
+//! over which that hit was not sent may not bring it. The responder dials the asker with
+//! purpose 4 and the token; the asker welcomes it if the token is one that it sent to this
+//! responder at most 15 seconds ago and that has not been shown before, and from then on
+//! asks for pieces, as a dialler else does. The servents on the way see who asks; nobody
+//! else does, and the hit's author learns it only then.
 //!
 //! # Transfer
 //!
@@ -182,7 +200,7 @@ pub use codec::{Codec, Received};
 pub use error::{DecodeError, EncodeError, Fault};
 pub use family::{DATA_PREFIX_LEN, Family, data_prefix};
 pub use header::{
-    DATA_RAW_LEN, HEADER_LEN, Header, Kind, MAX_CONTACTS_BODY, MAX_DATA_BODY, MAX_HELLO,
-    MAX_HIT_BODY, MAX_MANIFEST_BODY, MAX_QUERY_BODY, MAX_RANGES_BODY, MAX_SKIPPED_BODY,
+    DATA_RAW_LEN, HEADER_LEN, Header, Kind, MAX_CALL_BODY, MAX_CONTACTS_BODY, MAX_DATA_BODY,
+    MAX_HELLO, MAX_HIT_BODY, MAX_MANIFEST_BODY, MAX_QUERY_BODY, MAX_RANGES_BODY, MAX_SKIPPED_BODY,
     MAX_SKIPPED_PER_MINUTE, MAX_SMALL_BODY, MAY_SKIP,
 };

@@ -11,7 +11,7 @@ use crate::base::{Contact, ContentId, Guid, Hops, ServentId, Ttl};
 use crate::message::*;
 use crate::wire::{decode_hit_body, decode_query_body};
 
-/// Enough that each of 20 kinds meets short and long bodies many times.
+/// Enough that each of 23 kinds meets short and long bodies many times.
 const CASES: u32 = 4096;
 
 fn address() -> impl Strategy<Value = SocketAddr> {
@@ -73,6 +73,11 @@ fn link_message() -> impl Strategy<Value = LinkMessage> {
         ByeReason::Misbehaved,
         ByeReason::TooSlow,
     ]);
+    let outcome = prop::sample::select(vec![
+        DialOutcome::Reached,
+        DialOutcome::Unreached,
+        DialOutcome::Untried,
+    ]);
     prop_oneof![
         (any::<u64>(), ext()).prop_map(|(nonce, ext)| LinkMessage::Ping(Ping { nonce, ext })),
         (any::<u64>(), ext()).prop_map(|(nonce, ext)| LinkMessage::Pong(Pong { nonce, ext })),
@@ -103,6 +108,17 @@ fn link_message() -> impl Strategy<Value = LinkMessage> {
         (any::<[u8; 16]>(), any::<u32>(), any::<u32>(), ext()).prop_map(
             |(guid, asked, lost, ext)| {
                 LinkMessage::QueryDone(QueryDone { guid: Guid(guid), asked, lost, ext })
+            }
+        ),
+        (any::<u16>(), ext()).prop_map(|(port, ext)| LinkMessage::DialBack(DialBack { port, ext })),
+        (outcome, ext())
+            .prop_map(|(outcome, ext)| { LinkMessage::DialledBack(DialledBack { outcome, ext }) }),
+        (any::<[u8; 16]>(), any::<[u8; 32]>(), aged(1), any::<[u8; 16]>(), ext()).prop_filter_map(
+            "an asker",
+            |(guid, responder, mut list, token, ext)| {
+                let (guid, responder) = (Guid(guid), ServentId(responder));
+                let asker = list.pop()?.contact;
+                Some(LinkMessage::CallMe(CallMe { guid, responder, asker, token, ext }))
             }
         ),
     ]
