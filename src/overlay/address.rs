@@ -33,13 +33,15 @@ pub fn dialable(address: SocketAddr, giver: IpAddr) -> bool {
 
 /// How far an address reaches.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Scope {
+pub(super) enum Scope {
     Loopback,
     Private,
     Public,
 }
 
-fn scope(ip: IpAddr) -> Scope {
+/// How far the address `ip` reaches.
+pub(super) fn scope(ip: IpAddr) -> Scope {
+    let ip = ip.to_canonical();
     let private = match ip {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();

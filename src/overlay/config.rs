@@ -77,6 +77,42 @@ pub const DIAL_BURST: u64 = 16;
 /// Dials a minute to one /24 (IPv4) or /64 (IPv6) that ended in no accepted hello: a
 /// crowd that is told lies about a third party must not become its flood.
 pub const GROUP_DIALS: u64 = 4;
+/// Between a servent's first neighbour and its question whether it can be dialled: whom its
+/// join brings here within this time dials it anyway.
+pub const REACH_SETTLE: Duration = Duration::from_secs(2);
+/// How long it stays believed that a servent can be dialled, without anybody dialling it.
+pub const REACH_EVERY: Duration = Duration::from_secs(30 * 60);
+/// How soon a servent that nobody can dial asks again: its user may have opened a port.
+pub const REACH_AGAIN: Duration = Duration::from_secs(5 * 60);
+/// Between two questions to one neighbour; half of it is a strike.
+pub const DIAL_BACK_EVERY: Duration = Duration::from_secs(60);
+/// How long the answer may take: longer than any dial.
+pub const DIAL_BACK_WAIT: Duration = Duration::from_secs(20);
+/// Neighbours that are dialled back, a second: all of them within a few seconds.
+pub const DIAL_BACK_RATE: u64 = 1;
+/// See [`DIAL_BACK_RATE`].
+pub const DIAL_BACK_BURST: u64 = 4;
+/// Hits whose way is remembered, of each link: minutes of a busy relay, in less than 1 MiB.
+pub const WAYS_PER_LINK: usize = 4096;
+/// How long the way of a hit is remembered: as long as its search.
+pub const WAY_AGE: Duration = GENERATION_AGE;
+/// Calls that take the way of one author's hits for one search; a new search brings a new
+/// way.
+pub const CALLS_PER_WAY: u8 = 4;
+/// Calls taken from one link, a second.
+pub const CALL_RATE: u64 = 4;
+/// See [`CALL_RATE`]: as many as one servent has waiting for their answers.
+pub const CALL_BURST: u64 = 64;
+/// Calls passed on, a second, over all links.
+pub const CALL_RELAY_RATE: u64 = 32;
+/// See [`CALL_RELAY_RATE`].
+pub const CALL_RELAY_BURST: u64 = 128;
+/// Dials a second that calls set off: each is on a stranger's word.
+pub const CALL_DIAL_RATE: u64 = 1;
+/// See [`CALL_DIAL_RATE`]: a file of a popular servent is asked for by a few at once.
+pub const CALL_DIAL_BURST: u64 = 8;
+/// Dials that calls have set off, under way at once.
+pub const MAX_CALLING: usize = 8;
 /// First wait before the same contact is dialled again; doubles each time.
 pub const REDIAL_FIRST: Duration = Duration::from_secs(60);
 /// First wait while there is no neighbour at all.

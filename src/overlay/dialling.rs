@@ -151,6 +151,19 @@ impl Dialling {
         Permit::Granted
     }
 
+    /// Asks for a dial that has a rate of its own, and no place in this table: only the
+    /// neighbourhoods are watched. False when all addresses are in spent ones.
+    pub(super) fn admit(&mut self, now: Time, contact: &mut Contact) -> bool {
+        self.unanswered.spare(now, &mut contact.addresses);
+        self.unanswered.count(now, &contact.addresses);
+        !contact.addresses.is_empty()
+    }
+
+    /// Such a dial was answered at `seen` by an accepted hello.
+    pub(super) fn acquit(&mut self, seen: &SocketAddr) {
+        self.unanswered.answered(seen);
+    }
+
     /// The dial was answered at `seen` by an accepted hello.
     pub(super) fn answered(&mut self, id: ServentId, seen: &SocketAddr) {
         if self.under_way.remove(&id).is_some() {

@@ -57,6 +57,8 @@ impl Membership {
     fn living(&self, id: ServentId) -> Vec<AgedContact> {
         let others = self.neighbours.iter();
         let others = others.filter(|n| n.id() != id && !n.peer.contact.addresses.is_empty());
+        // Nor is anybody sent to where we could not come ourselves.
+        let others = others.filter(|n| n.dialable != Some(false));
         others.map(|n| AgedContact { contact: n.peer.contact.clone(), age_secs: 0 }).collect()
     }
 

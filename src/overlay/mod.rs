@@ -20,21 +20,24 @@
 //!   `rewiring`: evening the mesh out.
 //! - `search`: the flood, its exact horizon and its certain end.
 //! - `routes`: what is remembered of one search; `generations`: for how long.
+//! - `reach`: whether others can dial this servent; `ways` and `calls`: how one that nobody
+//!   can dial is asked to dial.
 //!
 //! Matching is not done here: [`Output::Match`] asks, [`Input::Matched`] answers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 
 use crate::base::{Contact, Guid, ServentId, Time};
-use crate::message::{AgedContact, Greeting, LinkMessage, Purpose, QueryHit, Shares};
+use crate::message::{AgedContact, CallMe, Greeting, LinkMessage, Purpose, QueryHit, Shares};
 
 mod absent;
 mod address;
 mod book;
+mod calls;
 pub mod config;
 mod dialling;
 mod door;
@@ -45,12 +48,14 @@ mod keep_alive;
 mod membership;
 mod neighbours;
 mod probing;
+mod reach;
 mod refill;
 mod rewiring;
 mod routes;
 mod search;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 pub use address::dialable;
 pub use book::Cached;
@@ -58,6 +63,7 @@ pub use config::Config;
 pub use dialling::Unanswered;
 pub use membership::DownReason;
 pub use neighbours::Neighbour;
+pub use reach::Reachability;
 pub use search::RingEnd;
 
 /// The driver's name for one overlay link; never used twice.
@@ -172,6 +178,29 @@ pub enum Input {
         /// Which search.
         guid: Guid,
     },
+    /// Where this servent listens, best first.
+    Addresses(Vec<SocketAddr>),
+    /// Somebody dialled us for a transfer, and said hello.
+    Reached {
+        /// Who.
+        by: ServentId,
+        /// From where.
+        from: IpAddr,
+    },
+    /// What [`Output::DialBack`] came to.
+    DialledBack {
+        /// The link of whom it was for.
+        link: LinkId,
+        /// Where it answered; none when it did not.
+        seen: Option<SocketAddr>,
+    },
+    /// The author of a hit is to dial us; [`Event::CallUnsent`] when no way is known.
+    Call(CallMe),
+    /// A dial that [`Output::Call`] asked for has ended.
+    Called {
+        /// Where it was answered; none when it was not.
+        seen: Option<SocketAddr>,
+    },
     /// What this servent shares has changed; neighbours learn it with the next ping.
     Shares(Shares),
     /// The user wants to be in the mesh.
@@ -220,6 +249,20 @@ pub enum Output {
         /// What for.
         purpose: Purpose,
     },
+    /// Dial the neighbour `contact`, say hello and hang up; answered by `DialledBack`.
+    DialBack {
+        /// Its link.
+        link: LinkId,
+        /// Where it says that it listens.
+        contact: Contact,
+    },
+    /// Dial `contact`, who wants a file of ours, and serve it; answered by `Called`.
+    Call {
+        /// Whom.
+        contact: Contact,
+        /// What to show it.
+        token: [u8; 16],
+    },
     /// Look up a query in the library; answered by `Matched` or `MatchRefused`.
     Match {
         /// The search.
@@ -246,6 +289,13 @@ pub enum Event {
         /// Why.
         reason: DownReason,
     },
+    /// It has turned out whether others can dial this servent.
+    Reachability(Reachability),
+    /// No way is known, or no more, by which [`Input::Call`] could go.
+    CallUnsent {
+        /// Its token.
+        token: [u8; 16],
+    },
     /// Hits for an own search.
     Hit(QueryHit),
     /// A ring of an own search is over.
@@ -262,6 +312,8 @@ pub enum Event {
 pub struct Overlay {
     membership: membership::Membership,
     flood: search::Flood,
+    reach: reach::Reach,
+    calls: calls::Calls,
 }
 
 impl Overlay {
@@ -273,6 +325,8 @@ impl Overlay {
         Self {
             flood: search::Flood::new(id, config.clone(), flood_rng, now),
             membership: membership::Membership::new(id, config, rng, now),
+            reach: reach::Reach::new(id, now),
+            calls: calls::Calls::new(id, now),
         }
     }
 
@@ -300,6 +354,8 @@ impl Overlay {
             }
             Input::HitShed { guid } => self.flood.on_hit_shed(guid),
             Input::Accepted { link, peer, purpose } => {
+                let (by, from) = (peer.contact.id, peer.seen.ip());
+                self.reach.on_arrival(now, neighbours, by, from, out);
                 self.membership.on_accepted(now, link, peer, &purpose, out);
             }
             Input::Dialled { link, peer, purpose, contacts } => {
@@ -312,6 +368,16 @@ impl Overlay {
             Input::Cached(contacts) => self.membership.on_cached(now, contacts, out),
             Input::Offence { link } => neighbours.strike(now, link, config::STRIKE),
             Input::LinkLost { link } => self.membership.on_link_lost(now, link, out),
+            Input::Addresses(addresses) => self.reach.on_addresses(now, addresses),
+            Input::Reached { by, from } => self.reach.on_arrival(now, neighbours, by, from, out),
+            Input::DialledBack { link, seen } => {
+                let dialling = &mut self.membership.dialling;
+                reach::Reach::on_tried(neighbours, dialling, link, seen, out);
+            }
+            Input::Call(call) => {
+                calls::Calls::call(now, neighbours, &mut self.flood.ways, call, out);
+            }
+            Input::Called { seen } => self.calls.on_called(&mut self.membership.dialling, seen),
             Input::Shares(shares) => self.membership.shares = shares,
             Input::Join => self.membership.join(now, out),
             Input::Leave => self.membership.leave(now, out),
@@ -320,6 +386,7 @@ impl Overlay {
         self.membership.quiet = self.flood.is_quiet();
         self.membership.wake(now, out);
         self.flood.wake(now, &mut self.membership.neighbours, out);
+        self.reach.wake(now, &mut self.membership.neighbours, out);
         self.membership.close_offenders(now, out);
         self.membership.close_parted(now, |link| self.flood.is_settled(link), out);
         while let Some(link) = self.membership.next_lost() {
@@ -337,6 +404,17 @@ impl Overlay {
             LinkMessage::Query(query) => self.flood.on_query(now, neighbours, link, query, out),
             LinkMessage::QueryHit(hit) => self.flood.on_hit(now, neighbours, link, hit, out),
             LinkMessage::QueryDone(done) => self.flood.on_done(now, neighbours, link, &done, out),
+            LinkMessage::DialBack(ask) => {
+                let dialling = &mut self.membership.dialling;
+                self.reach.on_dial_back(now, neighbours, dialling, link, ask.port, out);
+            }
+            LinkMessage::DialledBack(answer) => {
+                self.reach.on_dialled_back(now, neighbours, link, answer.outcome, out);
+            }
+            LinkMessage::CallMe(call) => {
+                let (ways, dialling) = (&mut self.flood.ways, &mut self.membership.dialling);
+                self.calls.on_call(now, neighbours, ways, dialling, (link, call), out);
+            }
             other => self.membership.on_message(now, link, other, out),
         }
     }
@@ -344,7 +422,9 @@ impl Overlay {
     /// When [`Input::Wake`] is due at the latest, if nothing else comes first.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        [Some(self.membership.wake_at), self.flood.next_deadline()].into_iter().flatten().min()
+        let reach = self.reach.due(&self.membership.neighbours);
+        let due = [Some(self.membership.wake_at), self.flood.next_deadline(), reach];
+        due.into_iter().flatten().min()
     }
 
     /// The living links, oldest first.
@@ -356,6 +436,12 @@ impl Overlay {
     #[must_use]
     pub fn known(&self, now: Time) -> Vec<AgedContact> {
         self.membership.known(now)
+    }
+
+    /// Whether others can dial this servent, as far as is known.
+    #[must_use]
+    pub fn reachability(&self) -> Reachability {
+        self.reach.known()
     }
 
     /// Contacts worth keeping for the next run, best first.

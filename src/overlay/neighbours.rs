@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::config::{
-    Config, MAX_STRIKES, QUERY_BURST, STRIKE, TOLD_BURST, TOLD_PER_100_SECS, WALK_BURST, WALK_RATE,
+    CALL_BURST, CALL_RATE, Config, MAX_STRIKES, QUERY_BURST, STRIKE, TOLD_BURST, TOLD_PER_100_SECS,
+    WALK_BURST, WALK_RATE,
 };
 use super::{LinkId, Peer};
 use crate::base::{Bucket, ServentId, Time};
@@ -28,6 +29,8 @@ pub struct Neighbour {
     pub round_trip: Option<Duration>,
     /// What it says that it shares.
     pub shares: Option<Shares>,
+    /// Whether it can be dialled, where that is known: it was, or we have tried.
+    pub dialable: Option<bool>,
     /// When it was last pinged.
     pub(super) pinged: Time,
     /// The nonce and time of the ping that waits for its pong.
@@ -42,6 +45,12 @@ pub struct Neighbour {
     pub(super) witnessed: Option<Time>,
     /// Contacts taken from here unasked, in hundredths.
     pub(super) told: Bucket,
+    /// When we last asked it to dial us back.
+    pub(super) we_asked: Option<Time>,
+    /// When it last asked us to dial it back.
+    pub(super) asked_us: Option<Time>,
+    /// Calls taken from here.
+    pub(super) calls: Bucket,
     /// New searches taken from here.
     pub(super) taken: Bucket,
     /// New searches sent there.
@@ -90,6 +99,10 @@ impl Neighbour {
             heard: now,
             round_trip: None,
             shares: None,
+            dialable: dialled.then_some(true),
+            we_asked: None,
+            asked_us: None,
+            calls: Bucket::new(CALL_RATE, CALL_BURST, now),
             pinged: now,
             ping: None,
             shuffle_at: now,

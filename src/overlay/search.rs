@@ -30,6 +30,7 @@ use super::config::{Config, ODD, OWN_BURST, OWN_RATE, PAUSE_LEAST, PAUSE_MOST, S
 use super::generations::Generations;
 use super::neighbours::Neighbours;
 use super::routes::{Parent, Route, done};
+use super::ways::Ways;
 use super::{LinkId, Output};
 use crate::base::{Bucket, Guid, Hops, ServentId, Time, Ttl};
 use crate::message::{LinkMessage, Query};
@@ -55,6 +56,8 @@ pub(super) struct Flood {
     rng: ChaCha12Rng,
     hasher: RandomState,
     routes: Generations<Route>,
+    /// By which way hits came and went.
+    pub(super) ways: Ways,
     /// Searches with somebody waiting for our Done.
     open: BTreeSet<Guid>,
     searches: BTreeMap<Guid, Search>,
@@ -71,6 +74,7 @@ impl Flood {
             rng,
             hasher: RandomState::new(),
             routes: Generations::new(config.generation, now),
+            ways: Ways::default(),
             open: BTreeSet::new(),
             searches: BTreeMap::new(),
             timers: BTreeSet::new(),

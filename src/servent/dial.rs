@@ -47,6 +47,16 @@ pub enum DialError {
 }
 
 impl DialError {
+    /// Whether somebody may be there all the same, behind what lets nobody in.
+    pub(super) fn is_shut(&self) -> bool {
+        match self {
+            Self::NoAddress => true,
+            Self::Connect { source, .. } => source.kind() != io::ErrorKind::ConnectionRefused,
+            // The address means another machine here than there.
+            Self::Greeting { source, .. } => matches!(source, GreetingError::WrongId(_)),
+        }
+    }
+
     /// Where it was tried last.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {

@@ -4,7 +4,7 @@
 //! to a link's outbox, which takes or sheds; everything slow is a task that reports back.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::called::Caller;
 use super::greeting::{self, Greeted, Reception};
 use super::ground::Ground;
 use super::hosts::HostFile;
@@ -20,12 +21,14 @@ use super::listen::Arrival;
 use super::matching::Job;
 use super::mesh::Mesh;
 use super::outbox::{Outbox, Pushed, Shed};
-use super::report::{News, PeerReport, Relation, SharesReport};
+use super::report::{News, PeerReport, Reachable, Relation, SharesReport, TestReport};
 use super::traffic::Traffic;
 use super::{dial, link};
 use crate::base::{Contact, Guid, Time};
 use crate::message::{ByeReason, Greeting, Purpose, QueryHit, Shares};
-use crate::overlay::{DownReason, Event, Input, LinkId, Neighbour, Output, Overlay, RingEnd};
+use crate::overlay::{
+    DownReason, Event, Input, LinkId, Neighbour, Output, Overlay, Reachability, RingEnd,
+};
 
 /// Commands that wait for the loop: they come from people, one at a time.
 pub(super) const COMMANDS: usize = 64;
@@ -54,6 +57,8 @@ pub(super) enum Command {
     Peers(oneshot::Sender<Vec<PeerReport>>),
     /// Who else is known?
     Known(oneshot::Sender<Vec<PeerReport>>),
+    /// Can others dial us, and how is that known?
+    Reachability(oneshot::Sender<(Reachable, Option<TestReport>)>),
     /// How many contacts are cached?
     Cached(oneshot::Sender<usize>),
     /// Go into another mesh; answered with whether we did, which needs no neighbours.
@@ -93,7 +98,7 @@ pub(super) struct Driver {
     /// Inputs that performing outputs gave rise to; they come behind those outputs.
     backlog: VecDeque<Input>,
     searches: HashMap<Guid, mpsc::Sender<Update>>,
-    matcher: mpsc::Sender<Job>,
+    desks: Desks,
     inputs: mpsc::Sender<Input>,
     commands: mpsc::Sender<Command>,
     degree: watch::Sender<usize>,
@@ -101,11 +106,19 @@ pub(super) struct Driver {
     save_at: Instant,
 }
 
+/// Where the engine's slow wishes go.
+pub(super) struct Desks {
+    /// Queries, to the library.
+    pub(super) matcher: mpsc::Sender<Job>,
+    /// Whoever calls us, to be dialled.
+    pub(super) callers: mpsc::Sender<Caller>,
+}
+
 impl Driver {
     pub(super) fn new(
         ground: Arc<Ground>,
         overlay: Overlay,
-        matcher: mpsc::Sender<Job>,
+        desks: Desks,
         inputs: mpsc::Sender<Input>,
         commands: mpsc::Sender<Command>,
         degree: watch::Sender<usize>,
@@ -119,7 +132,7 @@ impl Driver {
             next_link: 0,
             backlog: VecDeque::new(),
             searches: HashMap::new(),
-            matcher,
+            desks,
             inputs,
             commands,
             degree,
@@ -134,6 +147,7 @@ impl Driver {
         mut commands: mpsc::Receiver<Command>,
         mut inputs: mpsc::Receiver<Input>,
     ) {
+        self.tell_addresses();
         loop {
             let due = self.overlay.next_deadline().map(|at| self.ground.clock.instant(at));
             let wake = due.map_or(self.save_at, |due| due.min(self.save_at));
@@ -155,8 +169,14 @@ impl Driver {
         if now >= self.save_at {
             self.hosts.save_soon(self.overlay.cached(), self.ground.clock.now());
             self.save_at = now + SAVE_EVERY;
+            self.tell_addresses();
         }
         self.handle(Input::Wake);
+    }
+
+    /// The engine wants to know where we listen, and when that changes.
+    fn tell_addresses(&mut self) {
+        self.handle(Input::Addresses(self.ground.addresses()));
     }
 
     fn obey(&mut self, command: Command) {
@@ -207,6 +227,9 @@ impl Driver {
                 });
                 let _ = reply.send(known.collect());
             }
+            Command::Reachability(reply) => {
+                let _ = reply.send(self.reachability());
+            }
             Command::Cached(reply) => {
                 let _ = reply.send(self.overlay.cached().len());
             }
@@ -232,9 +255,11 @@ impl Driver {
         self.backlog.clear();
         self.ground.enter(to.mesh);
         (self.overlay, self.hosts) = (to.overlay, to.hosts);
+        self.ground.set_undialable(false);
         for input in to.first {
             self.handle(input);
         }
+        self.tell_addresses();
     }
 
     fn on_dialled(&mut self, greeted: Greeted, reception: Reception, purpose: Purpose) {
@@ -246,6 +271,7 @@ impl Driver {
             }
             Reception::Welcomed(welcome) => {
                 self.ground.note_seen(welcome.your_address.ip());
+                self.tell_addresses();
                 let link = self.new_link();
                 let (outbox, traffic) = self.open(link);
                 let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
@@ -323,8 +349,14 @@ impl Driver {
             }
             Output::Greet { link, greeting } => self.greet(link, greeting),
             Output::Dial { contact, purpose } => self.dial(contact, purpose),
+            Output::DialBack { link, contact } => self.dial_back(link, contact),
+            Output::Call { contact, token } => {
+                if self.desks.callers.try_send((contact, token)).is_err() {
+                    self.backlog.push_back(Input::Called { seen: None });
+                }
+            }
             Output::Match { guid, body } => {
-                if self.matcher.try_send(Job { guid, body }).is_err() {
+                if self.desks.matcher.try_send(Job { guid, body }).is_err() {
                     self.backlog.push_back(Input::MatchRefused { guid });
                 }
             }
@@ -375,8 +407,53 @@ impl Driver {
         });
     }
 
+    /// Dials a neighbour only to see whether it answers.
+    fn dial_back(&self, link: LinkId, contact: Contact) {
+        let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
+        self.ground.spawn(async move {
+            let Contact { id, addresses } = contact;
+            let dial = dial::dial(&ground, &addresses, Some(id), Purpose::Probe);
+            let Some(dialled) = ground.stop.run_until_cancelled(dial).await else { return };
+            let seen = dialled.ok().map(|(greeted, _)| greeted.peer.seen);
+            let _ = inputs.send(Input::DialledBack { link, seen }).await;
+        });
+    }
+
+    fn reachability(&self) -> (Reachable, Option<TestReport>) {
+        let Reachability { dialable, tested } = self.overlay.reachability();
+        let now = self.ground.clock.now();
+        let tested = tested.map(|(by, at)| {
+            let neighbour = self.overlay.neighbours().find(|neighbour| neighbour.id() == by);
+            let name = neighbour.map(|neighbour| neighbour.peer.name.clone()).unwrap_or_default();
+            TestReport { by, name, ago_secs: now.since(at).as_secs() }
+        });
+        let reachable = match dialable {
+            Some(true) => Reachable::Yes,
+            Some(false) => Reachable::No,
+            None => Reachable::Unknown,
+        };
+        (reachable, tested)
+    }
+
     fn on_event(&mut self, event: Event) {
         match event {
+            Event::Reachability(Reachability { dialable, .. }) => {
+                let before = self.ground.is_undialable();
+                self.ground.set_undialable(dialable == Some(false));
+                if dialable == Some(false) {
+                    let port = self.ground.addresses().first().map_or(0, SocketAddr::port);
+                    let text = format!(
+                        "nobody can dial this servent: forward TCP port {port} to this machine, \
+                         or start it with --map-port; until then files come and go only between \
+                         it and those who can be dialled"
+                    );
+                    self.ground.tell(News::Notice { text });
+                } else if before {
+                    let text = "others can dial this servent now".to_owned();
+                    self.ground.tell(News::Notice { text });
+                }
+            }
+            Event::CallUnsent { token } => self.ground.calls.unsent(token),
             Event::NeighbourUp { peer } => {
                 self.degree.send_replace(self.overlay.neighbours().len());
                 self.save_at = self.save_at.min(Instant::now() + SAVE_AFTER);
@@ -419,6 +496,7 @@ fn neighbour_report(neighbour: &Neighbour, traffic: Option<&Traffic>, now: Time)
             up_secs: now.since(neighbour.up).as_secs(),
             round_trip_micros: round_trip.and_then(|micros| u64::try_from(micros).ok()),
             shares: neighbour.shares.map(|Shares { files, bytes }| SharesReport { files, bytes }),
+            dialable: neighbour.dialable,
             sent: traffic.map_or(0, Traffic::sent),
             received: traffic.map_or(0, Traffic::received),
         },

@@ -10,7 +10,6 @@ mod part;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,6 +20,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::calling::Approach;
 use super::driver::Command;
 use super::ground::Ground;
 use super::report::{DownloadReport, DownloadState, SourceReport};
@@ -540,9 +540,14 @@ impl Fetch {
             number,
             shelf: Arc::clone(&self.shelf),
             reports: self.reports.clone(),
+            driver: self.tools.driver.clone(),
         };
-        let addresses: Vec<SocketAddr> =
-            self.known.get(&source).map(|known| known.addresses.clone()).unwrap_or_default();
-        self.ground.spawn(task.run(addresses, wishes));
+        let known = self.known.get(&source);
+        let approach = known.map(|known| Approach {
+            addresses: known.addresses.clone(),
+            way: known.way,
+            calls_back: known.calls_back,
+        });
+        self.ground.spawn(task.run(approach.unwrap_or_default(), wishes));
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::calling::Calls;
 use super::clock::Clock;
 use super::mesh::Mesh;
 use super::network::Network;
@@ -50,8 +51,10 @@ pub(super) struct Ground {
     pub(super) mesh: Traffic,
     /// Whom we are greeting.
     pub(super) turnstile: Turnstile,
-    /// Whether somebody has dialled us.
-    pub(super) reached: AtomicBool,
+    /// Whether it has turned out that nobody can dial us.
+    undialable: AtomicBool,
+    /// Sources that we have asked to dial us.
+    pub(super) calls: Calls,
     pub(super) incidents: AtomicU64,
     warnings: RwLock<Vec<String>>,
     here: RwLock<Arc<Mesh>>,
@@ -93,7 +96,8 @@ impl Ground {
             received: AtomicU64::new(0),
             mesh: Traffic::default(),
             turnstile: Turnstile::default(),
-            reached: AtomicBool::new(false),
+            undialable: AtomicBool::new(false),
+            calls: Calls::default(),
             incidents: AtomicU64::new(0),
             warnings: RwLock::default(),
             here: RwLock::new(Arc::new(mesh)),
@@ -135,6 +139,15 @@ impl Ground {
     /// Notes that a source answered at `seen`.
     pub(super) fn note_answered(&self, seen: SocketAddr) {
         self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).answered(&seen);
+    }
+
+    /// Whether it has turned out that nobody can dial us.
+    pub(super) fn is_undialable(&self) -> bool {
+        self.undialable.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_undialable(&self, undialable: bool) {
+        self.undialable.store(undialable, Ordering::Relaxed);
     }
 
     /// The mesh that the servent takes part in.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::report::{LimitReport, Unit};
-use super::{admission, dial, download_error, join, tuning, wanted};
+use super::{admission, called, calling, dial, download_error, join, tuning, wanted};
 use crate::base::{Contact, MAX_TTL, piece};
 use crate::message::{HitBody, QueryBody};
 use crate::overlay::{self, config};
@@ -49,6 +49,17 @@ pub fn limits() -> Vec<LimitReport> {
             admission::WRONG_PROOFS.into(),
             Unit::PerMinute,
             "it is turned away for a while",
+        ),
+        time("waiting for a source that was called", calling::CALL_WAIT, "it counts as lost"),
+        many("sources waited for after a call", calling::MAX_CALLS, "others wait their turn"),
+        many("callers served", called::MAX_SERVED, "others are not dialled"),
+        rate("callers dialled", config::CALL_DIAL_RATE, "the others ask again"),
+        rate("calls passed on", config::CALL_RELAY_RATE, "the rest is dropped"),
+        rate("neighbours dialled back", config::DIAL_BACK_RATE, "they ask somebody else"),
+        time(
+            "between two tests whether it can be dialled",
+            config::REACH_EVERY,
+            "it is tested again",
         ),
         many("hops of a search", MAX_TTL.into(), "nobody further is asked"),
         many("letters of a query", QueryBody::MAX_TEXT, "it is refused"),

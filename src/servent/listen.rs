@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::admission::{Admission, Kind, Pass};
@@ -21,7 +20,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// A greeted connection and its place.
 pub(super) struct Arrival {
     pub(super) greeted: Greeted,
-    pub(super) pass: Pass,
+    /// None when we have dialled it ourselves.
+    pub(super) pass: Option<Pass>,
 }
 
 /// Opens the listeners that the settings ask for: one for both families, where the
@@ -89,12 +89,11 @@ async fn greet(
     };
     match greeted {
         Ok(greeted) => {
-            ground.reached.store(true, Ordering::Relaxed);
             let kind = match greeted.hello.purpose {
                 Purpose::Transfer { .. } => Kind::Transfer,
                 _ => Kind::Link,
             };
-            pass.establish(kind).then_some(Arrival { greeted, pass })
+            pass.establish(kind).then_some(Arrival { greeted, pass: Some(pass) })
         }
         Err(error) => {
             ground.note_incident();

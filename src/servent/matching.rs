@@ -60,7 +60,7 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Option<Answer> {
     let body = HitBody {
         addresses: ground.addresses(),
         name: tuning.name.clone(),
-        unreachable: false,
+        unreachable: ground.is_undialable(),
         hits,
         more: found.more,
         ext: Vec::new(),

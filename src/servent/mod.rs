@@ -12,8 +12,8 @@
 //! | the user's side | `handle`, `start`, `status`, `report`; `join`, `inviting`, `moving`; `publishing`, `searching`, `wanted`; `downloads`, `resuming` |
 //! | links | `driver`, `link`, `outbox`, `traffic`, `hosts`, `mesh` |
 //! | connections | `dial`, `listen`, `admission`, `greeting`, `turnstile`, `frames`, `network` |
-//! | files coming | `fetch`, `source`, `unfinished` |
-//! | files going | `serve`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
+//! | files coming | `fetch`, `source`, `calling`, `unfinished` |
+//! | files going | `serve`, `called`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
 //! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
 //! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `descriptors` |
 //!
@@ -22,6 +22,8 @@
 //! memory under a paused clock.
 
 mod admission;
+mod called;
+mod calling;
 mod changes;
 mod clock;
 mod descriptors;

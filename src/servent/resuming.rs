@@ -62,6 +62,8 @@ impl Downloads {
                 name: source.name.clone(),
                 addresses: source.addresses.clone(),
                 hops: None,
+                calls_back: false,
+                way: None,
             });
             let order = Order { sources: sources.collect(), record };
             list.started.insert(number, fetch::start(tools.clone(), order));

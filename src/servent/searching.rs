@@ -285,7 +285,8 @@ impl Run {
 
     /// Turns a frame of hits into results. What is no file of ours to be is dropped.
     fn take(&self, hit: &QueryHit, seen: &[IpAddr]) -> Vec<HitReport> {
-        let Ok(HitBody { addresses, name, hits, .. }) = decode_hit_body(&hit.body) else {
+        let Ok(HitBody { addresses, name, unreachable, hits, .. }) = decode_hit_body(&hit.body)
+        else {
             return Vec::new();
         };
         // The relays counted by the frame's own number; who lies to them is not heard.
@@ -304,6 +305,8 @@ impl Run {
             name,
             addresses: contact.addresses,
             hops: Some(hops),
+            calls_back: unreachable,
+            way: Some(hit.guid),
         };
         let mut reports = Vec::new();
         for file in &hits {
@@ -337,7 +340,8 @@ mod tests {
 
     fn source(number: u8) -> SourceReport {
         let id = ServentId([number; 32]);
-        SourceReport { id, name: String::new(), addresses: Vec::new(), hops: None }
+        let (name, addresses) = (String::new(), Vec::new());
+        SourceReport { id, name, addresses, hops: None, calls_back: false, way: None }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::network::Listener;
 use super::serve;
 use super::slots::Uploads;
 use crate::message::{Greeting, Purpose, Welcome};
+use crate::overlay::Input;
 use crate::share::Library;
 
 /// Runs until the servent stops.
@@ -28,8 +29,18 @@ pub(super) async fn run(
             let (ground, driver) = (Arc::clone(&ground), driver.clone());
             let (library, uploads) = (library.clone(), Arc::clone(&uploads));
             Arc::clone(&ground).spawn(async move {
-                if matches!(arrival.greeted.hello.purpose, Purpose::Transfer { .. }) {
-                    give(ground, library, uploads, arrival).await;
+                if let Purpose::Transfer { token } = arrival.greeted.hello.purpose {
+                    let peer = &arrival.greeted.peer;
+                    let reached = Input::Reached { by: peer.contact.id, from: peer.seen.ip() };
+                    let _ = driver.send(Command::Tell(reached)).await;
+                    match token {
+                        None => give(ground, library, uploads, arrival).await,
+                        Some(token) => {
+                            if !ground.calls.take(token, arrival) {
+                                tracing::debug!("a call back that nobody waits for");
+                            }
+                        }
+                    }
                 } else {
                     // A servent that is stopping takes nobody in.
                     let _ = driver.send(Command::Arrived(arrival)).await;

@@ -12,7 +12,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::dial::{self, DialError};
+use super::calling::{self, Approach, Reached};
+use super::dial;
+use super::driver::Command;
 use super::frames::{FrameError, FrameReader, encode, write_frame};
 use super::greeting::{Greeted, Reception, Secured};
 use super::ground::Ground;
@@ -94,6 +96,8 @@ pub(super) struct Source {
     pub(super) number: u64,
     pub(super) shelf: Arc<Shelf>,
     pub(super) reports: mpsc::Sender<(ServentId, u64, Report)>,
+    /// Sends calls on their way.
+    pub(super) driver: mpsc::Sender<Command>,
 }
 
 /// Why a connection to a source ended, as a phrase.
@@ -127,8 +131,8 @@ fn phrase(error: &std::io::Error) -> String {
 
 impl Source {
     /// Runs until either side ends it; `asks` closed means that it is not wanted.
-    pub(super) async fn run(self, addresses: Vec<SocketAddr>, mut asks: mpsc::Receiver<Ask>) {
-        if let Err(End::Lost(why)) = self.converse(addresses, &mut asks).await {
+    pub(super) async fn run(self, approach: Approach, mut asks: mpsc::Receiver<Ask>) {
+        if let Err(End::Lost(why)) = self.converse(approach, &mut asks).await {
             self.report(Report::Lost(why)).await;
         }
     }
@@ -139,27 +143,16 @@ impl Source {
 
     async fn converse(
         &self,
-        addresses: Vec<SocketAddr>,
+        approach: Approach,
         asks: &mut mpsc::Receiver<Ask>,
     ) -> Result<(), End> {
         let began = Instant::now();
-        let addresses = self.ground.aim(addresses);
-        if addresses.is_empty() {
-            let why = "too many dials to its neighbourhood were in vain; it is left in peace for \
-                       a minute";
-            return Err(End::Lost(why.to_owned()));
-        }
-        let purpose = Purpose::Transfer { token: None };
-        let dial = dial::dial(&self.ground, &addresses, Some(self.id), purpose);
-        let (greeted, reception) = tokio::select! {
-            dialled = dial => dialled.map_err(|error| End::Lost(undialled(&error)))?,
+        let coming = calling::approach(&self.ground, &self.driver, self.id, &approach);
+        let Reached { greeted, pass: _pass } = tokio::select! {
+            reached = coming => reached.map_err(End::Lost)?,
             // Nothing is asked before the connection stands: this is the end of asking.
             _ = asks.recv() => return Err(End::Unwanted),
         };
-        if let Reception::Redirected(_) = reception {
-            return Err(End::Lost("it has no room for another connection".to_owned()));
-        }
-        self.ground.note_answered(greeted.peer.seen);
         // A dial takes several round trips; a quarter is a fair first guess.
         let round_trip = began.elapsed() / 4;
         self.report(Report::Connected { round_trip }).await;
@@ -307,10 +300,6 @@ pub(super) async fn say_thanks(
 
 fn thanks(id: ContentId) -> TransferMessage {
     TransferMessage::Thanks(Thanks { id, ext: Vec::new() })
-}
-
-fn undialled(error: &DialError) -> String {
-    error.address().map_or_else(|| error.to_string(), |address| format!("{address}: {error}"))
 }
 
 enum Verdict {

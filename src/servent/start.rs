@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
 use super::downloads::Downloads;
-use super::driver::{COMMANDS, Command, Driver, INPUTS};
+use super::driver::{COMMANDS, Command, Desks, Driver, INPUTS};
 use super::fetch::Tools;
 use super::ground::Ground;
 use super::handle::{Inner, Servent};
@@ -21,7 +21,7 @@ use super::settings::Settings;
 use super::slots::Uploads;
 use super::unfinished::Unfinished;
 use super::wanted::Wanted;
-use super::{changes, keeping, listen, matching, mesh, searching, server};
+use super::{called, changes, keeping, listen, matching, mesh, searching, server};
 use crate::identity::{Identity, KeyFileError, Tls, TlsError};
 use crate::overlay::{self, Input, Overlay};
 use crate::share::Protected;
@@ -137,6 +137,7 @@ impl Servent {
         let (inputs, input_inbox) = mpsc::channel(INPUTS);
         let (degree, degree_seen) = watch::channel(0);
         let (matcher, jobs) = mpsc::channel(matching::QUEUE);
+        let (callers, called_inbox) = mpsc::channel(called::QUEUE);
         let matching = matching::run(Arc::clone(&ground), library.clone(), inputs.clone(), jobs);
         ground.spawn(matching);
 
@@ -146,13 +147,20 @@ impl Servent {
         let driver = Driver::new(
             Arc::clone(&ground),
             overlay,
-            matcher,
-            inputs,
+            Desks { matcher, callers },
+            inputs.clone(),
             commands.clone(),
             degree,
             hosts,
         );
         let uploads = Uploads::new(ground.clock);
+        ground.spawn(called::run(
+            Arc::clone(&ground),
+            library.clone(),
+            Arc::clone(&uploads),
+            inputs,
+            called_inbox,
+        ));
         ground.spawn(driver.run(command_inbox, input_inbox));
         ground.spawn(Arc::clone(&uploads).keep(Arc::clone(&ground)));
         ground.spawn(changes::watch(Arc::clone(&ground), library.clone()));

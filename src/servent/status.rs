@@ -10,6 +10,8 @@ impl Servent {
     /// How the servent is.
     pub async fn status(&self) -> StatusReport {
         let Inner { ground, library, uploads, .. } = &*self.0;
+        let (reachable, tested) =
+            self.ask(Command::Reachability).await.unwrap_or((Reachable::Unknown, None));
         let tuning = ground.panel.now();
         let totals = library.totals();
         let downloads = self.0.downloads.reports();
@@ -20,10 +22,8 @@ impl Servent {
             name: tuning.name.clone(),
             listening: ground.listening(),
             addresses: ground.addresses(),
-            reachable: match ground.reached.load(Ordering::Relaxed) {
-                true => Reachable::Yes,
-                false => Reachable::Unknown,
-            },
+            reachable,
+            tested,
             neighbours: self.degree(),
             cached: self.ask(Command::Cached).await.unwrap_or(0),
             serving: tuning.serve,

@@ -1,6 +1,7 @@
 //! A virtual network of servents.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +57,7 @@ pub struct Network {
     mean: Duration,
     pub(super) faults: Faults,
     reports: BTreeMap<Guid, SearchReport>,
+    calls: Vec<(usize, Contact, [u8; 16])>,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,8 @@ struct SimServent {
     id: ServentId,
     alive: bool,
     families: Families,
+    /// Whether its firewall drops whatever comes in.
+    shielded: bool,
     /// What its files are called.
     files: BTreeSet<String>,
     wake: Option<(Time, u64)>,
@@ -100,6 +104,7 @@ impl Network {
             mean,
             faults: Faults::default(),
             reports: BTreeMap::new(),
+            calls: Vec::new(),
         }
     }
 
@@ -120,8 +125,15 @@ impl Network {
         self.rng.fill_bytes(&mut seed);
         let overlay = Overlay::new(id, self.config.clone(), seed, self.now);
         let files = BTreeSet::from([file.to_owned()]);
-        let families = Families::default();
-        self.servents.push(SimServent { overlay, id, alive: true, families, files, wake: None });
+        self.servents.push(SimServent {
+            overlay,
+            id,
+            alive: true,
+            families: Families::default(),
+            shielded: false,
+            files,
+            wake: None,
+        });
         self.by_id.insert(id, number);
         number
     }
@@ -205,6 +217,26 @@ impl Network {
             self.schedule(self.now, a, Input::LinkLost { link });
             debug_assert!(far.is_some());
         }
+    }
+
+    /// Puts a servent behind a firewall: nobody can dial it any more.
+    pub fn shield(&mut self, servent: usize) {
+        if let Some(s) = self.servents.get_mut(servent) {
+            s.shielded = true;
+        }
+    }
+
+    /// Tells a servent where it listens, so that it finds out whether it can be dialled.
+    pub fn tell_address(&mut self, servent: usize) {
+        let families = self.servents.get(servent).map(|s| s.families).unwrap_or_default();
+        self.tell(servent, Input::Addresses(families.addresses(servent)));
+    }
+
+    /// The calls that have reached the authors of hits: who was called, whom it would dial,
+    /// and the token.
+    #[must_use]
+    pub fn calls(&self) -> &[(usize, Contact, [u8; 16])] {
+        &self.calls
     }
 
     /// Says something to one servent now.
@@ -303,6 +335,17 @@ impl Network {
                 self.close(link);
             }
             Output::Dial { contact, purpose } => self.connect(from, &contact, purpose),
+            Output::DialBack { link, contact } => {
+                let seen = self.dialled_at(&contact);
+                let took = 2 * self.delay.draw(self.mean, 0.5, &mut self.rng);
+                self.schedule(self.now + took, from, Input::DialledBack { link, seen });
+            }
+            Output::Call { contact, token } => {
+                let seen = self.dialled_at(&contact);
+                self.calls.push((from, contact, token));
+                let took = 2 * self.delay.draw(self.mean, 0.5, &mut self.rng);
+                self.schedule(self.now + took, from, Input::Called { seen });
+            }
             Output::Match { guid, body } => {
                 if let Some(report) = self.reports.get_mut(&guid) {
                     report.asked.push(from);
@@ -368,6 +411,12 @@ impl Network {
         self.schedule(at, to, input(far));
     }
 
+    /// Where `contact` answers a dial, if it lives and nothing is in the way.
+    fn dialled_at(&self, contact: &Contact) -> Option<SocketAddr> {
+        let there = self.by_id.get(&contact.id).and_then(|&number| self.servents.get(number))?;
+        contact.addresses.first().copied().filter(|_| there.alive && !there.shielded)
+    }
+
     fn connect(&mut self, from: usize, contact: &Contact, purpose: Purpose) {
         let target = self.by_id.get(&contact.id).copied();
         if let Some(wait) = target.and_then(|to| self.faults.unanswered(self.now, from, to)) {
@@ -378,7 +427,8 @@ impl Network {
             return;
         };
         let reached = target.and_then(|to| {
-            let there = self.servents.get(to).filter(|s| s.alive && s.families.meet(families))?;
+            let there = self.servents.get(to).filter(|s| s.alive && !s.shielded)?;
+            let there = Some(there).filter(|s| s.families.meet(families))?;
             Some((to, families.seen(from, there.families)?))
         });
         let Some((to, seen)) = reached else {

@@ -282,6 +282,7 @@ mod tests {
                 up_secs: size,
                 round_trip_micros: Some(size),
                 shares: None,
+                dialable: Some(false),
                 sent: size,
                 received: size,
             };
@@ -290,6 +291,8 @@ mod tests {
                 name: name.clone(),
                 addresses: vec![address],
                 hops: Some(8),
+                calls_back: true,
+                way: None,
             };
             let result = ResultReport {
                 number,

@@ -21,6 +21,7 @@ pub(super) fn peers_table(peers: &[PeerReport], known: bool, width: Option<usize
                 up_secs,
                 round_trip_micros,
                 shares,
+                dialable,
                 sent,
                 received,
             } => {
@@ -37,7 +38,9 @@ pub(super) fn peers_table(peers: &[PeerReport], known: bool, width: Option<usize
                     },
                 ));
                 row.push(format!("{} out, {} in", size(*sent), size(*received)));
-                row.push(if *manual { "manual" } else { "" }.to_owned());
+                let undialled = (*dialable == Some(false)).then_some("cannot be dialled");
+                let manual = manual.then_some("manual");
+                row.push(manual.into_iter().chain(undialled).collect::<Vec<_>>().join(", "));
             }
             Relation::Known => row.push(format!("heard of {} ago", span(peer.age_secs))),
         }

@@ -74,10 +74,11 @@ pub(super) fn one_result(result: &ResultReport, width: Option<usize>) -> String 
             let far = source.hops.map_or_else(|| "-".to_owned(), |far| hops(far.into()));
             let place =
                 source.addresses.first().map_or_else(|| "-".to_owned(), ToString::to_string);
-            vec![servent(&source.name, &source.id), far, place]
+            let back = if source.calls_back { "calls back" } else { "" };
+            vec![servent(&source.name, &source.id), far, place, back.to_owned()]
         })
         .collect();
-    text.push_str(&table(&[Column::Left, Column::Left, Column::Left], &rows, width));
+    text.push_str(&table(&[Column::Left; 4], &rows, width));
     text
 }
 

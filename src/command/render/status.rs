@@ -18,11 +18,7 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     line("mesh", if status.private { "private (network key)" } else { "open" }.into());
     line("listening", joined(&status.listening));
     line("addresses", joined(&status.addresses));
-    let reachable = match status.reachable {
-        Reachable::Yes => "yes: others have dialled this servent",
-        Reachable::Unknown => "unknown: nobody has dialled this servent so far",
-    };
-    line("reachable", reachable.into());
+    line("reachable", reachable(status));
     let (neighbours, cached) = (status.neighbours as u64, status.cached as u64);
     line("neighbours", format!("{} ({} known)", grouped(neighbours), count(cached, "contact")));
     let withheld = if status.serving { "" } else { " (nobody is given any: serve is off)" };
@@ -41,6 +37,27 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
         line("warning", Escaped(warning).to_string());
     }
     text
+}
+
+/// Whether others can dial it, who says so, and what to do about it.
+fn reachable(status: &StatusReport) -> String {
+    let tested = status.tested.as_ref();
+    let (by, ago) = tested.map_or_else(
+        || ("others".to_owned(), String::new()),
+        |test| (servent(&test.name, &test.by), format!(", {} ago", span(test.ago_secs))),
+    );
+    match status.reachable {
+        Reachable::Yes => format!("yes: {by} dialled this servent{ago}"),
+        Reachable::No => {
+            let port = status.addresses.first().map_or(0, std::net::SocketAddr::port);
+            format!(
+                "no: {by} could not dial this servent{ago}; forward TCP port {port} to this \
+                 machine, or start it with --map-port; until then files come and go only between \
+                 it and those who can be dialled"
+            )
+        }
+        Reachable::Unknown => "unknown: nobody has dialled this servent so far".to_owned(),
+    }
 }
 
 fn hashing(hashing: &HashingReport) -> String {

@@ -52,6 +52,7 @@ impl Flood {
         link: LinkId,
         out: &mut Vec<Output>,
     ) {
+        self.ways.cut(link);
         let open: Vec<Guid> = self.open.iter().copied().collect();
         for guid in open {
             let Some(route) = self.routes.find_mut(guid) else { continue };

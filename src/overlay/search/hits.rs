@@ -28,6 +28,7 @@ impl Flood {
             if let Some(link) = route.way_for_hits(neighbours, None) {
                 let hops = Hops(0);
                 let hit = QueryHit { guid, hops, responder: self.id, count, body };
+                self.ways.note(now, guid, self.id, None, Some(link));
                 out.push(Output::Send { link, message: LinkMessage::QueryHit(hit) });
             }
         }
@@ -75,6 +76,7 @@ impl Flood {
             search.hits = search.hits.saturating_add(count);
             search.bytes = search.bytes.saturating_add(bytes);
             if search.hits <= HITS_OWN && search.bytes <= HIT_BYTES_OWN {
+                self.ways.note(now, hit.guid, hit.responder, Some(link), None);
                 out.push(Output::Event(Event::Hit(hit)));
             } else {
                 (search.enough, search.cut) = (true, true);
@@ -91,6 +93,7 @@ impl Flood {
         let Some(hops) = hit.hops.next() else { return };
         if let Some(back) = route.way_for_hits(neighbours, Some(link)) {
             let hit = QueryHit { hops, ..hit };
+            self.ways.note(now, hit.guid, hit.responder, Some(link), Some(back));
             out.push(Output::Send { link: back, message: LinkMessage::QueryHit(hit) });
         }
     }

@@ -39,6 +39,8 @@ pub enum Relation {
         round_trip_micros: Option<u64>,
         /// What it says that it shares; none before it has said so.
         shares: Option<SharesReport>,
+        /// Whether it can be dialled: it was, or we have tried; none where that is not known.
+        dialable: Option<bool>,
         /// Bytes of searches and the like sent to it; files go by connections of their own.
         sent: u64,
         /// Bytes received from it in the same way.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Contact, ContentId, ServentId};
+use crate::base::{Contact, ContentId, Guid, ServentId};
 
 /// How far a search reaches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -124,6 +124,11 @@ pub struct SourceReport {
     pub addresses: Vec<SocketAddr>,
     /// How many links its hit crossed; none when it was not found by a search.
     pub hops: Option<u16>,
+    /// Whether it says that nobody can dial it: it is asked to dial this servent.
+    pub calls_back: bool,
+    /// The search that found it, whose way back leads to it.
+    #[serde(skip)]
+    pub way: Option<Guid>,
 }
 
 impl SourceReport {
@@ -137,5 +142,8 @@ impl SourceReport {
             self.addresses = Contact::new(self.id, both.copied()).addresses;
         }
         self.hops = self.hops.into_iter().chain(other.hops).min();
+        // Both ways to it are tried, so that a lie about it costs time alone.
+        self.calls_back |= other.calls_back;
+        self.way = other.way.or(self.way);
     }
 }

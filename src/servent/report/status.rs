@@ -20,8 +20,10 @@ pub struct StatusReport {
     /// Where others can reach it, as far as it knows.
     #[schemars(with = "Vec<String>")]
     pub addresses: Vec<SocketAddr>,
-    /// Whether others can reach it there.
+    /// Whether others can dial it.
     pub reachable: Reachable,
+    /// Who found that out, and when; none while it is not known.
+    pub tested: Option<TestReport>,
     /// How many neighbours it has.
     pub neighbours: usize,
     /// How many contacts the host cache holds.
@@ -79,6 +81,19 @@ pub struct HashingReport {
 pub enum Reachable {
     /// Somebody has dialled it.
     Yes,
-    /// Nobody has, so far; they may all be able to.
+    /// Two neighbours could not, or the only one.
+    No,
+    /// Nobody has tried so far.
     Unknown,
+}
+
+/// The latest dial that showed whether a servent can be dialled.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TestReport {
+    /// Who dialled.
+    pub by: ServentId,
+    /// What its user calls it, if it is a neighbour.
+    pub name: String,
+    /// How long ago, in seconds.
+    pub ago_secs: u64,
 }
