@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use part2part::base::{Guid, MAX_TTL};
-use part2part::message::Purpose;
+use part2part::message::{CallMe, Purpose};
 use part2part::overlay::{Config, Input, Neighbour};
 use part2part::sim::topology::{self, Links};
 use part2part::sim::{Delay, Network};
@@ -326,4 +326,45 @@ fn a_large_mesh_is_asked_whole_at_a_bounded_cost() {
             assert!(cost <= most, "{delay:?} {rings:?}: {cost:.2} copies for each servent asked");
         }
     }
+}
+
+#[test]
+fn a_servent_that_cannot_be_dialled_is_found_and_a_call_reaches_it_over_many_hops() {
+    const ONLY: &str = "only here";
+    let mut farthest = 0;
+    for seed in 0..20 {
+        println!("seed {seed}"); // shown when the test fails
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let links = topology::random(50, 3, &mut rng);
+        let mut net = Network::new(seed, manual(true), Delay::Exponential, MEAN);
+        let shut = net.add(ONLY);
+        (1..50).for_each(|_| {
+            net.add(NAME);
+        });
+        net.link_all(&links);
+        net.run_for(Duration::from_secs(2));
+        net.shield(shut);
+        net.tell_address(shut);
+        net.run_for(Duration::from_secs(60));
+        assert_eq!(net.overlay(shut).unwrap().reachability().dialable, Some(false));
+        let distances = topology::distances(50, &links, shut);
+        let within = |(_, far): &(usize, &Option<usize>)| far.is_some_and(|far| far <= 8);
+        let reached = distances.iter().enumerate().filter(within);
+        let (searcher, far) = reached.max_by_key(|(_, far)| **far).unwrap();
+        farthest = farthest.max(far.unwrap());
+        let guid = net.search(searcher, ONLY, vec![MAX_TTL]);
+        assert!(net.run_until_end(guid, Duration::from_secs(20)));
+        assert_eq!(net.report(guid).hits, [shut]);
+        let contact = |number| {
+            let all = (0..50).flat_map(|other| net.overlay(other).unwrap().neighbours());
+            let mut same = all.filter(|n| net.number_of(n.id()) == Some(number));
+            same.next().unwrap().peer.contact.clone()
+        };
+        let (asker, responder, token) = (contact(searcher), contact(shut).id, [7; 16]);
+        let call = CallMe { guid, responder, asker: asker.clone(), token, ext: vec![] };
+        net.tell(searcher, Input::Call(call));
+        net.run_for(Duration::from_secs(5));
+        assert_eq!(net.calls(), [(shut, asker, token)], "one call, to the author alone");
+    }
+    assert!(farthest >= 4, "{farthest} hops");
 }

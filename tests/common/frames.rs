@@ -12,9 +12,12 @@ pub const BYE: u8 = 0x12;
 pub const FORWARD_JOIN: u8 = 0x13;
 pub const SHUFFLE: u8 = 0x15;
 pub const SHUFFLE_REPLY: u8 = 0x16;
+pub const DIAL_BACK: u8 = 0x17;
+pub const DIALLED_BACK: u8 = 0x18;
 pub const QUERY: u8 = 0x20;
 pub const QUERY_HIT: u8 = 0x21;
 pub const QUERY_DONE: u8 = 0x22;
+pub const CALL_ME: u8 = 0x23;
 pub const DESCRIBE: u8 = 0x30;
 pub const MANIFEST: u8 = 0x31;
 pub const REQUEST: u8 = 0x32;
@@ -419,6 +422,44 @@ impl FakeDone {
         let done = Self { guid: take.array(), asked: take.number(), lost: take.number() };
         take.end();
         done
+    }
+}
+
+/// Asks to be dialled at this port.
+pub fn dial_back(port: u16) -> Frame {
+    Frame { flags: 1, ..Frame::new(DIAL_BACK, Put::default().int(port.into()).end()) }
+}
+
+/// The outcome in a dialled back: 0 reached, 1 not reached, 2 not tried.
+pub fn read_outcome(frame: &Frame) -> u64 {
+    let mut take = frame.open(DIALLED_BACK);
+    let outcome = take.int();
+    take.end();
+    outcome
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FakeCall {
+    pub guid: [u8; 16],
+    pub responder: [u8; 32],
+    pub asker: [u8; 32],
+    pub addresses: Vec<SocketAddr>,
+    pub token: [u8; 16],
+}
+
+impl FakeCall {
+    pub fn frame(&self) -> Frame {
+        let put = Put::default().raw(&self.guid).raw(&self.responder).raw(&self.asker);
+        let put = put.list(&self.addresses, Put::address).raw(&self.token).end();
+        Frame { flags: 1, ..Frame::new(CALL_ME, put) }
+    }
+
+    pub fn read(frame: &Frame) -> Self {
+        let mut take = frame.open(CALL_ME);
+        let (guid, responder, asker) = (take.array(), take.array(), take.array());
+        let (addresses, token) = (take.list(Take::address), take.array());
+        take.end();
+        Self { guid, responder, asker, addresses, token }
     }
 }
 

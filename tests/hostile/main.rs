@@ -13,6 +13,7 @@ mod common;
 
 mod acceptor;
 mod bad_hits;
+mod calls;
 mod conversation;
 mod files;
 mod floods;
