@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The failures that take minutes, with real servents on hosts of their own: a partition and a
-# frozen servent of two minutes, and twenty joins a second for a minute. Needs root, ip and
+# frozen servent of two minutes, twenty joins a second for a minute, and the return of a source
+# behind a firewall. Needs root, ip and
 # /dev/net/tun. Arguments go to the test program: a part of a test's name, --nocapture ...
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-PART2PART_NAMESPACES=required cargo test --locked --test failures -- --ignored "$@"
+PART2PART_NAMESPACES=required cargo test --locked --test failures --test reachability -- --ignored "$@"

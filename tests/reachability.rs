@@ -43,7 +43,7 @@ fn done(servent: &TestServent, words: &[&str]) -> String {
 
 impl Line {
     /// `walled`: who is behind a firewall.
-    fn start(walled: &[usize]) -> Option<Self> {
+    fn start(walled: &[usize], attic_wants: &[&str]) -> Option<Self> {
         let network = Network::new(3)?;
         for &host in walled {
             if !network.firewall(host, WALL) {
@@ -57,9 +57,11 @@ impl Line {
             }
         }
         // They keep the links of the line and no others.
-        let start = |host, name| network.start(host, Start::with(&["--manual", "--name", name]));
-        let (middle, attic) = (start(MIDDLE, "middle"), start(ATTIC, "attic"));
-        let friend = start(FRIEND, "friend");
+        let start = |host, name, wants: &[&str]| {
+            network.start(host, Start::with(&[&["--manual", "--name", name], wants].concat()))
+        };
+        let (middle, attic) = (start(MIDDLE, "middle", &[]), start(ATTIC, "attic", attic_wants));
+        let friend = start(FRIEND, "friend", &[]);
         let mut file = vec![0; 3_000_000];
         blake3::Hasher::new().update(b"ferris").finalize_xof().fill(&mut file);
         fs::write(attic.home().join("ferris.ogg"), &file).unwrap();
@@ -90,7 +92,7 @@ fn wait_until_known(servent: &TestServent, reachable: Reachable) {
 
 #[test]
 fn a_servent_that_nobody_can_dial_knows_it_and_is_found_and_downloaded_from() {
-    let Some(line) = Line::start(&[ATTIC]) else { return };
+    let Some(line) = Line::start(&[ATTIC], &[]) else { return };
     let Line { network, middle, attic, friend, file } = &line;
     wait_until_known(attic, Reachable::No);
     wait_until_known(friend, Reachable::Yes);
@@ -122,7 +124,7 @@ fn a_servent_that_nobody_can_dial_knows_it_and_is_found_and_downloaded_from() {
 
 #[test]
 fn two_servents_that_nobody_can_dial_are_told_so() {
-    let Some(line) = Line::start(&[ATTIC, FRIEND]) else { return };
+    let Some(line) = Line::start(&[ATTIC, FRIEND], &[]) else { return };
     let Line { attic, friend, .. } = &line;
     wait_until_known(attic, Reachable::No);
     wait_until_known(friend, Reachable::No);
@@ -135,4 +137,27 @@ fn two_servents_that_nobody_can_dial_are_told_so() {
         friend.addr().port()
     );
     wait_until(&says, || done(friend, &["downloads"]).replace("\n", " ").contains(&says));
+}
+
+#[test]
+#[ignore = "a minute; scripts/failures.sh"]
+fn a_source_that_cannot_be_dialled_is_called_again_when_it_is_back() {
+    let Some(mut line) = Line::start(&[ATTIC], &["--max-upload", "600kB"]) else { return };
+    wait_until_known(&line.attic, Reachable::No);
+    line.found();
+    done(&line.friend, &["download", "1"]);
+    let verified = |friend: &TestServent| match friend.replies(&["downloads"]).remove(0) {
+        Reply::Downloads { downloads } => downloads[0].verified,
+        other => panic!("{other:?}"),
+    };
+    wait_until("some pieces", || verified(&line.friend) > 0);
+    line.attic.kill9();
+    wait_until("no neighbour", || line.middle.status().neighbours == 1);
+    line.attic.restart();
+    let way = line.network.invitation(MIDDLE, &line.middle, Family::V4);
+    done(&line.attic, &["join", &way]);
+    assert!(verified(&line.friend) < line.file.len() as u64);
+    done(&line.friend, &["wait"]);
+    let here = fs::read(line.friend.downloads().join("ferris.ogg")).unwrap();
+    assert_eq!(here, line.file);
 }

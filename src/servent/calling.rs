@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::admission::Pass;
 use super::dial::{self, DialError};
@@ -33,6 +33,9 @@ pub(super) const MAX_CALLS: usize = overlay::config::CALL_BURST as usize;
 /// Why a source is not dialled that others have led us to in vain.
 const LEFT_IN_PEACE: &str =
     "too many dials to its neighbourhood were in vain; it is left in peace for a minute";
+
+/// How long who says that nobody can dial it has to call back before it is dialled as well.
+const CALL_HEAD_START: Duration = Duration::from_secs(2);
 
 type Token = [u8; 16];
 
@@ -76,7 +79,7 @@ impl Calls {
 }
 
 /// A source, and how to come to it.
-#[derive(Clone, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Approach {
     pub(super) addresses: Vec<SocketAddr>,
     /// The search that found it, whose way back a call can take.
@@ -116,34 +119,46 @@ pub(super) async fn approach(
     approach: &Approach,
 ) -> Result<Reached, String> {
     let Approach { addresses, way, calls_back } = approach;
-    let mut uncalled = None;
-    if *calls_back {
-        match call(ground, driver, id, *way).await {
-            Ok(reached) => return Ok(reached),
-            Err(error) => uncalled = Some(error), // somebody else may have said so of it
-        }
-    }
-    let aimed = ground.aim(addresses.clone());
-    if aimed.is_empty() && !addresses.is_empty() {
-        return Err(LEFT_IN_PEACE.to_owned());
-    }
+    let call = call(ground, driver, id, *way);
     let purpose = Purpose::Transfer { token: None };
-    match (dial::dial(ground, &aimed, Some(id), purpose).await, uncalled) {
-        (Ok((greeted, Reception::Welcomed(_))), _) => {
-            ground.note_answered(greeted.peer.seen);
-            Ok(Reached { greeted, pass: None })
+    let dial = async {
+        if *calls_back {
+            sleep(CALL_HEAD_START).await;
         }
-        (Ok(_), _) => Err("it has no room for another connection".to_owned()),
-        (Err(_), Some(uncalled)) => Err(uncalled.to_string()),
-        (Err(error), None) if error.is_shut() => {
-            let undialled = undialled(&error);
-            match call(ground, driver, id, *way).await {
-                Ok(reached) => Ok(reached),
-                Err(CallError::NoWay) => Err(undialled),
-                Err(uncalled) => Err(format!("{undialled}; {uncalled}")),
+        let aimed = ground.aim(addresses.clone());
+        if aimed.is_empty() && !addresses.is_empty() {
+            return Err((LEFT_IN_PEACE.to_owned(), false));
+        }
+        match dial::dial(ground, &aimed, Some(id), purpose).await {
+            Ok((greeted, Reception::Welcomed(_))) => {
+                ground.note_answered(greeted.peer.seen);
+                Ok(Reached { greeted, pass: None })
             }
+            Ok(_) => Err(("it has no room for another connection".to_owned(), false)),
+            Err(error) => Err((undialled(&error), error.is_shut())),
         }
-        (Err(error), None) => Err(undialled(&error)),
+    };
+    if !calls_back {
+        return match dial.await {
+            Ok(reached) => Ok(reached),
+            Err((undialled, false)) => Err(undialled),
+            Err((undialled, true)) => call.await.map_err(|uncalled| match uncalled {
+                CallError::NoWay => undialled,
+                uncalled => format!("{undialled}; {uncalled}"),
+            }),
+        };
+    }
+    // Somebody else may have said so of it: it is dialled as well.
+    tokio::pin!(call, dial);
+    tokio::select! {
+        called = &mut call => match called {
+            Ok(reached) => Ok(reached),
+            Err(uncalled) => dial.await.map_err(|_| uncalled.to_string()),
+        },
+        dialled = &mut dial => match dialled {
+            Ok(reached) => Ok(reached),
+            Err(_) => call.await.map_err(|uncalled| uncalled.to_string()),
+        },
     }
 }
 

@@ -190,6 +190,8 @@ struct Inbox {
 struct Open {
     number: u64,
     asks: mpsc::Sender<Ask>,
+    /// How to come to it, as far as is known by now.
+    approach: watch::Sender<Approach>,
     /// Ends the connection, whatever it waits for.
     _closing: DropGuard,
 }
@@ -388,8 +390,28 @@ impl Fetch {
         let known = self.known.entry(id);
         known.and_modify(|known| known.merge(&source)).or_insert(source);
         self.news_for_the_record = true;
+        let approach = self.approach(id);
+        if let Some(open) = self.open.get(&id) {
+            // Who was on the way by one that is gone takes the new one.
+            open.approach.send_if_modified(|known| {
+                let another = approach.calls_back && known.way != approach.way;
+                if another {
+                    *known = approach;
+                }
+                another
+            });
+        }
         self.tell(Input::SourceFound { source: id });
         self.forget_strangers();
+    }
+
+    fn approach(&self, source: ServentId) -> Approach {
+        let known = self.known.get(&source).map(|known| Approach {
+            addresses: known.addresses.clone(),
+            way: known.way,
+            calls_back: known.calls_back,
+        });
+        known.unwrap_or_default()
     }
 
     /// Anybody may be said to have the file, so only those stay who are of use: the plan
@@ -530,7 +552,9 @@ impl Fetch {
         let (asks, wishes) = mpsc::channel(ASKS);
         let closing = CancellationToken::new();
         let closed = closing.clone();
-        self.open.insert(source, Open { number, asks, _closing: closing.drop_guard() });
+        let (approach, approaching) = watch::channel(self.approach(source));
+        let open = Open { number, asks, approach, _closing: closing.drop_guard() };
+        self.open.insert(source, open);
         let task = Source {
             ground: Arc::clone(&self.ground),
             download: self.number,
@@ -542,12 +566,6 @@ impl Fetch {
             reports: self.reports.clone(),
             driver: self.tools.driver.clone(),
         };
-        let known = self.known.get(&source);
-        let approach = known.map(|known| Approach {
-            addresses: known.addresses.clone(),
-            way: known.way,
-            calls_back: known.calls_back,
-        });
-        self.ground.spawn(task.run(approach.unwrap_or_default(), wishes));
+        self.ground.spawn(task.run(approaching, wishes));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -131,7 +131,11 @@ fn phrase(error: &std::io::Error) -> String {
 
 impl Source {
     /// Runs until either side ends it; `asks` closed means that it is not wanted.
-    pub(super) async fn run(self, approach: Approach, mut asks: mpsc::Receiver<Ask>) {
+    pub(super) async fn run(
+        self,
+        approach: watch::Receiver<Approach>,
+        mut asks: mpsc::Receiver<Ask>,
+    ) {
         if let Err(End::Lost(why)) = self.converse(approach, &mut asks).await {
             self.report(Report::Lost(why)).await;
         }
@@ -143,13 +147,12 @@ impl Source {
 
     async fn converse(
         &self,
-        approach: Approach,
+        approach: watch::Receiver<Approach>,
         asks: &mut mpsc::Receiver<Ask>,
     ) -> Result<(), End> {
         let began = Instant::now();
-        let coming = calling::approach(&self.ground, &self.driver, self.id, &approach);
         let Reached { greeted, pass: _pass } = tokio::select! {
-            reached = coming => reached.map_err(End::Lost)?,
+            reached = self.approach(approach) => reached.map_err(End::Lost)?,
             // Nothing is asked before the connection stands: this is the end of asking.
             _ = asks.recv() => return Err(End::Unwanted),
         };
@@ -174,6 +177,21 @@ impl Source {
         };
         let _ = timeout(FAREWELL, wire.reader.io_mut().shutdown()).await;
         ended
+    }
+
+    /// Comes to the source; begins anew when it is heard of by another way.
+    async fn approach(&self, mut approach: watch::Receiver<Approach>) -> Result<Reached, String> {
+        loop {
+            let present = approach.borrow_and_update().clone();
+            let mut coming =
+                Box::pin(calling::approach(&self.ground, &self.driver, self.id, &present));
+            tokio::select! {
+                reached = &mut coming => return reached,
+                changed = approach.changed() => if changed.is_err() {
+                    return coming.await; // nothing more is heard of it
+                }
+            }
+        }
     }
 
     async fn exchange(&self, wire: &mut Wire, asks: &mut mpsc::Receiver<Ask>) -> Result<(), End> {
