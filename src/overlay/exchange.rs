@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use rand::seq::{IteratorRandom, SliceRandom};
 
-use super::config::{NAMED_FOR, SHUFFLE_EVERY, STRIKE};
+use super::config::{FRESH, NAMED_FOR, SHUFFLE_EVERY, STRIKE};
 use super::membership::Membership;
 use super::{LinkId, Output};
 use crate::base::{ServentId, Time};
@@ -30,7 +30,7 @@ impl Membership {
         let span = u64::try_from(NAMED_FOR.as_micros()).unwrap_or(u64::MAX);
         let epoch = now.as_micros() / span;
         let rank = |aged: &AgedContact| self.book.rank(epoch, seen, id, aged.contact.id);
-        let mut living = self.living(id);
+        let mut living = self.living(now, id);
         living.sort_by_cached_key(rank);
         let mut others = self.known(now);
         others.retain(|aged| aged.contact.id != id);
@@ -46,16 +46,17 @@ impl Membership {
         others.retain(|aged| aged.contact.id != id);
         let half = AgedContact::MAX_SHUFFLE / 2;
         let mut others = others.into_iter().sample(&mut self.rng, half);
-        let mut living = self.living(id);
+        let mut living = self.living(now, id);
         living.shuffle(&mut self.rng);
         living.truncate(AgedContact::MAX_SHUFFLE - others.len());
         living.append(&mut others);
         living
     }
 
-    /// The neighbours that may be named to the servent `id`.
-    fn living(&self, id: ServentId) -> Vec<AgedContact> {
-        let others = self.neighbours.iter();
+    /// The neighbours that may be named to the servent `id`. One that should have answered
+    /// a ping by now may be frozen: named as living, it would be listed for as long again.
+    fn living(&self, now: Time, id: ServentId) -> Vec<AgedContact> {
+        let others = self.neighbours.iter().filter(|n| now.since(n.heard) <= FRESH);
         let others = others.filter(|n| n.id() != id && !n.peer.contact.addresses.is_empty());
         // Nor is anybody sent to where we could not come ourselves.
         let others = others.filter(|n| n.dialable != Some(false));

@@ -466,6 +466,27 @@ fn one_that_left_the_mesh_names_nobody_and_is_named_to_nobody() {
 }
 
 #[test]
+fn a_neighbour_that_froze_is_named_to_nobody_long_before_it_is_dropped() {
+    let mut overlay = with_neighbours(2);
+    let alive = LinkMessage::Pong(Pong { nonce: 0, ext: Vec::new() });
+    let mut welcomed = |secs, n| {
+        tell(&mut overlay, at(secs), from(1, alive.clone()));
+        let purpose = Purpose::Refill { isolated: false };
+        let input = Input::Accepted { link: link(n), peer: peer(n), purpose };
+        let out = tell(&mut overlay, at(secs), input);
+        let [Output::Greet { greeting: Greeting::Welcome(welcome), .. }, ..] = &out[..] else {
+            panic!("{out:?}");
+        };
+        let mut named: Vec<_> = welcome.contacts.iter().map(|aged| aged.contact.id).collect();
+        named.retain(|id| *id == peer(1).contact.id || *id == peer(2).contact.id);
+        named.sort();
+        named
+    };
+    assert_eq!(welcomed(45, 3), [peer(1).contact.id, peer(2).contact.id]);
+    assert_eq!(welcomed(46, 4), [peer(1).contact.id], "though its link stands");
+}
+
+#[test]
 fn own_searches_above_the_rate_are_delayed_and_not_refused() {
     let mut overlay = with_neighbours(1);
     let mut begun = 0;
