@@ -58,7 +58,7 @@ fn a_delivery_is_thanked_for_and_shown_to_the_giver() {
     let who = format!("delivered to attic~{}", taker.id().short());
     assert!(done(&giver, &["uploads"]).ends_with(&format!("large.iso  {who}\n")));
     wait_until("news", || giver.log().contains(&format!("\"large.iso\" {who}")));
-    assert_eq!(giver.status().incidents, 0);
+    assert_eq!(giver.status().incidents.offences, 0);
     assert_eq!(taker.stop().code(), Some(0));
 }
 

@@ -57,6 +57,21 @@ impl Membership {
         }
     }
 
+    /// There is no place for another connection, whoever it is of.
+    pub(super) fn turn_away(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        peer: &Peer,
+        out: &mut Vec<Output>,
+    ) {
+        if self.alone {
+            self.redirect_to(link, Vec::new(), out);
+        } else {
+            self.redirect(now, link, peer, out);
+        }
+    }
+
     /// Whether `peer` may become a neighbour; may let another go for it.
     pub(super) fn has_room(
         &mut self,

@@ -93,6 +93,14 @@ pub enum Input {
         /// What for; never [`Purpose::Transfer`].
         purpose: Purpose,
     },
+    /// Somebody dialled us and said hello, but there is no place for more connections;
+    /// answered by [`Output::Greet`], which names others.
+    TurnedAway {
+        /// The connection.
+        link: LinkId,
+        /// Who.
+        peer: Peer,
+    },
     /// Our dial was welcomed.
     Dialled {
         /// The connection.
@@ -357,6 +365,9 @@ impl Overlay {
                 let (by, from) = (peer.contact.id, peer.seen.ip());
                 self.reach.on_arrival(now, neighbours, by, from, out);
                 self.membership.on_accepted(now, link, peer, &purpose, out);
+            }
+            Input::TurnedAway { link, peer } => {
+                self.membership.turn_away(now, link, &peer, out);
             }
             Input::Dialled { link, peer, purpose, contacts } => {
                 self.membership.on_dialled(now, link, peer, &purpose, contacts, out);

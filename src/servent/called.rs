@@ -48,7 +48,7 @@ pub(super) async fn run(
                         Some(Ok((greeted, Reception::Welcomed(_)))) => {
                             let seen = Some(greeted.peer.seen);
                             let _ = driver.send(Input::Called { seen }).await;
-                            let arrival = Arrival { greeted, pass: None };
+                            let arrival = Arrival { greeted, pass: None, has_place: true };
                             serve::run(on, library, uploads, arrival).await;
                             drop(place);
                             return;

@@ -187,7 +187,7 @@ async fn call(
     let arrival = timeout(CALL_WAIT, answered).await;
     // Closed without an answer: it was not sent.
     let arrival = arrival.map_err(|_| CallError::NoAnswer)?.map_err(|_| CallError::NoWay)?;
-    let Arrival { mut greeted, pass } = arrival;
+    let Arrival { mut greeted, pass, .. } = arrival;
     let your_address = greeted.peer.seen;
     let welcome = Welcome { your_address, contacts: Vec::new(), ext: Vec::new() };
     let welcomed = answer(&mut greeted.stream, &Greeting::Welcome(welcome)).await;

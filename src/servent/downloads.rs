@@ -75,6 +75,9 @@ impl Downloads {
             Some(found) => (found.names.into_iter().next(), found.size, found.sources),
             None => (None, 0, Vec::new()),
         };
+        for source in &sources {
+            tools.ground.admission.note_hit(tools.ground.clock.now(), source.id);
+        }
         let (record, failed) = {
             let mut list = self.lock();
             // Under the lock, so that nobody else takes the number or begins the same file.

@@ -17,6 +17,7 @@ use super::called::Caller;
 use super::greeting::{self, Greeted, Reception};
 use super::ground::Ground;
 use super::hosts::HostFile;
+use super::incidents::Incident;
 use super::listen::Arrival;
 use super::matching::Job;
 use super::mesh::Mesh;
@@ -171,6 +172,11 @@ impl Driver {
             self.save_at = now + SAVE_EVERY;
             self.tell_addresses();
         }
+        for neighbour in self.overlay.neighbours().filter(|neighbour| !neighbour.dialled) {
+            if let Some(round_trip) = neighbour.round_trip {
+                self.ground.admission.note_round_trip(neighbour.id(), round_trip);
+            }
+        }
         self.handle(Input::Wake);
     }
 
@@ -194,8 +200,12 @@ impl Driver {
                 let link = self.new_link();
                 let peer = arrival.greeted.peer.clone();
                 let purpose = arrival.greeted.hello.purpose.clone();
+                let has_place = arrival.has_place;
                 self.arrivals.insert(link, arrival);
-                self.handle(Input::Accepted { link, peer, purpose });
+                self.handle(match has_place {
+                    true => Input::Accepted { link, peer, purpose },
+                    false => Input::TurnedAway { link, peer },
+                });
             }
             Command::Dialled { greeted, reception, purpose } => {
                 self.on_dialled(greeted, reception, purpose);
@@ -273,7 +283,7 @@ impl Driver {
                 self.ground.note_seen(welcome.your_address.ip());
                 self.tell_addresses();
                 let link = self.new_link();
-                let (outbox, traffic) = self.open(link);
+                let (outbox, traffic) = self.open(link, CancellationToken::new());
                 let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
                 let running = link::run(ground, link, stream, ahead, outbox, traffic, inputs);
                 self.spawn_link(link, running);
@@ -291,9 +301,8 @@ impl Driver {
         LinkId(self.next_link)
     }
 
-    fn open(&mut self, link: LinkId) -> (Arc<Outbox>, Arc<Traffic>) {
+    fn open(&mut self, link: LinkId, cut: CancellationToken) -> (Arc<Outbox>, Arc<Traffic>) {
         let (outbox, traffic) = (Arc::new(Outbox::default()), Arc::new(Traffic::default()));
-        let cut = CancellationToken::new();
         let opened = (Arc::clone(&outbox), Arc::clone(&traffic));
         self.links.insert(link, Link { outbox, traffic, cut });
         opened
@@ -365,7 +374,9 @@ impl Driver {
     }
 
     fn greet(&mut self, link: LinkId, greeting: Greeting) {
-        let Some(Arrival { greeted, pass }) = self.arrivals.remove(&link) else { return };
+        let Some(arrival) = self.arrivals.remove(&link) else { return };
+        let revoked = arrival.revoked();
+        let Arrival { greeted, pass, .. } = arrival;
         let Greeted { mut stream, ahead, .. } = greeted;
         if !matches!(greeting, Greeting::Welcome(_)) {
             self.ground.spawn(async move {
@@ -376,7 +387,8 @@ impl Driver {
             });
             return;
         }
-        let (outbox, traffic) = self.open(link);
+        // Its place may be given to somebody who deserves it more.
+        let (outbox, traffic) = self.open(link, revoked);
         let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
         self.spawn_link(link, async move {
             if greeting::answer(&mut stream, &greeting).await.is_ok() {
@@ -461,6 +473,9 @@ impl Driver {
             }
             Event::NeighbourDown { peer, reason } => {
                 self.degree.send_replace(self.overlay.neighbours().len());
+                if reason == DownReason::Misbehaved {
+                    self.ground.incidents.note(Incident::Offence);
+                }
                 let why = sentence(reason).to_owned();
                 let id = peer.contact.id;
                 self.ground.tell(News::NeighbourDown { id, name: peer.name, why });

@@ -10,8 +10,10 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::Admission;
 use super::calling::Calls;
 use super::clock::Clock;
+use super::incidents::{Incident, Incidents};
 use super::mesh::Mesh;
 use super::network::Network;
 use super::panel::Panel;
@@ -55,7 +57,9 @@ pub(super) struct Ground {
     undialable: AtomicBool,
     /// Sources that we have asked to dial us.
     pub(super) calls: Calls,
-    pub(super) incidents: AtomicU64,
+    pub(super) incidents: Incidents,
+    /// The places of those who dial us.
+    pub(super) admission: Admission,
     warnings: RwLock<Vec<String>>,
     here: RwLock<Arc<Mesh>>,
     listening: RwLock<Vec<SocketAddr>>,
@@ -80,6 +84,7 @@ impl Ground {
         network: Arc<dyn Network>,
         mesh: Mesh,
         mut settings: Settings,
+        places: usize,
     ) -> Self {
         let clock = Clock::start();
         // Where nobody reads by mistake what was true at the start.
@@ -98,7 +103,8 @@ impl Ground {
             turnstile: Turnstile::default(),
             undialable: AtomicBool::new(false),
             calls: Calls::default(),
-            incidents: AtomicU64::new(0),
+            incidents: Incidents::default(),
+            admission: Admission::new(places),
             warnings: RwLock::default(),
             here: RwLock::new(Arc::new(mesh)),
             listening: RwLock::default(),
@@ -245,7 +251,7 @@ impl Ground {
         let ground = Arc::clone(self);
         self.tasks.spawn(async move {
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-                ground.note_incident();
+                ground.incidents.note(Incident::Fault);
                 tracing::error!("a task panicked; this is a bug, please report it");
             }
         });
@@ -275,9 +281,5 @@ impl Ground {
 
     pub(super) fn warnings(&self) -> Vec<String> {
         self.warnings.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn note_incident(&self) {
-        self.incidents.fetch_add(1, Ordering::Relaxed);
     }
 }

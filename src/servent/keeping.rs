@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::changes::StopOnDrop;
 use super::clock::Clock;
 use super::ground::Ground;
+use super::incidents::Incident;
 use super::offload::offload;
 use super::report::News;
 use crate::share::{Library, Protected, WalkReport};
@@ -86,7 +87,7 @@ pub(super) async fn walk(ground: Arc<Ground>, library: Library) {
         report = report => report,
     };
     // A walk that ended without a word has panicked, which is our bug.
-    let Ok(report) = report else { return ground.note_incident() };
+    let Ok(report) = report else { return ground.incidents.note(Incident::Fault) };
     for text in found(report).into_iter().chain(library.warnings()) {
         ground.tell(News::Notice { text });
     }

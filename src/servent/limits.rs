@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::handle::Servent;
 use super::report::{LimitReport, Unit};
-use super::{admission, called, calling, dial, download_error, join, tuning, wanted};
+use super::{accept_rate, admission, called, calling, dial, download_error, join, tuning, wanted};
 use crate::base::{Contact, MAX_TTL, piece};
 use crate::message::{HitBody, QueryBody};
 use crate::overlay::{self, config};
@@ -11,9 +12,16 @@ use crate::share::{library, query};
 use crate::store::{hosts_file, name, part};
 use crate::transfer::{sources, upload};
 
-/// Every limit, by what it belongs to.
-#[must_use]
-pub fn limits() -> Vec<LimitReport> {
+impl Servent {
+    /// Every limit, by what it belongs to.
+    #[must_use]
+    pub fn limits(&self) -> Vec<LimitReport> {
+        limits(self.0.ground.admission.places())
+    }
+}
+
+/// The limits of a servent that takes in so many connections.
+fn limits(places: usize) -> Vec<LimitReport> {
     let mesh = overlay::Config::default();
     let many = |name: &str, value: usize, then: &str| limit(name, wide(value), Unit::Number, then);
     let bytes = |name: &str, value: u64, then: &str| limit(name, value, Unit::Bytes, then);
@@ -39,11 +47,13 @@ pub fn limits() -> Vec<LimitReport> {
         time("silence of a neighbour", config::DEAD_AFTER, "its link is closed"),
         time("making a connection", dial::CONNECT_TIMEOUT, "the next address is tried"),
         time("waiting for a mesh in 'join'", join::JOIN_LIMIT, "it fails and says so"),
-        many("connections taken in", admission::MAX_INBOUND, "newcomers are turned away"),
-        many("transfers among them", admission::MAX_TRANSFERS, "receivers try again later"),
+        many("connections taken in", places, "the one of least merit goes, or a newcomer"),
+        many("transfers among them", places - admission::FOR_LINKS, "the same among them"),
         many("connections before their hello", admission::MAX_PENDING, "one of them is closed"),
-        many("connections of one address", admission::PER_ADDRESS, "it is turned away"),
-        many("connections of one /16", admission::PER_GROUP, "they are turned away"),
+        many("connections of one address", admission::PER_ADDRESS, "it is sent on to others"),
+        many("connections of one /16", admission::PER_GROUP, "they are sent on to others"),
+        rate("new connections of one address", accept_rate::ADDRESS_RATE, "more are closed"),
+        rate("new connections of one /16", accept_rate::GROUP_RATE, "more are closed"),
         limit(
             "wrong network keys of an address",
             admission::WRONG_PROOFS.into(),
@@ -114,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_limit_has_a_name_of_its_own_and_says_what_happens_there() {
-        let limits = limits();
+        let limits = limits(admission::MAX_INBOUND);
         for (i, limit) in limits.iter().enumerate() {
             assert!(limit.value > 0 && !limit.then.is_empty(), "{limit:?}");
             assert!(limits[i + 1..].iter().all(|other| other.name != limit.name), "{limit:?}");

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::frames::{FrameError, FrameReader};
 use super::greeting::Secured;
 use super::ground::Ground;
+use super::incidents::Incident;
 use super::outbox::Outbox;
 use super::traffic::Traffic;
 use crate::message::LinkMessage;
@@ -39,7 +40,7 @@ pub(super) async fn run(
         read = reading => {
             if let Err(error) = read {
                 if error.is_offence() {
-                    ground.note_incident();
+                    ground.incidents.note(Incident::Offence);
                 }
                 tracing::debug!(?link, %error, "link broke");
             }

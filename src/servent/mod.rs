@@ -11,16 +11,17 @@
 //! |---|---|
 //! | the user's side | `handle`, `start`, `status`, `report`; `join`, `inviting`, `moving`; `publishing`, `searching`, `wanted`; `downloads`, `resuming` |
 //! | links | `driver`, `link`, `outbox`, `traffic`, `hosts`, `mesh` |
-//! | connections | `dial`, `listen`, `admission`, `greeting`, `turnstile`, `frames`, `network` |
+//! | connections | `dial`, `listen`, `admission` with `accept_rate`, `eviction` and `origin`, `greeting`, `turnstile`, `frames`, `network` |
 //! | files coming | `fetch`, `source`, `calling`, `unfinished` |
 //! | files going | `serve`, `called`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
 //! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
-//! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `descriptors` |
+//! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `descriptors`, `incidents` |
 //!
 //! What dials, listens and writes is handed in ([`network::Network`],
 //! [`crate::store::Disk`]): the same driver runs on sockets and disks and, in tests, in
 //! memory under a paused clock.
 
+mod accept_rate;
 mod admission;
 mod called;
 mod calling;
@@ -31,6 +32,7 @@ mod dial;
 mod download_error;
 mod downloads;
 mod driver;
+mod eviction;
 mod fetch;
 mod frames;
 mod greeting;
@@ -38,6 +40,7 @@ mod ground;
 mod handle;
 mod holder;
 mod hosts;
+mod incidents;
 mod inviting;
 mod join;
 mod keeping;
@@ -50,6 +53,7 @@ mod mesh;
 mod moving;
 pub mod network;
 mod offload;
+mod origin;
 mod outbox;
 mod panel;
 mod publishing;
@@ -80,7 +84,6 @@ pub use greeting::GreetingError;
 pub use handle::Servent;
 pub use inviting::invitation_line;
 pub use join::JoinError;
-pub use limits::limits;
 pub use listen::DEFAULT_PORT;
 pub use mesh::has_kept_key;
 pub use moving::{MoveError, Moved};

@@ -100,7 +100,8 @@ impl Listener for TcpListener {
     fn accept(&mut self) -> Boxed<'_, io::Result<(Box<dyn Stream>, SocketAddr)>> {
         Box::pin(async move {
             let (stream, from) = Self::accept(self).await?;
-            prepare(&stream)?;
+            // Reset before we came to it.
+            prepare(&stream).map_err(|_| io::ErrorKind::ConnectionAborted)?;
             let from = SocketAddr::new(from.ip().to_canonical(), from.port());
             Ok((Box::new(stream) as Box<dyn Stream>, from))
         })

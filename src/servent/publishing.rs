@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::changes::StopOnDrop;
 use super::handle::Servent;
+use super::incidents::Incident;
 use super::report::{
     HashingReport, LeftOut, LeftOutCount, PublishProgress, PublishReport, SharedReport,
     UnpublishReport,
@@ -44,7 +45,7 @@ impl Servent {
         match work.await {
             Ok(published) => published.map(report_of),
             Err(error) => {
-                self.0.ground.note_incident();
+                self.0.ground.incidents.note(Incident::Fault);
                 let source = io::Error::other(error);
                 Err(PublishError::Unreadable { path: shown, source })
             }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,8 +14,10 @@ use tokio::time::timeout;
 use super::frames::{FrameReader, encode};
 use super::greeting::Secured;
 use super::ground::Ground;
+use super::incidents::Incident;
 use super::listen::Arrival;
 use super::offload::offload;
+use super::origin::is_exempt;
 use super::report::News;
 use super::slots::{Place, Ticket, Uploads};
 use super::uploads::{Taker, Thanked};
@@ -67,6 +68,17 @@ enum ServeError {
     Backwards,
 }
 
+impl ServeError {
+    /// Whether the other side broke a rule, and was not merely slow or gone.
+    fn is_offence(&self) -> bool {
+        match self {
+            Self::Frame(error) => error.is_offence(),
+            Self::Greedy | Self::Senseless | Self::Backwards => true,
+            Self::Io(_) | Self::Unread | Self::Withheld => false,
+        }
+    }
+}
+
 /// Serves one connection until either side ends it.
 pub(super) async fn run(
     ground: Arc<Ground>,
@@ -74,13 +86,14 @@ pub(super) async fn run(
     uploads: Arc<Uploads>,
     arrival: Arrival,
 ) {
-    let Arrival { greeted, pass } = arrival;
+    let revoked = arrival.revoked();
+    let Arrival { greeted, pass, .. } = arrival;
     let (peer, name) = (greeted.peer.contact.id, greeted.peer.name.clone());
     let address = greeted.peer.seen;
     let from = greeted.peer.seen.ip();
     let (read, write) = tokio::io::split(greeted.stream);
     let (send, mut messages) = mpsc::channel(READ_AHEAD);
-    let (ticket, place) = uploads.enter((!is_plain(from)).then_some(from), ground.clock);
+    let (ticket, place) = uploads.enter((!is_exempt(from)).then_some(from), ground.clock);
     let taker = Taker { id: peer, name, address, connection: ticket.number };
     let mut giver = Giver {
         taker,
@@ -99,6 +112,7 @@ pub(super) async fn run(
     let mut result = tokio::select! {
         () = ground.stop.cancelled() => Ok(()),
         () = greeted.mesh.left.cancelled() => Ok(()),
+        () = revoked.cancelled() => Ok(()),
         result = receive(reader, send) => result,
         result = giver.serve(&mut messages) => result,
     };
@@ -109,19 +123,14 @@ pub(super) async fn run(
         }
     }
     if let Err(error) = result {
-        if !matches!(error, ServeError::Io(_) | ServeError::Withheld) {
-            ground.note_incident();
+        if error.is_offence() {
+            ground.incidents.note(Incident::Offence);
         }
         tracing::debug!(%from, %error, "transfer ended");
     }
     ground.end_upload(giver.taker.connection);
     let _ = timeout(FAREWELL, giver.write.shutdown()).await;
     drop(pass);
-}
-
-/// Exactly the two loopback addresses, which no rule for groups binds.
-fn is_plain(ip: IpAddr) -> bool {
-    ip == std::net::Ipv4Addr::LOCALHOST || ip == std::net::Ipv6Addr::LOCALHOST
 }
 
 async fn receive(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::driver::Command;
@@ -11,7 +12,7 @@ use super::listen::{self, Arrival};
 use super::network::Listener;
 use super::serve;
 use super::slots::Uploads;
-use crate::message::{Greeting, Purpose, Welcome};
+use crate::message::{Greeting, Purpose, Redirect, Welcome};
 use crate::overlay::Input;
 use crate::share::Library;
 
@@ -34,12 +35,12 @@ pub(super) async fn run(
                     let reached = Input::Reached { by: peer.contact.id, from: peer.seen.ip() };
                     let _ = driver.send(Command::Tell(reached)).await;
                     match token {
-                        None => give(ground, library, uploads, arrival).await,
-                        Some(token) => {
+                        Some(token) if arrival.has_place => {
                             if !ground.calls.take(token, arrival) {
                                 tracing::debug!("a call back that nobody waits for");
                             }
                         }
+                        _ => give(ground, library, uploads, arrival).await,
                     }
                 } else {
                     // A servent that is stopping takes nobody in.
@@ -53,8 +54,15 @@ pub(super) async fn run(
 
 async fn give(ground: Arc<Ground>, library: Library, uploads: Arc<Uploads>, mut arrival: Arrival) {
     let your_address = arrival.greeted.peer.seen;
-    let welcome = Welcome { your_address, contacts: Vec::new(), ext: Vec::new() };
-    let greeting = Greeting::Welcome(welcome);
+    let (contacts, ext) = (Vec::new(), Vec::new());
+    if !arrival.has_place {
+        let greeting = Greeting::Redirect(Redirect { contacts, ext });
+        if answer(&mut arrival.greeted.stream, &greeting).await.is_ok() {
+            let _ = arrival.greeted.stream.shutdown().await;
+        }
+        return;
+    }
+    let greeting = Greeting::Welcome(Welcome { your_address, contacts, ext });
     if answer(&mut arrival.greeted.stream, &greeting).await.is_ok() {
         serve::run(ground, library, uploads, arrival).await;
     }

@@ -290,6 +290,7 @@ impl Source {
         };
         if matches!(report, Report::Good(_) | Report::Proven(..)) {
             self.ground.received.fetch_add(list.geometry().len(piece), Ordering::Relaxed);
+            self.ground.admission.note_piece(self.ground.clock.now(), self.id);
         }
         self.report(report).await;
         Ok(())

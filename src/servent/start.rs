@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 
+use super::admission::MAX_INBOUND;
 use super::clock::Clock;
 use super::downloads::Downloads;
 use super::driver::{COMMANDS, Command, Desks, Driver, INPUTS};
@@ -79,8 +80,16 @@ impl Servent {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        super::descriptors::raise_limit().map_err(StartError::Descriptors)?;
-        Self::start_on(settings, Arc::new(Internet), Arc::new(RealDisk), None).await
+        let (places, fewer) = super::descriptors::raise_limit().map_err(StartError::Descriptors)?;
+        let (network, disk) = (Arc::new(Internet), Arc::new(RealDisk));
+        let servent = Self::start_with(settings, network, disk, None, places).await?;
+        if let Some(limit) = fewer {
+            servent.0.ground.warn(format!(
+                "this process may open only {limit} files and connections at once, so it takes in \
+                 {places} connections instead of {MAX_INBOUND}; allow it more (ulimit -n)"
+            ));
+        }
+        Ok(servent)
     }
 
     /// Starts a servent on a network and a disk of the caller's; `seed` makes its key and
@@ -89,10 +98,21 @@ impl Servent {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start_on(
+        settings: Settings,
+        network: Arc<dyn Network>,
+        disk: Arc<dyn Disk>,
+        seed: Option<[u8; 32]>,
+    ) -> Result<Self, StartError> {
+        Self::start_with(settings, network, disk, seed, MAX_INBOUND).await
+    }
+
+    /// Starts a servent that takes in so many connections at once.
+    async fn start_with(
         mut settings: Settings,
         network: Arc<dyn Network>,
         disk: Arc<dyn Disk>,
         seed: Option<[u8; 32]>,
+        places: usize,
     ) -> Result<Self, StartError> {
         let state = if settings.ephemeral {
             None
@@ -120,7 +140,8 @@ impl Servent {
             mesh::at_start(settings.network.as_ref(), state.as_deref(), Clock::unix())
                 .map_err(|error| StartError::Mesh(error.to_string()))?;
         let hosts = HostFile::new(state.clone(), &mesh.key);
-        let ground = Arc::new(Ground::new(id, Tls::new(&identity)?, network, mesh, settings));
+        let ground =
+            Arc::new(Ground::new(id, Tls::new(&identity)?, network, mesh, settings, places));
         let listener = listen::open(&ground).map_err(|source| listen_error(&ground, source))?;
         let listening = listener.local_address().map_err(StartError::System)?;
         ground.set_listening(vec![listening]);

@@ -39,7 +39,7 @@ impl Servent {
             mesh_sent: ground.mesh.sent(),
             private: ground.mesh().is_private(),
             up_secs: ground.clock.up_secs(),
-            incidents: ground.incidents.load(Ordering::Relaxed),
+            incidents: ground.incidents.report(),
             warnings: self.warnings(),
             hashing: self.hashing(),
         }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::common::fake_peer::{FakePeer, Options, connect};
 use crate::common::frames::*;
 use crate::common::servent::{Start, TestServent};
+use crate::doors::{Knocked, knock};
 use crate::publisher::Publisher;
 use crate::{Bench, SLACK, noise};
 
@@ -18,6 +19,8 @@ const MAX_PENDING: usize = 128;
 /// Connections of one address, and of one /16.
 const PER_ADDRESS: usize = 4;
 const PER_GROUP: usize = 32;
+/// Connections of one address at once; then one a second.
+const ADDRESS_BURST: usize = 8;
 /// Results that a search takes, at most.
 const MAX_RESULTS: usize = 2_000;
 /// How long a peer may take nothing.
@@ -54,19 +57,29 @@ async fn an_address_and_a_group_have_so_many_places() {
     let bench = Bench::start().await;
     let (addr, purpose) = (bench.victim.addr(), FakePurpose::Transfer { token: None });
     let mut stay = Vec::new();
+    let mut sent_on = 0;
     for n in 0..20 {
         let options = bench.options(n).from([127, 17, 0, 1]);
-        stay.extend(FakePeer::join(addr, &options, purpose).await.ok());
+        match knock(addr, &options, purpose).await {
+            Knocked::In(peer) => stay.push(peer),
+            Knocked::SentOn => sent_on += 1,
+            Knocked::Closed => {}
+        }
     }
     assert_eq!(stay.len(), PER_ADDRESS);
+    assert!(sent_on >= ADDRESS_BURST - PER_ADDRESS, "{sent_on} were told");
     stay.clear();
     let before = bench.victim.descriptors();
     for n in 0..100 {
         let options = bench.options(n).from([127, 18, 0, n]);
-        stay.extend(FakePeer::join(addr, &options, purpose).await.ok());
+        if let Knocked::In(peer) = knock(addr, &options, purpose).await {
+            stay.push(peer);
+        }
     }
     assert_eq!(stay.len(), PER_GROUP);
     assert!(bench.victim.descriptors() <= before + PER_GROUP + 2);
+    let turned_away = bench.victim.ask_status().await.incidents.turned_away;
+    assert_eq!(turned_away as usize, 120 - PER_ADDRESS - PER_GROUP, "all are counted");
     drop(stay);
     bench.ends_well().await;
 }

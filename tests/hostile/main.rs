@@ -15,6 +15,7 @@ mod acceptor;
 mod bad_hits;
 mod calls;
 mod conversation;
+mod doors;
 mod files;
 mod floods;
 mod greeting;

@@ -122,12 +122,12 @@ async fn thanks_for_nothing_tell_nobody_anything_and_many_end_the_connection() {
     }
     peer.send(&describe(&id, 0)).await.unwrap();
     assert_eq!(peer.recv().await.unwrap().kind, MANIFEST);
-    assert_eq!(bench.victim.ask_status().await.incidents, 0);
+    assert_eq!(bench.victim.ask_status().await.incidents.offences, 0);
     for _ in 0..3 {
         peer.send(&thanks(&[9; 32])).await.unwrap();
     }
     peer.expect_closed(PATIENCE).await;
-    until("an incident", async || bench.victim.ask_status().await.incidents == 1).await;
+    until("an incident", async || bench.victim.ask_status().await.incidents.offences == 1).await;
     let told = bench.victim.log().matches("\"thanked.bin\" delivered").count();
     assert_eq!(told, 1);
     bench.ends_well().await;

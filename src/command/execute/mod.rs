@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::grammar::{self, Command, Switch, Telling};
 use super::{Console, Exit, Order, Reply};
 use crate::servent::report::{DownloadRequest, News, Reach, SearchRequest};
-use crate::servent::{Knob, Servent, limits};
+use crate::servent::{Knob, Servent};
 
 mod download;
 mod mesh;
@@ -135,7 +135,9 @@ impl Local {
             Command::Serve { switch } => self.switch(Knob::Serve, switch == Switch::On, out).await,
             Command::News { telling: Telling::Follow } => self.follow(out).await,
             Command::News { telling } => self.switch(Knob::News, telling == Telling::On, out).await,
-            Command::Limits => self.done(Reply::Limits { limits: limits() }, out).await,
+            Command::Limits => {
+                self.done(Reply::Limits { limits: self.servent.limits() }, out).await
+            }
             Command::Wait { number } => self.wait(number, order, out).await,
             Command::Help { command } => match grammar::help(command.as_deref()) {
                 Ok(text) => self.done(Reply::Help { text }, out).await,

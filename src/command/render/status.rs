@@ -2,7 +2,7 @@
 
 use crate::base::escape::Escaped;
 use crate::command::layout::{count, grouped, servent, size, span};
-use crate::servent::report::{HashingReport, Reachable, StatusReport};
+use crate::servent::report::{HashingReport, IncidentsReport, Reachable, StatusReport};
 
 /// What a person who is alone is told to do about it.
 const ALONE: &str = "You are alone. 'invite' prints a line for a friend; 'join ID@HOST:PORT' \
@@ -29,7 +29,7 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     line("received", format!("{} ({} bytes)", size(status.received), grouped(status.received)));
     line("sent", format!("{} ({} bytes)", size(status.sent), grouped(status.sent)));
     line("up", span(status.up_secs));
-    line("incidents", grouped(status.incidents));
+    line("incidents", incidents(&status.incidents));
     if status.hashing.running > 0 {
         line("hashing", hashing(&status.hashing));
     }
@@ -58,6 +58,29 @@ fn reachable(status: &StatusReport) -> String {
         }
         Reachable::Unknown => "unknown: nobody has dialled this servent so far".to_owned(),
     }
+}
+
+/// Each kind that there was, by whose doing it was.
+fn incidents(incidents: &IncidentsReport) -> String {
+    let IncidentsReport { greetings, turned_away, offences, faults } = *incidents;
+    let told: Vec<String> = [
+        (greetings, "without a hello"),
+        (turned_away, "turned away"),
+        (offences, "broke the rules"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, what)| format!("{} {what}", grouped(number)))
+    .collect();
+    let mut text = match told.as_slice() {
+        [] => "none".to_owned(),
+        told => format!("connections: {}", told.join(", ")),
+    };
+    if faults > 0 {
+        let ours = format!("{} of this program's own, please report", count(faults, "fault"));
+        text = if told.is_empty() { ours } else { format!("{text}; {ours}") };
+    }
+    text
 }
 
 fn hashing(hashing: &HashingReport) -> String {

@@ -54,12 +54,26 @@ pub struct StatusReport {
     pub private: bool,
     /// Seconds since the start.
     pub up_secs: u64,
-    /// Connections that broke the protocol since the start, and tasks that panicked.
-    pub incidents: u64,
+    /// What went wrong with connections since the start.
+    pub incidents: IncidentsReport,
     /// What should not be so and stays so, a sentence each.
     pub warnings: Vec<String>,
     /// What is being hashed for publication, and has been.
     pub hashing: HashingReport,
+}
+
+/// What went wrong with connections since the start, by whose doing it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct IncidentsReport {
+    /// Connections on which nobody said a hello that could be understood: other programs,
+    /// other meshes, lines that broke.
+    pub greetings: u64,
+    /// Connections that were turned away: too many or too fast from one place, or no room.
+    pub turned_away: u64,
+    /// Connections that were closed because the servent there broke the rules.
+    pub offences: u64,
+    /// Tasks of this servent that panicked, each a bug of it.
+    pub faults: u64,
 }
 
 /// What is being hashed for publication, and has been since the start.
