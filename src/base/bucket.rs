@@ -37,6 +37,12 @@ impl Bucket {
         granted
     }
 
+    /// How many whole units are there to be taken.
+    pub fn level(&mut self, now: Time) -> u64 {
+        self.refill(now);
+        u64::try_from(self.level.max(0) / MICRO).unwrap_or(u64::MAX)
+    }
+
     /// Takes `units` whether or not they are there; the debt is paid by waiting
     /// [`Bucket::debt`].
     pub fn owe(&mut self, now: Time, units: u64) {

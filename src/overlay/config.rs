@@ -16,7 +16,8 @@ pub struct Config {
     pub max_manual: usize,
     /// Keep exactly the links asked for: no walks, no refilling. Default false.
     pub manual: bool,
-    /// Searches of others answered and passed on, a second, over all links. A query
+    /// Searches of others answered and passed on, a second, over all links, of which each
+    /// link has the same share and what others leave of theirs. A query
     /// costs microseconds to relay, but its hits and copies cost the whole
     /// neighbourhood. Default 300 with a burst of 600.
     pub relayed_per_second: u64,

@@ -18,7 +18,8 @@
 //!   dials, how fast; `address`: which addresses are dialled, and which belong together.
 //! - `absent`: lost neighbours that may be back; `probing`: trying out who was only told of;
 //!   `rewiring`: evening the mesh out.
-//! - `search`: the flood, its exact horizon and its certain end.
+//! - `search`: the flood, its exact horizon and its certain end; `fair_share`: how many
+//!   searches of others, by which links.
 //! - `routes`: what is remembered of one search; `generations`: for how long.
 //! - `reach`: whether others can dial this servent; `ways` and `calls`: how one that nobody
 //!   can dial is asked to dial.
@@ -42,6 +43,7 @@ pub mod config;
 mod dialling;
 mod door;
 mod exchange;
+mod fair_share;
 mod generations;
 mod introduction;
 mod keep_alive;

@@ -27,6 +27,7 @@ use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom;
 
 use super::config::{Config, ODD, OWN_BURST, OWN_RATE, PAUSE_LEAST, PAUSE_MOST, STRIKE};
+use super::fair_share::FairShare;
 use super::generations::Generations;
 use super::neighbours::Neighbours;
 use super::routes::{Parent, Route, done};
@@ -62,13 +63,12 @@ pub(super) struct Flood {
     open: BTreeSet<Guid>,
     searches: BTreeMap<Guid, Search>,
     timers: BTreeSet<(Time, Timer)>,
-    relayed: Bucket,
+    relayed: FairShare,
     own: Bucket,
 }
 
 impl Flood {
     pub(super) fn new(id: ServentId, config: Config, rng: ChaCha12Rng, now: Time) -> Self {
-        let rate = config.relayed_per_second;
         Self {
             id,
             rng,
@@ -78,7 +78,7 @@ impl Flood {
             open: BTreeSet::new(),
             searches: BTreeMap::new(),
             timers: BTreeSet::new(),
-            relayed: Bucket::new(rate, rate.saturating_mul(2), now),
+            relayed: FairShare::new(config.relayed_per_second, now),
             own: Bucket::new(OWN_RATE, OWN_BURST, now),
             config,
         }
@@ -172,7 +172,7 @@ impl Flood {
         if !within {
             neighbours.strike(now, link, ODD); // an honest servent sends half of that
         }
-        if !within || !self.routes.admits(link) || !self.relayed.take(now, 1) {
+        if !within || !self.routes.admits(link) || !self.relayed.take(now, link, neighbours) {
             out.push(done(link, guid, 0, 1));
             return;
         }

@@ -263,6 +263,51 @@ fn a_storm_of_queries_is_answered_as_lost_beyond_the_rate() {
     assert!(lost > 0 && lost < 256);
 }
 
+/// Searches that come by `links` in one second, so many by each, evenly spread; how many of
+/// each are taken up.
+fn taken_up(overlay: &mut Overlay, second: u64, links: &[(u8, u64)]) -> Vec<usize> {
+    let mut taken = vec![0; links.len()];
+    for milli in 0..1000u64 {
+        for (place, &(from, count)) in links.iter().enumerate() {
+            if milli % (1000 / count) != 0 {
+                continue;
+            }
+            let mut guid = [0; 16];
+            guid[..8].copy_from_slice(&(second * 1000 + milli).to_le_bytes());
+            guid[8] = from;
+            let (guid, body) = (Guid(guid), Bytes::from_static(b"ferris"));
+            let query = Query { guid, ttl: Ttl(1), hops: Hops(0), body };
+            let now = at(second) + std::time::Duration::from_millis(milli);
+            let input = Input::Received { link: link(from), message: LinkMessage::Query(query) };
+            let out = tell(overlay, now, input);
+            taken[place] +=
+                out.iter().filter(|output| matches!(output, Output::Match { .. })).count();
+        }
+    }
+    taken
+}
+
+#[test]
+fn links_that_storm_leave_the_quiet_ones_their_share_and_own_searches_theirs() {
+    let mut overlay = with_neighbours(10);
+    let storm: Vec<(u8, u64)> =
+        (1..=9).map(|n| (n, 100)).chain(std::iter::once((10, 20))).collect();
+    let mut taken = Vec::new();
+    for second in 1..=10 {
+        taken = taken_up(&mut overlay, second, &storm);
+        assert_eq!(taken[9], 20, "second {second}: all of the quiet one's");
+    }
+    let all: usize = taken.iter().sum();
+    assert!((290..=310).contains(&all), "{taken:?}");
+    assert!(taken[..9].iter().all(|taken| (30..=50).contains(taken)), "{taken:?}");
+
+    let input = Input::Search { guid: guid(1), body: Bytes::new(), rings: vec![2] };
+    assert_eq!(copies(&tell(&mut overlay, at(11), input)).len(), 10, "at once, to everybody");
+    // Where the others are silent, one has all that the link itself may.
+    tell(&mut overlay, at(30), Input::Wake);
+    assert_eq!(taken_up(&mut overlay, 30, &[(1, 100)]), [100]);
+}
+
 #[test]
 fn of_two_dials_that_crossed_the_smaller_ids_stays() {
     let purpose = Purpose::Refill { isolated: false };

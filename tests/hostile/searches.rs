@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use part2part::command::Reply;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::common::fake_peer::{FakePeer, Options};
 use crate::common::frames::*;
 use crate::common::servent::{Start, TestServent, until};
-use crate::{AT_ONCE, Bench};
+use crate::{AT_ONCE, Bench, SLACK};
 
 /// The longest pause before an improvement of a search is passed on, and more.
 const PAUSES: Duration = Duration::from_millis(300);
+
+/// How long an own search takes in a storm of others'.
+const OWN_WITHIN: Duration = Duration::from_secs(2).saturating_add(SLACK);
 
 fn query(seed: u8, ttl: u8, hops: u8, text: &str) -> FakeQuery {
     FakeQuery { guid: [seed; 16], ttl, hops, text: text.into() }
@@ -274,4 +279,42 @@ async fn a_search_names_nobody() {
         relay.ask(&["peers"]).await.out.contains(&id.short())
     })
     .await;
+}
+
+/// Case 33: fifty neighbours with two hundred new searches a second each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_searches_does_not_hold_up_our_own() {
+    let bench = Bench::start().await;
+    let mut storm = JoinSet::new();
+    for seed in 0..50u8 {
+        let mut peer = bench.neighbour(seed).await;
+        storm.spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(100));
+            for tick in 1..=100u64 {
+                ticks.tick().await;
+                let frame = |n: u64| {
+                    let mut guid = [seed; 16];
+                    guid[..8].copy_from_slice(&(100 * tick + n).to_le_bytes());
+                    FakeQuery { guid, ttl: 2, hops: 0, text: "storm".into() }.frame().to_bytes()
+                };
+                let frames: Vec<u8> = (0..20).flat_map(frame).collect();
+                // Whoever goes on like that is closed in the end.
+                if peer.send_bytes(&frames).await.is_err() || peer.until_pong(tick).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    for _ in 0..3 {
+        let replies = bench.victim.ask_replies(&["search", "health1"]).await;
+        let end = replies.iter().find_map(|reply| match reply {
+            Reply::SearchEnd(end) => Some(end),
+            _ => None,
+        });
+        let end = end.expect("a search ends");
+        assert_eq!(end.files, 1, "{end:?}");
+        assert!(end.took_micros < OWN_WITHIN.as_micros() as u64, "{end:?}");
+    }
+    storm.join_all().await;
+    bench.ends_well().await;
 }
