@@ -144,6 +144,9 @@ pub struct ServentArgs {
     /// Keep exactly the links asked for
     #[arg(long, env = "PART2PART_MANUAL", value_parser = BoolishValueParser::new())]
     pub manual: bool,
+    /// Find servents on the local network, and be found there (mDNS)
+    #[arg(long, env = "PART2PART_LAN", value_parser = BoolishValueParser::new())]
+    pub lan: bool,
     /// Send at most this many bytes of files a second: 500kB, 10MB, 1MiB, or off
     #[arg(long, value_name = "RATE", env = "PART2PART_MAX_UPLOAD")]
     pub max_upload: Option<String>,

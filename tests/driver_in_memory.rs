@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use part2part::servent::memory::MemoryNetwork;
 use part2part::servent::report::{
-    DownloadRequest, DownloadState, DownloadTarget, Reach, SearchEnd, SearchEvent, SearchRequest,
+    DownloadRequest, DownloadState, DownloadTarget, News, Reach, SearchEnd, SearchEvent,
+    SearchRequest,
 };
-use part2part::servent::{JoinTarget, Place, Servent, Settings, Tuning};
+use part2part::servent::{JoinTarget, Knob, Place, Servent, Settings, Tuning};
 use part2part::store::MemoryDisk;
 use part2part::transfer::Priority;
 
@@ -115,4 +116,51 @@ async fn who_leaves_is_forgotten() {
     tokio::time::timeout(Duration::from_secs(5), left).await.unwrap();
     let (_, end) = search(&mesh.servents[0], "song", Reach::All).await;
     assert_eq!(end.asked, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn servents_of_one_network_meet_without_anybody_being_named() {
+    let network = MemoryNetwork::new();
+    let start = async |number: u8, lan: bool| {
+        let mut settings = Settings { manual: false, ..settings(number) };
+        settings.tuning.lan = lan;
+        let network = Arc::new(network.at(address(number)));
+        let disk = Arc::new(MemoryDisk::new());
+        Servent::start_on(settings, network, disk, Some([number; 32])).await.unwrap()
+    };
+    let within = Duration::from_secs(60);
+    let (attic, cellar, desk) = (start(1, true).await, start(2, false).await, start(3, true).await);
+    assert!(attic.has_neighbour(within).await && desk.has_neighbour(within).await);
+    assert!(!cellar.has_neighbour(within).await, "it does not look");
+    assert_eq!((attic.status().await.lan, cellar.status().await.lan), (Some(1), None));
+
+    let mut news = cellar.news();
+    cellar.set(Knob::Lan, "on").await.unwrap();
+    assert!(cellar.has_neighbour(within).await);
+    let told = async {
+        loop {
+            if let News::Notice { text } = news.recv().await.unwrap() {
+                return text;
+            }
+        }
+    };
+    let told = tokio::time::timeout(within, told).await.unwrap();
+    let names = [&attic, &desk].map(|servent| servent.id().short());
+    let fits = |name, id| told == format!("found {name}~{id} on this network; joining");
+    assert!(fits("s1", &names[0]) || fits("s3", &names[1]), "{told}");
+
+    cellar.set(Knob::Lan, "off").await.unwrap();
+    let off = async {
+        while cellar.status().await.lan.is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(within, off).await.unwrap();
+    assert!(!cellar.peers().await.is_empty(), "whom it has met it keeps");
+    let gone = async {
+        while attic.status().await.lan != Some(1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(within, gone).await.unwrap();
 }

@@ -79,6 +79,7 @@ impl Given {
             "name" => args.name = Some(value),
             "network-key" => args.network_key = Some(value.into()),
             "manual" => args.manual = value == "on",
+            "lan" => args.lan = value == "on",
             "max-upload" => args.max_upload = Some(value),
             "max-download" => args.max_download = Some(value),
             "share-downloads" => self.share_downloads = Some(value),

@@ -174,15 +174,19 @@ impl Config {
 /// What can be changed at the prompt, as it is at the start.
 fn tuning(given: &Given) -> Result<Tuning, ConfigError> {
     let args = &given.args;
-    let shares = || if args.no_share_downloads { "off" } else { "on" }.to_owned();
-    let flagged = given.origin(Knob::ShareDownloads.key()) != Origin::Default;
+    let word = |on: bool| if on { "on" } else { "off" }.to_owned();
+    // Where nobody said anything, a flag that is not there says nothing either.
+    let flagged =
+        |knob: Knob, on: bool| (given.origin(knob.key()) != Origin::Default).then(|| word(on));
+    let shares = flagged(Knob::ShareDownloads, !args.no_share_downloads);
     let texts = BTreeMap::from([
         (Knob::MaxUpload, args.max_upload.clone()),
         (Knob::MaxDownload, args.max_download.clone()),
-        (Knob::ShareDownloads, given.share_downloads.clone().or_else(|| flagged.then(shares))),
+        (Knob::ShareDownloads, given.share_downloads.clone().or(shares)),
         (Knob::Name, args.name.clone()),
         (Knob::News, given.news.clone()),
         (Knob::Serve, given.serve.clone()),
+        (Knob::Lan, flagged(Knob::Lan, args.lan)),
     ]);
     let mut tuning = Tuning::default();
     for (knob, text) in texts {

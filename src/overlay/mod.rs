@@ -128,6 +128,13 @@ pub enum Input {
     },
     /// Contacts kept from an earlier run.
     Cached(Vec<Cached>),
+    /// Contacts that no neighbour told of: they were found on the local network.
+    Heard {
+        /// Them; where neighbours are wanted, they are dialled at once.
+        contacts: Vec<AgedContact>,
+        /// On whose word, as [`dialable`] judges their addresses.
+        giver: IpAddr,
+    },
     /// A message from a neighbour.
     Received {
         /// The link that it came by.
@@ -379,6 +386,9 @@ impl Overlay {
             }
             Input::DialFailed { id } => self.membership.on_dial_failed(now, id, out),
             Input::Cached(contacts) => self.membership.on_cached(now, contacts, out),
+            Input::Heard { contacts, giver } => {
+                self.membership.on_heard(now, giver, contacts, out);
+            }
             Input::Offence { link } => neighbours.strike(now, link, config::STRIKE),
             Input::LinkLost { link } => self.membership.on_link_lost(now, link, out),
             Input::Addresses(addresses) => self.reach.on_addresses(now, addresses),

@@ -103,6 +103,17 @@ impl Membership {
         self.refill(now, out);
     }
 
+    pub(super) fn on_heard(
+        &mut self,
+        now: Time,
+        giver: IpAddr,
+        contacts: Vec<AgedContact>,
+        out: &mut Vec<Output>,
+    ) {
+        self.book.learn(now, giver, contacts);
+        self.refill(now, out);
+    }
+
     /// Dials contacts while there are fewer neighbours than wanted.
     pub(super) fn refill(&mut self, now: Time, out: &mut Vec<Output>) {
         self.refill_at = now + REFILL_EVERY;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures_util::FutureExt;
@@ -57,6 +57,8 @@ pub(super) struct Ground {
     undialable: AtomicBool,
     /// Sources that we have asked to dial us.
     pub(super) calls: Calls,
+    /// Servents that were found on the local network.
+    pub(super) lan_found: AtomicUsize,
     pub(super) incidents: Incidents,
     /// The places of those who dial us.
     pub(super) admission: Admission,
@@ -103,6 +105,7 @@ impl Ground {
             turnstile: Turnstile::default(),
             undialable: AtomicBool::new(false),
             calls: Calls::default(),
+            lan_found: AtomicUsize::new(0),
             incidents: Incidents::default(),
             admission: Admission::new(places),
             warnings: RwLock::default(),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::handle::Servent;
 use super::report::{LimitReport, Unit};
-use super::{accept_rate, admission, called, calling, dial, download_error, join, tuning, wanted};
+use super::{
+    accept_rate, admission, called, calling, dial, download_error, join, lan, tuning, wanted,
+};
 use crate::base::{Contact, MAX_TTL, piece};
 use crate::message::{HitBody, QueryBody};
 use crate::overlay::{self, config};
@@ -43,6 +45,8 @@ fn limits(places: usize) -> Vec<LimitReport> {
             Unit::PerMinute,
             "others of it wait",
         ),
+        rate("servents taken from the local network", lan::FIND_RATE, "the others wait"),
+        many("servents found there", lan::MAX_FOUND, "others are left to find this one"),
         many("addresses of a contact", Contact::MAX_ADDRESSES, "the rest is left out"),
         time("silence of a neighbour", config::DEAD_AFTER, "its link is closed"),
         time("making a connection", dial::CONNECT_TIMEOUT, "the next address is tried"),

@@ -6,14 +6,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::DuplexStream;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
+use super::lan::{Announcement, Found, Lan, Sighting};
 use super::network::{Boxed, Listener, Network, Stream};
+use crate::base::ServentId;
 
 /// Bytes under way in one direction of a connection, like a small socket buffer.
 const WINDOW: usize = 64 * 1024;
 /// Connections waiting to be accepted.
 const BACKLOG: usize = 128;
+/// Announcements that a host may be behind.
+const ANNOUNCEMENTS: usize = 64;
 
 /// Hosts that reach each other through memory; clones are the same network, seen from
 /// other addresses.
@@ -21,9 +25,21 @@ const BACKLOG: usize = 128;
 pub struct MemoryNetwork {
     own: IpAddr,
     listeners: Arc<Mutex<BTreeMap<SocketAddr, mpsc::Sender<Arrival>>>>,
+    announced: Arc<Mutex<BTreeMap<ServentId, Found>>>,
+    announcements: broadcast::Sender<Sighting>,
 }
 
 type Arrival = (DuplexStream, SocketAddr);
+
+/// All hosts are on one local network.
+struct MemoryLan {
+    own: ServentId,
+    announced: Arc<Mutex<BTreeMap<ServentId, Found>>>,
+    /// Who was there before.
+    before: Vec<Found>,
+    announcements: broadcast::Receiver<Sighting>,
+    all: broadcast::Sender<Sighting>,
+}
 
 struct MemoryListener {
     address: SocketAddr,
@@ -34,13 +50,18 @@ impl MemoryNetwork {
     /// A network, seen from 198.18.0.1.
     #[must_use]
     pub fn new() -> Self {
-        Self { own: Ipv4Addr::new(198, 18, 0, 1).into(), listeners: Arc::default() }
+        Self {
+            own: Ipv4Addr::new(198, 18, 0, 1).into(),
+            listeners: Arc::default(),
+            announced: Arc::default(),
+            announcements: broadcast::channel(ANNOUNCEMENTS).0,
+        }
     }
 
     /// The same network, seen from `own`.
     #[must_use]
     pub fn at(&self, own: IpAddr) -> Self {
-        Self { own, listeners: Arc::clone(&self.listeners) }
+        Self { own, ..self.clone() }
     }
 }
 
@@ -87,6 +108,39 @@ impl Network for MemoryNetwork {
 
     fn interfaces(&self) -> Vec<IpAddr> {
         vec![self.own]
+    }
+
+    fn lan(&self, announcement: &Announcement) -> io::Result<Box<dyn Lan>> {
+        let Announcement { id, port, addresses } = announcement;
+        let own = if addresses.is_empty() { vec![self.own] } else { addresses.clone() };
+        let addresses = own.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect();
+        let found = Found { id: *id, addresses };
+        let announcements = self.announcements.subscribe();
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = announced.values().cloned().collect();
+        announced.insert(*id, found.clone());
+        // Nobody else may be looking.
+        let _ = self.announcements.send(Sighting::Here(found));
+        let (announced, all) = (Arc::clone(&self.announced), self.announcements.clone());
+        Ok(Box::new(MemoryLan { own: *id, announced, before, announcements, all }))
+    }
+}
+
+impl Lan for MemoryLan {
+    fn next(&mut self) -> Boxed<'_, io::Result<Sighting>> {
+        Box::pin(async {
+            match self.before.pop() {
+                Some(found) => Ok(Sighting::Here(found)),
+                None => self.announcements.recv().await.map_err(io::Error::other),
+            }
+        })
+    }
+
+    fn leave(&mut self) -> Boxed<'_, ()> {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.remove(&self.own);
+        let _ = self.all.send(Sighting::Gone(self.own));
+        Box::pin(async {})
     }
 }
 

@@ -14,6 +14,7 @@
 //! | connections | `dial`, `listen`, `admission` with `accept_rate`, `eviction` and `origin`, `greeting`, `turnstile`, `frames`, `network` |
 //! | files coming | `fetch`, `source`, `calling`, `unfinished` |
 //! | files going | `serve`, `called`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
+//! | being found | `lan`, by `mdns` |
 //! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
 //! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `descriptors`, `incidents` |
 //!
@@ -44,10 +45,12 @@ mod incidents;
 mod inviting;
 mod join;
 mod keeping;
+pub mod lan;
 mod limits;
 mod link;
 mod listen;
 mod matching;
+mod mdns;
 pub mod memory;
 mod mesh;
 mod moving;

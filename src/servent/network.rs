@@ -12,6 +12,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::lan::{Announcement, Lan};
+use super::mdns::Mdns;
+
 /// Unacknowledged bytes are given up after this long: half a minute of a dead wire.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that the kernel keeps ready to be accepted.
@@ -41,6 +44,12 @@ pub trait Network: Send + Sync + 'static {
 
     /// The addresses of this machine, best first.
     fn interfaces(&self) -> Vec<IpAddr>;
+
+    /// Announces a servent on the local network, and looks for others there.
+    ///
+    /// # Errors
+    /// The system's.
+    fn lan(&self, announcement: &Announcement) -> io::Result<Box<dyn Lan>>;
 }
 
 /// What takes connections.
@@ -93,6 +102,10 @@ impl Network for Internet {
         // Loopback last: of use to nobody but servents on this machine.
         found.sort_by_key(|ip| (ip.is_loopback(), ip.is_ipv6()));
         found
+    }
+
+    fn lan(&self, announcement: &Announcement) -> io::Result<Box<dyn Lan>> {
+        Ok(Box::new(Mdns::start(announcement)?))
     }
 }
 

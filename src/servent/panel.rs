@@ -22,10 +22,15 @@ impl Panel {
         self.0.send_replace(Arc::new(tuning));
     }
 
-    /// Waits until others are given no files.
-    pub(super) async fn serving_ends(&self) {
+    /// Waits until `holds`.
+    pub(super) async fn until(&self, holds: impl Fn(&Tuning) -> bool) {
         let mut changes = self.0.subscribe();
         // The sender is ours and outlives this.
-        let _ = changes.wait_for(|tuning| !tuning.serve).await;
+        let _ = changes.wait_for(|tuning| holds(tuning)).await;
+    }
+
+    /// Waits until others are given no files.
+    pub(super) async fn serving_ends(&self) {
+        self.until(|tuning| !tuning.serve).await;
     }
 }

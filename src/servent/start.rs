@@ -22,7 +22,7 @@ use super::settings::Settings;
 use super::slots::Uploads;
 use super::unfinished::Unfinished;
 use super::wanted::Wanted;
-use super::{called, changes, keeping, listen, matching, mesh, searching, server};
+use super::{called, changes, keeping, lan, listen, matching, mesh, searching, server};
 use crate::identity::{Identity, KeyFileError, Tls, TlsError};
 use crate::overlay::{self, Input, Overlay};
 use crate::share::Protected;
@@ -188,6 +188,7 @@ impl Servent {
         let shares = changes::tell_shares(Arc::clone(&ground), library.clone(), commands.clone());
         ground.spawn(shares);
         let _ = commands.send(Command::Tell(Input::Cached(cached))).await;
+        ground.spawn(lan::run(Arc::clone(&ground), commands.clone(), degree_seen.clone()));
         ground.spawn(server::run(
             Arc::clone(&ground),
             listener,

@@ -26,6 +26,7 @@ impl Servent {
             tested,
             neighbours: self.degree(),
             cached: self.ask(Command::Cached).await.unwrap_or(0),
+            lan: tuning.lan.then(|| ground.lan_found.load(Ordering::Relaxed)),
             serving: tuning.serve,
             shared_files: totals.files,
             shared_folders: library.folders(),

@@ -32,17 +32,20 @@ pub enum Knob {
     News,
     /// Whether others are given files.
     Serve,
+    /// Whether servents of the local network are looked for, and told of this one.
+    Lan,
 }
 
 impl Knob {
     /// All of them, as they are listed.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::MaxUpload,
         Self::MaxDownload,
         Self::ShareDownloads,
         Self::Name,
         Self::News,
         Self::Serve,
+        Self::Lan,
     ];
 
     /// Its key, in `set` and in `config.toml`.
@@ -55,6 +58,7 @@ impl Knob {
             Self::Name => "name",
             Self::News => "news",
             Self::Serve => "serve",
+            Self::Lan => "lan",
         }
     }
 
@@ -68,6 +72,7 @@ impl Knob {
             Self::Name => "what others see this servent called; it proves nothing",
             Self::News => "whether neighbours that come and go are told of: on or off",
             Self::Serve => "whether others are given files; off: they are told to ask later",
+            Self::Lan => "whether servents of the local network are found, and find this one",
         }
     }
 
@@ -148,6 +153,8 @@ pub struct Tuning {
     pub news: bool,
     /// Whether others are given files.
     pub serve: bool,
+    /// Whether servents of the local network are looked for, and told of this one.
+    pub lan: bool,
     /// Where those values came from that have no default.
     pub origins: BTreeMap<Knob, Origin>,
 }
@@ -161,6 +168,7 @@ impl Default for Tuning {
             name: String::new(),
             news: false,
             serve: true,
+            lan: false,
             origins: BTreeMap::new(),
         }
     }
@@ -185,6 +193,7 @@ impl Tuning {
             Knob::Name => self.name = name(text)?,
             Knob::News => self.news = switch(text)?,
             Knob::Serve => self.serve = switch(text)?,
+            Knob::Lan => self.lan = switch(text)?,
         }
         self.origins.insert(knob, origin);
         Ok(())
@@ -201,6 +210,7 @@ impl Tuning {
             Knob::Name => self.name.clone(),
             Knob::News => word(self.news),
             Knob::Serve => word(self.serve),
+            Knob::Lan => word(self.lan),
         }
     }
 
@@ -286,6 +296,7 @@ mod tests {
             (Knob::Name, &["", "attic", "two words", "dachboden ä"]),
             (Knob::News, &["on", "off"]),
             (Knob::Serve, &["off", "on"]),
+            (Knob::Lan, &["on", "off"]),
         ];
         assert_eq!(values.len(), Knob::ALL.len());
         for (knob, texts) in values {

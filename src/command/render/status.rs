@@ -21,6 +21,9 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     line("reachable", reachable(status));
     let (neighbours, cached) = (status.neighbours as u64, status.cached as u64);
     line("neighbours", format!("{} ({} known)", grouped(neighbours), count(cached, "contact")));
+    if let Some(found) = status.lan {
+        line("lan", format!("{} found on this network", count(found as u64, "servent")));
+    }
     let withheld = if status.serving { "" } else { " (nobody is given any: serve is off)" };
     line("sharing", format!("{}, {}{withheld}", shared(status), size(status.shared_bytes)));
     let (downloads, uploads) = (status.downloads as u64, status.uploads as u64);

@@ -28,6 +28,8 @@ pub struct StatusReport {
     pub neighbours: usize,
     /// How many contacts the host cache holds.
     pub cached: usize,
+    /// Servents that were found on the local network; none while `lan` is off.
+    pub lan: Option<usize>,
     /// Whether others are given files; `serve off` ends that.
     pub serving: bool,
     /// How many files it shares.
