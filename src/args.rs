@@ -144,6 +144,9 @@ pub struct ServentArgs {
     /// Keep exactly the links asked for
     #[arg(long, env = "PART2PART_MANUAL", value_parser = BoolishValueParser::new())]
     pub manual: bool,
+    /// Ask the router to pass a port on to this servent (PCP, NAT-PMP or UPnP)
+    #[arg(long, env = "PART2PART_MAP_PORT", value_parser = BoolishValueParser::new())]
+    pub map_port: bool,
     /// Find servents on the local network, and be found there (mDNS)
     #[arg(long, env = "PART2PART_LAN", value_parser = BoolishValueParser::new())]
     pub lan: bool,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use part2part::servent::memory::MemoryNetwork;
 use part2part::servent::report::{
-    DownloadRequest, DownloadState, DownloadTarget, News, Reach, SearchEnd, SearchEvent,
-    SearchRequest,
+    DownloadRequest, DownloadState, DownloadTarget, News, PortMapping, Reach, SearchEnd,
+    SearchEvent, SearchRequest,
 };
 use part2part::servent::{JoinTarget, Knob, Place, Servent, Settings, Tuning};
 use part2part::store::MemoryDisk;
@@ -163,4 +163,49 @@ async fn servents_of_one_network_meet_without_anybody_being_named() {
         }
     };
     tokio::time::timeout(within, gone).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_of_the_router_is_told_to_others_renewed_and_given_back() {
+    let network = MemoryNetwork::new();
+    let outside = "203.0.113.9:40000".parse().unwrap();
+    network.route(Some(outside));
+    let mut settings = settings(1);
+    settings.tuning.map_port = true;
+    let (own, disk) = (Arc::new(network.at(address(1))), Arc::new(MemoryDisk::new()));
+    let servent = Servent::start_on(settings, own, disk, Some([1; 32])).await.unwrap();
+    let reaches = async |wanted: fn(&PortMapping) -> bool| {
+        let waiting = async {
+            while !servent.status().await.port_mapping.as_ref().is_some_and(wanted) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(4 * 3600), waiting).await.unwrap();
+    };
+    let mapped = |mapping: &PortMapping| matches!(mapping, PortMapping::Mapped { .. });
+    reaches(mapped).await;
+    assert_eq!(servent.status().await.addresses.first(), Some(&outside));
+    assert!(servent.invitation(false).line.contains("@203.0.113.9:40000,"));
+
+    tokio::time::sleep(Duration::from_secs(3_700)).await;
+    assert_eq!(network.routed(), (2, 0), "renewed at half of its life");
+
+    let mut news = servent.news();
+    network.route(None);
+    let failed = |mapping: &PortMapping| matches!(mapping, PortMapping::Failed { .. });
+    reaches(failed).await;
+    assert!(!servent.status().await.addresses.contains(&outside));
+    let (asked, _) = network.routed();
+    assert!((4..20).contains(&asked), "asked {asked} times until it ran out");
+    tokio::time::sleep(Duration::from_secs(10 * 3600)).await;
+    assert!(network.routed().0 < asked + 25, "asked {} times", network.routed().0);
+    let told = std::iter::from_fn(|| news.try_recv().ok()).collect::<Vec<_>>();
+    let [News::Notice { text }] = told.as_slice() else { panic!("{told:?}") };
+    assert!(text.starts_with("no port is mapped: no gateway answers (tried PCP"), "{text}");
+    assert!(text.ends_with("; forward TCP port 7272 in the router by hand"), "{text}");
+
+    network.route(Some(outside));
+    reaches(mapped).await;
+    servent.stop().await;
+    assert_eq!(network.routed().1, 1, "given back");
 }

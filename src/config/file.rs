@@ -47,7 +47,7 @@ impl Kind {
 
 /// The keys of the file. Those of the flags that do not say which servent, and so which
 /// file, is meant; and what can be changed at the prompt.
-pub(super) const KEYS: [(&str, Kind); 15] = [
+pub(super) const KEYS: [(&str, Kind); 16] = [
     ("join", Kind::Texts),
     ("share", Kind::Paths),
     ("listen", Kind::Text),
@@ -56,6 +56,7 @@ pub(super) const KEYS: [(&str, Kind); 15] = [
     ("name", Kind::Text),
     ("network-key", Kind::Path),
     ("manual", Kind::Switch),
+    ("map-port", Kind::Switch),
     ("lan", Kind::Switch),
     ("max-upload", Kind::Rate),
     ("max-download", Kind::Rate),

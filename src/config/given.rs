@@ -79,6 +79,7 @@ impl Given {
             "name" => args.name = Some(value),
             "network-key" => args.network_key = Some(value.into()),
             "manual" => args.manual = value == "on",
+            "map-port" => args.map_port = value == "on",
             "lan" => args.lan = value == "on",
             "max-upload" => args.max_upload = Some(value),
             "max-download" => args.max_download = Some(value),

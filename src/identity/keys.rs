@@ -81,6 +81,12 @@ impl Identity {
         self.id
     }
 
+    /// A secret that this servent alone has, for one purpose; the same each time.
+    #[must_use]
+    pub fn secret_for(&self, purpose: &str) -> [u8; 32] {
+        blake3::derive_key(purpose, &self.seed)
+    }
+
     /// The key as the TLS library takes it.
     pub(super) fn pkcs8(&self) -> PrivatePkcs8KeyDer<'static> {
         let mut bytes = PKCS8_PREFIX.to_vec();

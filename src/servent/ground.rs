@@ -17,7 +17,8 @@ use super::incidents::{Incident, Incidents};
 use super::mesh::Mesh;
 use super::network::Network;
 use super::panel::Panel;
-use super::report::News;
+use super::port_map::Standing;
+use super::report::{News, PortMapping};
 use super::settings::Settings;
 use super::throttle::Throttle;
 use super::traffic::Traffic;
@@ -67,6 +68,8 @@ pub(super) struct Ground {
     listening: RwLock<Vec<SocketAddr>>,
     /// Addresses that others have seen us come from.
     seen: RwLock<Vec<IpAddr>>,
+    /// The port of the router that leads here; none when none is wanted.
+    port_map: RwLock<Option<Standing>>,
     /// What of the settings can be changed, as it is now.
     pub(super) panel: Panel,
     /// Bytes of pieces that may be sent, shared by the connections.
@@ -112,6 +115,7 @@ impl Ground {
             here: RwLock::new(Arc::new(mesh)),
             listening: RwLock::default(),
             seen: RwLock::default(),
+            port_map: RwLock::default(),
             upload: Throttle::bytes(tuning.max_upload, clock),
             download: Throttle::bytes(tuning.max_download, clock),
             unanswered: Mutex::default(),
@@ -124,11 +128,13 @@ impl Ground {
     /// Our hello for a connection with this purpose.
     pub(super) fn hello(&self, purpose: Purpose) -> Hello {
         let addresses = self.addresses();
+        // Whoever is near dials it where he sees us; a router's port is among the addresses.
+        let near = self.settings.announce.or_else(|| self.listening().first().copied());
         Hello {
             version: VERSION,
             features: 0,
             purpose,
-            listen_port: addresses.first().map_or(0, SocketAddr::port),
+            listen_port: near.filter(|_| !addresses.is_empty()).map_or(0, |near| near.port()),
             addresses,
             agent: concat!("part2part/", env!("CARGO_PKG_VERSION")).to_owned(),
             name: self.panel.now().name.clone(),
@@ -192,13 +198,25 @@ impl Ground {
         }
     }
 
+    /// Notes how it stands with the port of the router.
+    pub(super) fn set_port_map(&self, standing: Option<Standing>) {
+        *self.port_map.write().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+
+    pub(super) fn port_mapping(&self) -> Option<PortMapping> {
+        let standing = self.port_map.read().unwrap_or_else(PoisonError::into_inner);
+        standing.as_ref().map(|standing| standing.report(self.clock.now()))
+    }
+
     /// Where others can reach us, as far as we know, best first: a listener on every
     /// address stands for all of this machine's.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         if let Some(announce) = self.settings.announce {
             return vec![announce];
         }
-        let mut found = Vec::new();
+        let mapped = self.port_map.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<_> = mapped.as_ref().and_then(Standing::outside).into_iter().collect();
+        drop(mapped);
         for address in self.listening() {
             if !address.ip().is_unspecified() {
                 found.push(address);

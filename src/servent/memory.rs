@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::DuplexStream;
 use tokio::sync::{broadcast, mpsc};
 
 use super::lan::{Announcement, Found, Lan, Sighting};
 use super::network::{Boxed, Listener, Network, Stream};
+use super::port_map::{Granted, Router, Unmapped};
+use super::report::MappedBy;
 use crate::base::ServentId;
 
 /// Bytes under way in one direction of a connection, like a small socket buffer.
@@ -27,7 +31,19 @@ pub struct MemoryNetwork {
     listeners: Arc<Mutex<BTreeMap<SocketAddr, mpsc::Sender<Arrival>>>>,
     announced: Arc<Mutex<BTreeMap<ServentId, Found>>>,
     announcements: broadcast::Sender<Sighting>,
+    router: Arc<Mutex<RouterState>>,
 }
+
+/// What an imitated router does, and was asked.
+#[derive(Default, Debug)]
+struct RouterState {
+    /// What it grants; none: it says nothing.
+    outside: Option<SocketAddr>,
+    asked: usize,
+    given_back: usize,
+}
+
+struct MemoryRouter(Arc<Mutex<RouterState>>);
 
 type Arrival = (DuplexStream, SocketAddr);
 
@@ -55,7 +71,20 @@ impl MemoryNetwork {
             listeners: Arc::default(),
             announced: Arc::default(),
             announcements: broadcast::channel(ANNOUNCEMENTS).0,
+            router: Arc::default(),
         }
+    }
+
+    /// From now on its router, 198.18.0.254, grants `outside`, for two hours each time.
+    pub fn route(&self, outside: Option<SocketAddr>) {
+        self.router.lock().unwrap_or_else(PoisonError::into_inner).outside = outside;
+    }
+
+    /// How often its router was asked for a port, and was given one back.
+    #[must_use]
+    pub fn routed(&self) -> (usize, usize) {
+        let router = self.router.lock().unwrap_or_else(PoisonError::into_inner);
+        (router.asked, router.given_back)
     }
 
     /// The same network, seen from `own`.
@@ -123,6 +152,32 @@ impl Network for MemoryNetwork {
         let _ = self.announcements.send(Sighting::Here(found));
         let (announced, all) = (Arc::clone(&self.announced), self.announcements.clone());
         Ok(Box::new(MemoryLan { own: *id, announced, before, announcements, all }))
+    }
+
+    fn router(&self, _: [u8; 32]) -> Box<dyn Router> {
+        Box::new(MemoryRouter(Arc::clone(&self.router)))
+    }
+}
+
+impl Router for MemoryRouter {
+    fn address(&self) -> Option<IpAddr> {
+        Some(Ipv4Addr::new(198, 18, 0, 254).into())
+    }
+
+    fn map(&mut self, _: NonZeroU16) -> Boxed<'_, Result<Granted, Unmapped>> {
+        let router = self.address().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.asked += 1;
+        let granted = state.outside.ok_or(Unmapped::Silent(router)).map(|outside| {
+            let life = Duration::from_secs(7_200);
+            Granted { outside, by: MappedBy::Pcp, router, life }
+        });
+        Box::pin(async { granted })
+    }
+
+    fn unmap(&mut self) -> Boxed<'_, ()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).given_back += 1;
+        Box::pin(async {})
     }
 }
 

@@ -14,7 +14,7 @@
 //! | connections | `dial`, `listen`, `admission` with `accept_rate`, `eviction` and `origin`, `greeting`, `turnstile`, `frames`, `network` |
 //! | files coming | `fetch`, `source`, `calling`, `unfinished` |
 //! | files going | `serve`, `called`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
-//! | being found | `lan`, by `mdns` |
+//! | being found | `lan`, by `mdns`; `port_map`, by `router` and `igd` |
 //! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
 //! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `descriptors`, `incidents` |
 //!
@@ -41,6 +41,7 @@ mod ground;
 mod handle;
 mod holder;
 mod hosts;
+mod igd;
 mod incidents;
 mod inviting;
 mod join;
@@ -59,10 +60,12 @@ mod offload;
 mod origin;
 mod outbox;
 mod panel;
+pub mod port_map;
 mod publishing;
 mod remembered;
 pub mod report;
 mod resuming;
+mod router;
 mod searching;
 mod serve;
 mod server;

@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::lan::{Announcement, Lan};
 use super::mdns::Mdns;
+use super::port_map::Router;
+use super::router::DefaultGateway;
 
 /// Unacknowledged bytes are given up after this long: half a minute of a dead wire.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,6 +52,9 @@ pub trait Network: Send + Sync + 'static {
     /// # Errors
     /// The system's.
     fn lan(&self, announcement: &Announcement) -> io::Result<Box<dyn Lan>>;
+
+    /// The router of this machine, which will know it again by `secret`.
+    fn router(&self, secret: [u8; 32]) -> Box<dyn Router>;
 }
 
 /// What takes connections.
@@ -106,6 +111,10 @@ impl Network for Internet {
 
     fn lan(&self, announcement: &Announcement) -> io::Result<Box<dyn Lan>> {
         Ok(Box::new(Mdns::start(announcement)?))
+    }
+
+    fn router(&self, secret: [u8; 32]) -> Box<dyn Router> {
+        Box::new(DefaultGateway::new(secret))
     }
 }
 

@@ -22,7 +22,7 @@ use super::settings::Settings;
 use super::slots::Uploads;
 use super::unfinished::Unfinished;
 use super::wanted::Wanted;
-use super::{called, changes, keeping, lan, listen, matching, mesh, searching, server};
+use super::{called, changes, keeping, lan, listen, matching, mesh, port_map, searching, server};
 use crate::identity::{Identity, KeyFileError, Tls, TlsError};
 use crate::overlay::{self, Input, Overlay};
 use crate::share::Protected;
@@ -30,6 +30,8 @@ use crate::store::{Disk, RealDisk, StateDir, StoreError};
 
 /// The file of the key in the state folder.
 const KEY_FILE: &str = "key";
+/// What the secret is for by which a router knows the servent again.
+const PORT_MAP: &str = "part2part 1 port map";
 
 /// Why a servent did not start.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +190,7 @@ impl Servent {
         let shares = changes::tell_shares(Arc::clone(&ground), library.clone(), commands.clone());
         ground.spawn(shares);
         let _ = commands.send(Command::Tell(Input::Cached(cached))).await;
+        ground.spawn(port_map::run(Arc::clone(&ground), identity.secret_for(PORT_MAP)));
         ground.spawn(lan::run(Arc::clone(&ground), commands.clone(), degree_seen.clone()));
         ground.spawn(server::run(
             Arc::clone(&ground),

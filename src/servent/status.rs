@@ -26,6 +26,7 @@ impl Servent {
             tested,
             neighbours: self.degree(),
             cached: self.ask(Command::Cached).await.unwrap_or(0),
+            port_mapping: ground.port_mapping(),
             lan: tuning.lan.then(|| ground.lan_found.load(Ordering::Relaxed)),
             serving: tuning.serve,
             shared_files: totals.files,

@@ -32,19 +32,22 @@ pub enum Knob {
     News,
     /// Whether others are given files.
     Serve,
+    /// Whether the router is asked to pass a port on to this servent.
+    MapPort,
     /// Whether servents of the local network are looked for, and told of this one.
     Lan,
 }
 
 impl Knob {
     /// All of them, as they are listed.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::MaxUpload,
         Self::MaxDownload,
         Self::ShareDownloads,
         Self::Name,
         Self::News,
         Self::Serve,
+        Self::MapPort,
         Self::Lan,
     ];
 
@@ -58,6 +61,7 @@ impl Knob {
             Self::Name => "name",
             Self::News => "news",
             Self::Serve => "serve",
+            Self::MapPort => "map-port",
             Self::Lan => "lan",
         }
     }
@@ -72,6 +76,7 @@ impl Knob {
             Self::Name => "what others see this servent called; it proves nothing",
             Self::News => "whether neighbours that come and go are told of: on or off",
             Self::Serve => "whether others are given files; off: they are told to ask later",
+            Self::MapPort => "whether the router is asked to pass a port on: on or off",
             Self::Lan => "whether servents of the local network are found, and find this one",
         }
     }
@@ -153,6 +158,8 @@ pub struct Tuning {
     pub news: bool,
     /// Whether others are given files.
     pub serve: bool,
+    /// Whether the router is asked to pass a port on to this servent.
+    pub map_port: bool,
     /// Whether servents of the local network are looked for, and told of this one.
     pub lan: bool,
     /// Where those values came from that have no default.
@@ -168,6 +175,7 @@ impl Default for Tuning {
             name: String::new(),
             news: false,
             serve: true,
+            map_port: false,
             lan: false,
             origins: BTreeMap::new(),
         }
@@ -193,6 +201,7 @@ impl Tuning {
             Knob::Name => self.name = name(text)?,
             Knob::News => self.news = switch(text)?,
             Knob::Serve => self.serve = switch(text)?,
+            Knob::MapPort => self.map_port = switch(text)?,
             Knob::Lan => self.lan = switch(text)?,
         }
         self.origins.insert(knob, origin);
@@ -210,6 +219,7 @@ impl Tuning {
             Knob::Name => self.name.clone(),
             Knob::News => word(self.news),
             Knob::Serve => word(self.serve),
+            Knob::MapPort => word(self.map_port),
             Knob::Lan => word(self.lan),
         }
     }
@@ -296,6 +306,7 @@ mod tests {
             (Knob::Name, &["", "attic", "two words", "dachboden ä"]),
             (Knob::News, &["on", "off"]),
             (Knob::Serve, &["off", "on"]),
+            (Knob::MapPort, &["on", "off"]),
             (Knob::Lan, &["on", "off"]),
         ];
         assert_eq!(values.len(), Knob::ALL.len());

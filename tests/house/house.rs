@@ -106,6 +106,31 @@ impl House {
         TestServent::start(Start { under: under.to_vec(), listen: Some(everywhere), ..start })
     }
 
+    /// Moves this host to the other side of the router, which is 198.19.77.1 there and
+    /// lets nothing in; the host is 198.19.77.2.
+    pub(crate) fn move_outside(&self, host: u8) {
+        let (router, name) = (self.name(None), self.name(Some(host)));
+        let wan = format!(
+            "link del port{host}\n\
+             link add wan0 type veth peer name eth1 netns {name}\n\
+             address add 198.19.77.1/24 dev wan0\n\
+             link set wan0 up\n"
+        );
+        batch(&["-n", router], &wan).unwrap();
+        let own = "address add 198.19.77.2/24 dev eth1\n\
+                   link set eth1 up\n\
+                   route replace default via 198.19.77.1\n";
+        batch(&["-n", name], own).unwrap();
+        self.on(None, || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
+    }
+
+    /// A command that runs on the router, to be finished by the caller.
+    pub(crate) fn router_command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", self.name(None), program]);
+        command
+    }
+
     /// Does `work` on this host; on the router for none. What it opens there stays there.
     pub(crate) fn on<T: Send>(&self, host: Option<u8>, work: impl FnOnce() -> T + Send) -> T {
         let namespace = File::open(format!("/run/netns/{}", self.name(host))).expect("it is there");

@@ -223,7 +223,7 @@ pub enum Command {
         /// Forget what was set
         #[arg(long, requires = "key", conflicts_with = "value")]
         forget: bool,
-        /// max-upload, max-download, share-downloads, name, news, serve, lan or mesh
+        /// max-upload, max-download, share-downloads, name, news, serve, map-port, lan or mesh
         #[arg(value_name = "KEY", value_parser = key)]
         key: Option<Key>,
         /// Its value

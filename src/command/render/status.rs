@@ -2,7 +2,9 @@
 
 use crate::base::escape::Escaped;
 use crate::command::layout::{count, grouped, servent, size, span};
-use crate::servent::report::{HashingReport, IncidentsReport, Reachable, StatusReport};
+use crate::servent::report::{
+    HashingReport, IncidentsReport, PortMapping, Reachable, StatusReport,
+};
 
 /// What a person who is alone is told to do about it.
 const ALONE: &str = "You are alone. 'invite' prints a line for a friend; 'join ID@HOST:PORT' \
@@ -21,6 +23,9 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     line("reachable", reachable(status));
     let (neighbours, cached) = (status.neighbours as u64, status.cached as u64);
     line("neighbours", format!("{} ({} known)", grouped(neighbours), count(cached, "contact")));
+    if let Some(mapping) = &status.port_mapping {
+        line("mapping", mapping_line(mapping));
+    }
     if let Some(found) = status.lan {
         line("lan", format!("{} found on this network", count(found as u64, "servent")));
     }
@@ -84,6 +89,20 @@ fn incidents(incidents: &IncidentsReport) -> String {
         text = if told.is_empty() { ours } else { format!("{text}; {ours}") };
     }
     text
+}
+
+/// `203.0.113.9:7272 by PCP, renewed in 52m 10s`.
+fn mapping_line(mapping: &PortMapping) -> String {
+    match mapping {
+        PortMapping::Asking => "the router is being asked for a port".to_owned(),
+        PortMapping::Mapped { outside, by, renewed_in_secs, note, .. } => {
+            let note = note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+            format!("{outside} by {by}, renewed in {}{note}", span(*renewed_in_secs))
+        }
+        PortMapping::Failed { why, asked_again_in_secs } => {
+            format!("failed: {}; asked again in {}", Escaped(why), span(*asked_again_in_secs))
+        }
+    }
 }
 
 fn hashing(hashing: &HashingReport) -> String {
@@ -168,6 +187,21 @@ pub(super) fn stopping(downloads: usize, uploads: usize, resumed: bool) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::servent::report::MappedBy;
+
+    #[test]
+    fn a_mapping_is_a_line_that_escapes_what_the_router_said() {
+        let mapped = PortMapping::Mapped {
+            outside: "203.0.113.9:7272".parse().unwrap(),
+            by: MappedBy::NatPmp,
+            router: "192.168.1.1".parse().unwrap(),
+            renewed_in_secs: 3_120,
+            note: None,
+        };
+        assert_eq!(mapping_line(&mapped), "203.0.113.9:7272 by NAT-PMP, renewed in 52m 00s");
+        let failed = PortMapping::Failed { why: "no\x1b[2J".into(), asked_again_in_secs: 60 };
+        assert_eq!(mapping_line(&failed), "failed: no\\u{1b}[2J; asked again in 1m 00s");
+    }
 
     #[test]
     fn quitting_says_what_stops() {

@@ -26,7 +26,9 @@ pub use setting::{LimitReport, SettingReport, Unit};
 pub use shared::{
     LeftOut, LeftOutCount, PublishProgress, PublishReport, SharedReport, UnpublishReport,
 };
-pub use status::{HashingReport, IncidentsReport, Reachable, StatusReport, TestReport};
+pub use status::{
+    HashingReport, IncidentsReport, MappedBy, PortMapping, Reachable, StatusReport, TestReport,
+};
 pub use upload::{UploadReport, UploadState};
 
 /// A path as text: JSON has no other kind, and a name that is no UTF-8 must not

@@ -1,6 +1,7 @@
 //! How the servent is.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct StatusReport {
     pub neighbours: usize,
     /// How many contacts the host cache holds.
     pub cached: usize,
+    /// The port of the router that leads here; none while `map-port` is off.
+    pub port_mapping: Option<PortMapping>,
     /// Servents that were found on the local network; none while `lan` is off.
     pub lan: Option<usize>,
     /// Whether others are given files; `serve off` ends that.
@@ -76,6 +79,58 @@ pub struct IncidentsReport {
     pub offences: u64,
     /// Tasks of this servent that panicked, each a bug of it.
     pub faults: u64,
+}
+
+/// How it stands with a port of the router that leads to a servent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PortMapping {
+    /// The router is being asked.
+    Asking,
+    /// It passes a port on.
+    Mapped {
+        /// Where strangers dial.
+        #[schemars(with = "String")]
+        outside: SocketAddr,
+        /// In which words it was asked.
+        by: MappedBy,
+        /// The router.
+        #[schemars(with = "String")]
+        router: IpAddr,
+        /// When the mapping is renewed.
+        renewed_in_secs: u64,
+        /// A sentence: why this is of no use.
+        note: Option<String>,
+    },
+    /// There is no such port.
+    Failed {
+        /// Why, and what can be done.
+        why: String,
+        /// When the router is asked again.
+        asked_again_in_secs: u64,
+    },
+}
+
+/// How a router is asked for a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MappedBy {
+    /// The Port Control Protocol.
+    Pcp,
+    /// The NAT Port Mapping Protocol, which came before it.
+    NatPmp,
+    /// Universal Plug and Play.
+    Upnp,
+}
+
+impl fmt::Display for MappedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pcp => "PCP",
+            Self::NatPmp => "NAT-PMP",
+            Self::Upnp => "UPnP",
+        })
+    }
 }
 
 /// What is being hashed for publication, and has been since the start.
