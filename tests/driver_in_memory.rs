@@ -67,12 +67,13 @@ impl Mesh {
 }
 
 async fn search(servent: &Servent, text: &str, reach: Reach) -> (Vec<u16>, SearchEnd) {
-    let request = SearchRequest { text: text.to_owned(), reach, enough: 50 };
+    let request = SearchRequest { text: text.to_owned(), reach, enough: 50, trace: false };
     let mut events = servent.search(request).await.unwrap();
     let mut hops = Vec::new();
     loop {
         match events.recv().await.unwrap() {
             SearchEvent::Hit(hit) => hops.push(hit.hops),
+            SearchEvent::Trace(_) => {}
             SearchEvent::End(end) => return (hops, end),
         }
     }

@@ -168,6 +168,39 @@ fn a_search_is_as_documented() {
 }
 
 #[test]
+fn a_traced_search_is_as_documented() {
+    let asked = QueryBody { text: "ferris .ogg".into(), ext: Trace::wanted() };
+    let body = encode_query_body(&asked).unwrap();
+    assert!(Trace::is_wanted(&body));
+    let query = Query { guid: guid(), ttl: Ttl(5), hops: Hops(3), body };
+    is("query_traced", &LinkMessage::Query(query), false);
+
+    let sender = TraceNode {
+        id: ShortId(counted(0x20)),
+        asked: true,
+        hits: 2,
+        copies: 3,
+        duplicates: 1,
+        took: 12_345,
+        ..TraceNode::default()
+    };
+    let silent = TraceNode {
+        depth: 1,
+        id: ShortId(counted(0x40)),
+        silent: true,
+        lost: 3,
+        unsaid: 411,
+        sent: 100,
+        back: 9000,
+        ..TraceNode::default()
+    };
+    let trace = Trace::new(vec![sender, silent]).unwrap();
+    let done = QueryDone { guid: guid(), asked: 412, lost: 3, ext: trace.to_extensions() };
+    assert_eq!(Trace::of(&done), Ok(Some(trace)));
+    is("query_done_traced", &LinkMessage::QueryDone(done), false);
+}
+
+#[test]
 fn a_transfer_is_as_documented() {
     let describe = Describe { id: file(), part: 1, ext: vec![] };
     is("describe", &TransferMessage::Describe(describe), false);

@@ -4,11 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use part2part::base::{Guid, MAX_TTL};
-use part2part::message::{CallMe, Purpose};
+use part2part::message::{CallMe, Purpose, ShortId, Trace};
 use part2part::overlay::{Config, Input, Neighbour};
 use part2part::sim::topology::{self, Links};
 use part2part::sim::{Delay, Network};
@@ -367,4 +367,63 @@ fn a_servent_that_cannot_be_dialled_is_found_and_a_call_reaches_it_over_many_hop
         assert_eq!(net.calls(), [(shut, asker, token)], "one call, to the author alone");
     }
     assert!(farthest >= 4, "{farthest} hops");
+}
+
+/// Runs one traced search on one random mesh, and holds its tree against the graph.
+fn one_trace(seed: u64) -> Result<(), String> {
+    let mut rng = ChaCha12Rng::seed_from_u64(seed);
+    let (servents, links) = shape(&mut rng);
+    let delay = Delay::ALL.into_iter().choose(&mut rng).unwrap();
+    let from = rng.random_range(0..servents);
+    let rings = if rng.random_bool(0.5) { vec![2, 4, 8] } else { vec![rng.random_range(1..=8)] };
+    let expected = horizon(servents, &links, from, *rings.last().unwrap());
+    let mut net = mesh(seed, servents, &links, delay, true);
+    let guid = net.search_traced(from, NAME, rings);
+    if !net.run_until_end(guid, Duration::from_secs(60)) {
+        return Err("the search does not end".to_owned());
+    }
+    check(&net, guid, &expected)?;
+    let tree = net.report(guid).trace.ok_or("no trace")?;
+    // Whoever has a link is somebody's neighbour.
+    let all = (0..servents).flat_map(|servent| net.overlay(servent).unwrap().neighbours());
+    let numbers: BTreeMap<ShortId, usize> =
+        all.map(|n| (ShortId::from(n.id()), net.number_of(n.id()).unwrap())).collect();
+    let named: Vec<usize> =
+        tree.servents.iter().filter(|s| s.asked).map(|s| numbers[&s.id]).collect();
+    let unsaid = tree.unsaid + tree.servents.iter().map(|s| s.unsaid).sum::<u64>();
+    if named.len() as u64 + unsaid != expected.len() as u64 {
+        return Err(format!("{} named, {unsaid} more, of {}", named.len(), expected.len()));
+    }
+    if expected.len() < Trace::MAX_NODES && unsaid > 0 {
+        return Err(format!("{unsaid} of {} are not told of", expected.len()));
+    }
+    let once: BTreeSet<usize> = named.iter().copied().collect();
+    if once.len() != named.len() || !once.is_subset(&expected) {
+        return Err("somebody is told of twice, or who was not asked".to_owned());
+    }
+    let distances = topology::distances(servents, &links, from);
+    for (at, servent) in tree.servents.iter().enumerate() {
+        let number = numbers[&servent.id];
+        let parent = servent.parent.map_or(from, |at| numbers[&tree.servents[at].id]);
+        let hops = servent.parent.map_or(0, |at| tree.servents[at].hops) + 1;
+        let wrong = [
+            !links.contains(&(parent.min(number), parent.max(number))),
+            servent.parent.is_some_and(|parent| parent >= at),
+            servent.hops != hops || usize::from(hops) < distances[number].unwrap(),
+            servent.sent > servent.back || servent.hits != u32::from(servent.asked),
+        ];
+        if wrong.contains(&true) {
+            return Err(format!("{wrong:?}: {servent:?} of parent {parent} is {number}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_trace_tells_of_everybody_asked_once_and_of_nobody_else() {
+    for seed in 0..seeds().min(300) {
+        if let Err(what) = one_trace(seed) {
+            panic!("seed {seed}: {what}");
+        }
+    }
 }

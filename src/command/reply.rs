@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::servent::report::{
     DownloadReport, HitReport, InvitationReport, JoinReport, LimitReport, News, PeerReport,
     PublishProgress, PublishReport, ResultReport, SearchEnd, SettingReport, SharedReport,
-    StatusReport, UnpublishReport, UploadReport, WantedReport,
+    StatusReport, TraceReport, UnpublishReport, UploadReport, WantedReport,
 };
 
 /// One answer of a command; most commands give one, a search gives many.
@@ -21,6 +21,8 @@ use crate::servent::report::{
 pub enum Reply {
     /// A file at a servent, as soon as its hit arrives.
     Hit(HitReport),
+    /// How a search with `--trace` ran; right before its end.
+    Trace(TraceReport),
     /// How the search ended.
     SearchEnd(SearchEnd),
     /// What the latest search found.

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use super::bars::Bars;
 use super::layout::folded;
-use super::render::{invitation_lines, json, text};
+use super::render::{drawn_trace, invitation_lines, json, text};
 use super::{Exit, Reply};
 use crate::base::escape::Escaped;
 use crate::servent::report::{DownloadReport, DownloadState};
@@ -85,6 +85,9 @@ impl<O: Write, E: Write> Screen<O, E> {
                         &format!("note: the code has no room for {left_out} of the addresses\n");
                 }
                 (None, said)
+            }
+            Reply::Trace(trace) if terminal.live => {
+                return self.draw(terminal, &drawn_trace(trace, terminal.width));
             }
             reply => return self.draw(terminal, &text(reply, terminal.width)),
         };

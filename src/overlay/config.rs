@@ -224,3 +224,15 @@ pub const TRIM_EVERY: Duration = Duration::from_secs(20);
 pub const PARTING: Duration = RING_MOST;
 /// How long the same servent is named the same contacts: who asks again learns no more.
 pub const NAMED_FOR: Duration = Duration::from_secs(600);
+/// Searches of others that are traced at once; the oldest yields. With [`Trace::MAX_NODES`]
+/// servents each, of 32 bytes, they hold 512 KiB, whatever strangers say.
+///
+/// [`Trace::MAX_NODES`]: crate::message::Trace::MAX_NODES
+pub const TRACES: usize = 64;
+/// Searches of others that are traced, a second: a trace makes a Done 250 times as large.
+/// The others are passed on, and answered without one.
+pub const TRACE_RATE: u64 = 4;
+/// See [`TRACE_RATE`].
+pub const TRACE_BURST: u64 = 32;
+/// Servents that the trace of an own search tells of; the others are counted.
+pub const TRACE_SERVENTS: usize = 1024;

@@ -20,7 +20,8 @@
 //!   `rewiring`: evening the mesh out.
 //! - `search`: the flood, its exact horizon and its certain end; `fair_share`: how many
 //!   searches of others, by which links.
-//! - `routes`: what is remembered of one search; `generations`: for how long.
+//! - `routes`: what is remembered of one search; `generations`: for how long; `trace`:
+//!   what is told of it to who asks.
 //! - `reach`: whether others can dial this servent; `ways` and `calls`: how one that nobody
 //!   can dial is asked to dial.
 //!
@@ -57,6 +58,7 @@ mod routes;
 mod search;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod ways;
 
 pub use address::dialable;
@@ -67,6 +69,7 @@ pub use membership::DownReason;
 pub use neighbours::Neighbour;
 pub use reach::Reachability;
 pub use search::RingEnd;
+pub use trace::{TraceTree, Traced};
 
 /// The driver's name for one overlay link; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -315,6 +318,13 @@ pub enum Event {
     },
     /// Hits for an own search.
     Hit(QueryHit),
+    /// How an own search ran that asked for a trace; before its last ring's end.
+    Traced {
+        /// The search.
+        guid: Guid,
+        /// As far as the Dones told.
+        tree: TraceTree,
+    },
     /// A ring of an own search is over.
     RingEnded {
         /// The search.

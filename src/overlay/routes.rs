@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::neighbours::Neighbours;
 use super::{LinkId, Output};
 use crate::base::{Guid, Hops, Time, Ttl};
-use crate::message::{LinkMessage, QueryDone};
+use crate::message::{Extensions, LinkMessage, QueryDone};
 
 /// Who waits for a servent's Done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,8 @@ pub(super) struct Route {
     /// The largest `ttl + hops` of any copy.
     pub(super) radius: u8,
     pub(super) matching: bool,
+    /// Whether who asks wants to know how it ran.
+    pub(super) traced: bool,
     /// An improvement that waits to be passed on, with the body to pass.
     pub(super) pause: Option<(Time, Bytes)>,
     pub(super) parent: Parent,
@@ -75,6 +77,7 @@ impl Route {
             fewest: u8::MAX,
             radius: 0,
             matching: false,
+            traced: false,
             pause: None,
             parent: Parent::None,
             way_back: None,
@@ -153,11 +156,12 @@ impl Route {
         at.map_or(0, |at| self.ties.swap_remove(at).outstanding)
     }
 
-    /// Tells the parent what came together, and is engaged no more.
-    pub(super) fn answer(&mut self, guid: Guid, out: &mut Vec<Output>) {
+    /// Tells the parent what came together, with `ext`, and is engaged no more.
+    pub(super) fn answer(&mut self, guid: Guid, ext: Extensions, out: &mut Vec<Output>) {
         let (asked, lost) = (std::mem::take(&mut self.asked), std::mem::take(&mut self.lost));
         if let Parent::Link(link) = std::mem::replace(&mut self.parent, Parent::None) {
-            out.push(done(link, guid, asked, lost));
+            let message = LinkMessage::QueryDone(QueryDone { guid, asked, lost, ext });
+            out.push(Output::Send { link, message });
         }
     }
 }

@@ -31,10 +31,11 @@ use super::fair_share::FairShare;
 use super::generations::Generations;
 use super::neighbours::Neighbours;
 use super::routes::{Parent, Route, done};
+use super::trace::Traces;
 use super::ways::Ways;
 use super::{LinkId, Output};
 use crate::base::{Bucket, Guid, Hops, ServentId, Time, Ttl};
-use crate::message::{LinkMessage, Query};
+use crate::message::{LinkMessage, Query, Trace};
 
 mod end;
 mod hits;
@@ -62,6 +63,7 @@ pub(super) struct Flood {
     /// Searches with somebody waiting for our Done.
     open: BTreeSet<Guid>,
     searches: BTreeMap<Guid, Search>,
+    traces: Traces,
     timers: BTreeSet<(Time, Timer)>,
     relayed: FairShare,
     own: Bucket,
@@ -77,6 +79,7 @@ impl Flood {
             ways: Ways::default(),
             open: BTreeSet::new(),
             searches: BTreeMap::new(),
+            traces: Traces::new(id, now),
             timers: BTreeSet::new(),
             relayed: FairShare::new(config.relayed_per_second, now),
             own: Bucket::new(OWN_RATE, OWN_BURST, now),
@@ -144,6 +147,9 @@ impl Flood {
                 route.parent = Parent::Link(link);
                 route.way_back = Some(link);
                 self.open.insert(guid);
+                if route.traced {
+                    self.traces.begin(now, guid);
+                }
             }
         }
         if wider {
@@ -183,6 +189,10 @@ impl Flood {
         route.parent = Parent::Link(link);
         route.way_back = Some(link);
         route.matching = true;
+        route.traced = Trace::is_wanted(&body) && self.traces.admits(now);
+        if route.traced {
+            self.traces.begin(now, guid);
+        }
         self.routes.insert(guid, route, Some(link));
         self.open.insert(guid);
         out.push(Output::Match { guid, body: body.clone() });
@@ -203,6 +213,7 @@ impl Flood {
         let Some(ttl) = Ttl(route.life).spend() else { return };
         let hops = Hops(route.onward);
         let first = out.len();
+        let mut tracing = if route.traced { self.traces.find_mut(guid) } else { None };
         for neighbour in neighbours.iter_mut() {
             let (mine, life) = (route.mine, ttl.0);
             let tie = route.tie(neighbour.link);
@@ -218,6 +229,9 @@ impl Flood {
             tie.sent = true;
             tie.outstanding = tie.outstanding.saturating_add(1);
             route.outstanding += 1;
+            if let Some(tracing) = &mut tracing {
+                tracing.note_copy(now, neighbour.link);
+            }
             let query = Query { guid, ttl, hops, body: body.clone() };
             let message = LinkMessage::Query(query);
             out.push(Output::Send { link: neighbour.link, message });

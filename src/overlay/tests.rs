@@ -6,6 +6,8 @@ use super::*;
 use crate::base::{Hops, Ttl};
 use crate::message::{Bye, ByeReason, ForwardJoin, HitBody, Ping, Pong, Query, QueryDone};
 
+mod traces;
+
 const ME: ServentId = ServentId([100; 32]);
 
 fn at(secs: u64) -> Time {

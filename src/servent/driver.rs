@@ -25,10 +25,10 @@ use super::outbox::{Outbox, Pushed, Shed};
 use super::report::{News, PeerReport, Reachable, Relation, SharesReport, TestReport};
 use super::traffic::Traffic;
 use super::{dial, link};
-use crate::base::{Contact, Guid, Time};
+use crate::base::{Contact, Guid, ServentId, Time};
 use crate::message::{ByeReason, Greeting, Purpose, QueryHit, Shares};
 use crate::overlay::{
-    DownReason, Event, Input, LinkId, Neighbour, Output, Overlay, Reachability, RingEnd,
+    DownReason, Event, Input, LinkId, Neighbour, Output, Overlay, Reachability, RingEnd, TraceTree,
 };
 
 /// Commands that wait for the loop: they come from people, one at a time.
@@ -79,6 +79,8 @@ pub(super) struct Move {
 pub(super) enum Update {
     /// Hits, and where our neighbours are just now.
     Hit(QueryHit, Vec<IpAddr>),
+    /// How it ran, and what the neighbours are called.
+    Trace(TraceTree, Vec<(ServentId, String)>),
     Ring(RingEnd),
 }
 
@@ -485,6 +487,12 @@ impl Driver {
                     // The engine lets fewer through than fit.
                     let seen = self.overlay.neighbours().map(|n| n.peer.seen.ip()).collect();
                     let _ = updates.try_send(Update::Hit(hit, seen));
+                }
+            }
+            Event::Traced { guid, tree } => {
+                if let Some(updates) = self.searches.get(&guid) {
+                    let named = self.overlay.neighbours().map(|n| (n.id(), n.peer.name.clone()));
+                    let _ = updates.try_send(Update::Trace(tree, named.collect()));
                 }
             }
             Event::RingEnded { guid, end } => {

@@ -48,6 +48,8 @@ pub(super) enum Shed {
 /// The order of shedding: what is lost first when a neighbour cannot keep up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Worth {
+    /// A Done with a trace: it goes without.
+    Trace,
     OthersQuery,
     OthersHit,
     Contacts,
@@ -67,6 +69,7 @@ fn worth(message: &LinkMessage) -> Worth {
         }
         // As a hit of others is: whoever waits for it asks again.
         LinkMessage::CallMe(_) => Worth::OthersHit,
+        LinkMessage::QueryDone(done) if !done.ext.is_empty() => Worth::Trace,
         LinkMessage::Ping(_)
         | LinkMessage::Pong(_)
         | LinkMessage::Bye(_)
@@ -89,7 +92,10 @@ fn weight(message: &LinkMessage) -> usize {
         LinkMessage::ForwardJoin(_) => 16 + CONTACT,
         LinkMessage::CallMe(_) => 80 + CONTACT,
         LinkMessage::DialBack(_) | LinkMessage::DialledBack(_) => 16,
-        LinkMessage::Ping(_) | LinkMessage::Pong(_) | LinkMessage::QueryDone(_) => 40,
+        LinkMessage::QueryDone(done) => {
+            40 + done.ext.iter().map(|(_, value)| 6 + value.len()).sum::<usize>()
+        }
+        LinkMessage::Ping(_) | LinkMessage::Pong(_) => 40,
     }
 }
 
@@ -108,7 +114,11 @@ impl Outbox {
             let Some((at, _)) = least.filter(|(_, m)| worth(m) < Worth::Vital) else {
                 return Pushed::Full;
             };
-            if let Some(gone) = queue.messages.remove(at) {
+            if let Some(LinkMessage::QueryDone(done)) = queue.messages.get_mut(at) {
+                let trace = std::mem::take(&mut done.ext);
+                let len: usize = trace.iter().map(|(_, value)| 6 + value.len()).sum();
+                queue.bytes = queue.bytes.saturating_sub(len);
+            } else if let Some(gone) = queue.messages.remove(at) {
                 queue.bytes = queue.bytes.saturating_sub(weight(&gone));
                 match gone {
                     LinkMessage::Query(query) => shed.push(Shed::Copy(query.guid)),
@@ -157,31 +167,135 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::base::Ttl;
-    use crate::message::{Ping, Query, QueryDone};
+    use crate::base::{Contact, ServentId, Ttl};
+    use crate::message::{AgedContact, Ping, Query, QueryDone, QueryHit, Shuffle};
 
     fn query(n: u8, hops: u8) -> LinkMessage {
         let body = Bytes::from(vec![0; 400]);
         LinkMessage::Query(Query { guid: Guid([n; 16]), ttl: Ttl(3), hops: Hops(hops), body })
     }
 
+    fn hits(n: u8, hops: u8) -> LinkMessage {
+        let (guid, responder) = (Guid([n; 16]), ServentId([n; 32]));
+        let body = Bytes::from(vec![0; 400]);
+        LinkMessage::QueryHit(QueryHit { guid, hops: Hops(hops), responder, count: 1, body })
+    }
+
+    fn contacts() -> LinkMessage {
+        let contact = Contact::new(ServentId([1; 32]), []);
+        let contacts = vec![AgedContact { contact, age_secs: 0 }; 4];
+        LinkMessage::Shuffle(Shuffle { contacts, ext: vec![] })
+    }
+
+    fn traced() -> LinkMessage {
+        let ext = vec![(1, vec![0; 3000])];
+        LinkMessage::QueryDone(QueryDone { guid: Guid([9; 16]), asked: 1, lost: 0, ext })
+    }
+
     fn done() -> LinkMessage {
         LinkMessage::QueryDone(QueryDone { guid: Guid([0; 16]), asked: 1, lost: 0, ext: vec![] })
     }
 
-    #[test]
-    fn a_full_queue_sheds_the_oldest_query_of_others_and_says_so() {
+    fn room(outbox: &Outbox) -> usize {
+        WRITE_QUEUE - outbox.queue.lock().unwrap().bytes
+    }
+
+    /// What waits, by worth.
+    fn waiting(outbox: &Outbox, wanted: Worth) -> usize {
+        let queue = outbox.queue.lock().unwrap();
+        queue.messages.iter().filter(|message| worth(message) == wanted).count()
+    }
+
+    /// A queue without room that holds one of everything, and Dones.
+    fn full() -> Outbox {
         let outbox = Outbox::default();
-        assert_eq!(outbox.push(query(1, 0)), Pushed::Queued(vec![]));
-        assert_eq!(outbox.push(query(2, 1)), Pushed::Queued(vec![]));
+        for message in
+            [hits(1, 0), query(2, 0), contacts(), hits(3, 1), query(4, 1), traced(), query(5, 1)]
+        {
+            assert_eq!(outbox.push(message), Pushed::Queued(vec![]));
+        }
+        while room(&outbox) >= weight(&done()) {
+            assert_eq!(outbox.push(done()), Pushed::Queued(vec![]));
+        }
+        outbox
+    }
+
+    /// Takes so many more Dones that at least `bytes` must go.
+    fn press(outbox: &Outbox, bytes: usize) -> Vec<Shed> {
         let mut shed = Vec::new();
-        while shed.is_empty() {
-            match outbox.push(query(3, 1)) {
-                Pushed::Queued(gone) => shed = gone,
+        for _ in 0..bytes.div_ceil(weight(&done())) {
+            match outbox.push(done()) {
+                Pushed::Queued(gone) => shed.extend(gone),
                 Pushed::Full => panic!("there was something to shed"),
             }
         }
-        assert_eq!(shed, [Shed::Copy(Guid([2; 16]))], "neither the own one nor a later one");
+        shed
+    }
+
+    #[test]
+    fn a_full_queue_first_takes_the_traces_out_of_dones_and_keeps_the_dones() {
+        let outbox = full();
+        let before = outbox.queue.lock().unwrap().messages.len();
+        assert_eq!(press(&outbox, 1), []);
+        assert_eq!(waiting(&outbox, Worth::Trace), 0);
+        assert_eq!(outbox.queue.lock().unwrap().messages.len(), before + 1);
+        assert!(room(&outbox) > 2000, "what went is counted");
+    }
+
+    #[test]
+    fn then_others_queries_go_the_oldest_first_and_the_engine_is_told() {
+        let outbox = full();
+        press(&outbox, 1);
+        let spare = room(&outbox);
+        assert_eq!(press(&outbox, spare + 1), [Shed::Copy(Guid([4; 16]))]);
+        let spare = room(&outbox);
+        assert_eq!(press(&outbox, spare + 1), [Shed::Copy(Guid([5; 16]))]);
+        assert_eq!(waiting(&outbox, Worth::OthersHit), 1);
+    }
+
+    /// A full queue in which nothing waits that is worth less than others' hits.
+    fn without_queries() -> Outbox {
+        let outbox = full();
+        while waiting(&outbox, Worth::OthersQuery) > 0 {
+            press(&outbox, 1);
+        }
+        while room(&outbox) >= weight(&done()) {
+            press(&outbox, 1);
+        }
+        outbox
+    }
+
+    #[test]
+    fn then_others_hits_go_and_the_engine_is_told() {
+        let outbox = without_queries();
+        assert_eq!(press(&outbox, 1), [Shed::Hit(Guid([3; 16]))]);
+        assert_eq!(waiting(&outbox, Worth::Contacts), 1);
+    }
+
+    #[test]
+    fn then_peer_lists_go() {
+        let outbox = without_queries();
+        press(&outbox, 1);
+        let spare = room(&outbox);
+        assert_eq!(press(&outbox, spare + 1), []);
+        assert_eq!((waiting(&outbox, Worth::Contacts), waiting(&outbox, Worth::Own)), (0, 2));
+    }
+
+    #[test]
+    fn what_is_our_own_goes_last_and_then_the_neighbour_is_too_slow() {
+        let outbox = without_queries();
+        let mut shed = Vec::new();
+        while let Pushed::Queued(gone) = outbox.push(done()) {
+            shed.extend(gone);
+        }
+        let own = [Shed::Hit(Guid([1; 16])), Shed::Copy(Guid([2; 16]))];
+        assert_eq!(shed, [&[Shed::Hit(Guid([3; 16]))], &own[..]].concat());
+    }
+
+    #[test]
+    fn a_newcomer_that_is_worth_the_least_is_the_one_that_goes() {
+        let outbox = without_queries();
+        assert_eq!(outbox.push(query(7, 1)), Pushed::Queued(vec![Shed::Copy(Guid([7; 16]))]));
     }
 
     #[test]

@@ -12,10 +12,11 @@ use super::ground::Ground;
 use super::handle::Servent;
 use super::report::{
     HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
+    TraceReport, TracedReport,
 };
 use crate::base::{Contact, ContentId, Geometry, Guid, MAX_TTL, ServentId};
-use crate::message::{Hit, HitBody, QueryBody, QueryHit};
-use crate::overlay::{Input, dialable};
+use crate::message::{Hit, HitBody, QueryBody, QueryHit, ShortId, Trace};
+use crate::overlay::{Input, TraceTree, dialable};
 use crate::share::{Query, QueryError};
 use crate::wire::{decode_hit_body, encode_query_body};
 
@@ -126,6 +127,13 @@ impl SharedResults {
         Some((number, first))
     }
 
+    /// What those who have the contents are called.
+    fn names(&self) -> Vec<(ServentId, String)> {
+        let results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sources = results.found.iter().flat_map(|found| found.sources.values());
+        sources.map(|source| (source.id, source.name.clone())).collect()
+    }
+
     pub(super) fn files(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).found.len()
     }
@@ -195,7 +203,8 @@ pub(super) async fn start(
         Reach::Ttl(ttl) if (1..=MAX_TTL).contains(&ttl) => vec![ttl],
         Reach::Ttl(ttl) => return Err(SearchError::Ttl(ttl)),
     };
-    let body = QueryBody { text: request.text.clone(), ext: Vec::new() };
+    let ext = if request.trace { Trace::wanted() } else { Vec::new() };
+    let body = QueryBody { text: request.text.clone(), ext };
     let body = encode_query_body(&body)?;
     let guid = Guid(random().ok_or(SearchError::Random)?);
     let (updates, inbox) = mpsc::channel(UPDATES);
@@ -253,6 +262,10 @@ impl Run {
                         self.tell(Input::Enough { guid: self.guid }).await;
                     }
                 }
+                Some(Update::Trace(tree, named)) => {
+                    let report = self.name(tree, named);
+                    let _ = events.send(SearchEvent::Trace(report)).await;
+                }
                 Some(Update::Ring(end)) if end.last => {
                     let files = self.results.files();
                     let end = SearchEnd {
@@ -281,6 +294,37 @@ impl Run {
 
     async fn tell(&self, input: Input) {
         let _ = self.driver.send(Command::Tell(input)).await;
+    }
+
+    /// The trace with the names that are known: neighbours' and those of who has hits.
+    fn name(&self, tree: TraceTree, named: Vec<(ServentId, String)>) -> TraceReport {
+        let mut names = self.results.names();
+        names.extend(named);
+        let names: BTreeMap<ShortId, String> =
+            names.into_iter().map(|(id, name)| (id.into(), name)).collect();
+        let servents = tree.servents.into_iter().map(|servent| TracedReport {
+            parent: servent.parent,
+            id: servent.id.is_named().then(|| servent.id.to_string()),
+            name: names.get(&servent.id).cloned().unwrap_or_default(),
+            hops: servent.hops,
+            asked: servent.asked,
+            silent: servent.silent,
+            answered: servent.answered,
+            hits: servent.hits,
+            copies: servent.copies,
+            duplicates: servent.duplicates,
+            lost: servent.lost,
+            unsaid: servent.unsaid,
+            sent_micros: servent.sent,
+            answered_micros: servent.back,
+            link_micros: servent.link,
+        });
+        TraceReport {
+            servents: servents.collect(),
+            unsaid: tree.unsaid,
+            copies: tree.copies,
+            duplicates: tree.duplicates,
+        }
     }
 
     /// Turns a frame of hits into results. What is no file of ours to be is dropped.

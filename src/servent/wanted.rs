@@ -198,7 +198,7 @@ impl Wanted {
             })
         };
         let Some((number, text, results)) = next else { return };
-        let request = SearchRequest { text, reach: Reach::All, enough: MAX_FINDS };
+        let request = SearchRequest { text, reach: Reach::All, enough: MAX_FINDS, trace: false };
         let Ok(mut events) = searching::start(ground, driver, &request, results).await else {
             return;
         };
@@ -210,6 +210,7 @@ impl Wanted {
                     }
                     ground.tell(News::Found { number, text: request.text.clone(), hit });
                 }
+                SearchEvent::Trace(_) => {}
                 SearchEvent::End(_) => {
                     if let Some(want) = self.lock().get_mut(&number) {
                         want.asked += 1;

@@ -14,7 +14,9 @@ use super::place::Families;
 use super::topology::Links;
 use crate::base::{Contact, Guid, ServentId, Time};
 use crate::message::{Greeting, LinkMessage, Purpose};
-use crate::overlay::{Answer, Config, Event, Input, LinkId, Output, Overlay, Peer, RingEnd};
+use crate::overlay::{
+    Answer, Config, Event, Input, LinkId, Output, Overlay, Peer, RingEnd, TraceTree,
+};
 
 /// Everything that happened in one search.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,8 @@ pub struct SearchReport {
     pub copies: usize,
     /// Dones that were sent.
     pub dones: usize,
+    /// How it ran, if it asked for that.
+    pub trace: Option<TraceTree>,
 }
 
 impl SearchReport {
@@ -246,11 +250,21 @@ impl Network {
 
     /// Starts a search; every file whose name is `text` matches.
     pub fn search(&mut self, servent: usize, text: &str, rings: Vec<u8>) -> Guid {
+        self.ask(servent, Bytes::copy_from_slice(text.as_bytes()), rings)
+    }
+
+    /// Starts a search that asks for a trace; `text` has at most 250 bytes.
+    pub fn search_traced(&mut self, servent: usize, text: &str, rings: Vec<u8>) -> Guid {
+        let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
+        let body = [&[len], text.as_bytes(), TRACED].concat();
+        self.ask(servent, body.into(), rings)
+    }
+
+    fn ask(&mut self, servent: usize, body: Bytes, rings: Vec<u8>) -> Guid {
         let mut name = [0; 16];
         self.rng.fill_bytes(&mut name);
         let guid = Guid(name);
         self.reports.insert(guid, SearchReport::default());
-        let body = Bytes::copy_from_slice(text.as_bytes());
         self.tell(servent, Input::Search { guid, body, rings });
         guid
     }
@@ -351,7 +365,7 @@ impl Network {
                     report.asked.push(from);
                 }
                 let found = self.servents.get(from).is_some_and(|s| {
-                    std::str::from_utf8(&body).is_ok_and(|text| s.files.contains(text))
+                    std::str::from_utf8(text(&body)).is_ok_and(|text| s.files.contains(text))
                 });
                 let answer = Answer { count: 1, body: Bytes::copy_from_slice(&from.to_be_bytes()) };
                 let answers = if found { vec![answer] } else { Vec::new() };
@@ -365,6 +379,11 @@ impl Network {
                         None => report.hits.push(number),
                         Some(_) => report.late_hits += 1,
                     }
+                }
+            }
+            Output::Event(Event::Traced { guid, tree }) => {
+                if let Some(report) = self.reports.get_mut(&guid) {
+                    report.trace = Some(tree);
                 }
             }
             Output::Event(Event::RingEnded { guid, end }) => {
@@ -479,5 +498,16 @@ impl Network {
         };
         self.schedule(at, wire.to, lost);
         Some(wire.far)
+    }
+}
+
+/// What the body of a query ends with that asks for a trace, as `wire` encodes it.
+const TRACED: &[u8] = &[1, 1, 1, 1];
+
+/// The text that a query asks for.
+fn text(body: &[u8]) -> &[u8] {
+    match body.strip_suffix(TRACED) {
+        Some(counted) => counted.get(1..).unwrap_or_default(),
+        None => body,
     }
 }

@@ -22,6 +22,8 @@ pub const MAX_HELLO: u32 = 1024;
 pub const MAX_CONTACTS_BODY: u32 = 8 * 1024;
 /// Body limit of a frame with a few numbers in it.
 pub const MAX_SMALL_BODY: u32 = 256;
+/// Body limit of a Done: the trace of 256 servents is 7.8 KiB; most Dones have 20 bytes.
+pub const MAX_DONE_BODY: u32 = 8 * 1024;
 /// Body limit of a query: 18 bytes raw, 256 bytes of text, and extensions. Small,
 /// because a query is copied over every link of the mesh.
 pub const MAX_QUERY_BODY: u32 = 512;
@@ -163,11 +165,11 @@ impl Kind {
             Self::CallMe => MAX_CALL_BODY,
             Self::Query => MAX_QUERY_BODY,
             Self::QueryHit => MAX_HIT_BODY,
+            Self::QueryDone => MAX_DONE_BODY,
             Self::Ping
             | Self::Pong
             | Self::DialBack
             | Self::DialledBack
-            | Self::QueryDone
             | Self::Describe
             | Self::Queued
             | Self::Refused

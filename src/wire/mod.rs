@@ -59,7 +59,7 @@
 //! | `18` | dialled back | link | 256 |
 //! | `20` | query | link | 512 |
 //! | `21` | query hit | link | 32,768 |
-//! | `22` | query done | link | 256 |
+//! | `22` | query done | link | 8,192 |
 //! | `23` | call me | link | 512 |
 //! | `30` | describe | transfer | 256 |
 //! | `31` | manifest | transfer | 33,792 |
@@ -130,7 +130,8 @@
 //! **shuffle**, **shuffle reply**: list of at most 8 aged contacts; ext.
 //!
 //! **query**: raw guid `[16]`, raw ttl `u8`, raw hops `u8`, then the opaque body, which
-//! relays pass on bit for bit: text of 2 to 256 bytes and at most 12 words; ext.
+//! relays pass on bit for bit: text of 2 to 256 bytes and at most 12 words; ext, of which
+//! tag 1 (the byte 01) asks for a trace.
 //!
 //! **query hit**: raw guid `[16]`, raw ttl `u8` (always 0), raw hops `u8`, raw responder
 //! `[32]`, raw count `u8` (1 to 64), then the opaque body, which relays pass on bit for
@@ -139,7 +140,19 @@
 //! content id `[32]`, size `u64`, name `text` (1 to 255 bytes: a claim, in which
 //! a receiver maps what could be a path or steer a terminal), ext; more `bool` (there are more that match); ext.
 //!
-//! **query done**: guid `[16]`; asked `u32`; lost `u32`; ext.
+//! **query done**: guid `[16]`; asked `u32`; lost `u32`; ext, of which tag 1 is the trace,
+//! if the query asked for one and this Done answers a copy that engaged its sender: 1 to
+//! 256 servents, each behind the one that sent it its copy, the sender of the Done first.
+//! Each has 31 bytes, numbers little-endian: how many hops below the sender (0 to 63); the
+//! first 5 bytes of its id, or zeros; flags (bit 0: it was asked now, for the first time;
+//! bit 1: it says nothing of itself, its parent speaks for it); 2 bytes each: its files that
+//! match, the copies that it sent, those of them that found the query known, what was lost
+//! with it; 4 bytes each: servents asked behind it of which nothing is told; microseconds
+//! from when the query came to its parent until its copy left there, and until its Done
+//! came there; microseconds from when its copy came until its Done left. The first servent
+//! has 0 in the two spans of the parent, who fills them in. Those flagged as asked and those
+//! of which nothing is told are as many as the Done's asked. A number that has no room is
+//! the largest that has.
 //!
 //! **dial back**: port `u16`; ext. Asks the neighbour to dial the sender at this port of the
 //! address that the neighbour sees it come from, with purpose 3, and to hang up after the
@@ -201,6 +214,6 @@ pub use error::{DecodeError, EncodeError, Fault};
 pub use family::{DATA_PREFIX_LEN, Family, data_prefix};
 pub use header::{
     DATA_RAW_LEN, HEADER_LEN, Header, Kind, MAX_CALL_BODY, MAX_CONTACTS_BODY, MAX_DATA_BODY,
-    MAX_HELLO, MAX_HIT_BODY, MAX_MANIFEST_BODY, MAX_QUERY_BODY, MAX_RANGES_BODY, MAX_SKIPPED_BODY,
-    MAX_SKIPPED_PER_MINUTE, MAX_SMALL_BODY, MAY_SKIP,
+    MAX_DONE_BODY, MAX_HELLO, MAX_HIT_BODY, MAX_MANIFEST_BODY, MAX_QUERY_BODY, MAX_RANGES_BODY,
+    MAX_SKIPPED_BODY, MAX_SKIPPED_PER_MINUTE, MAX_SMALL_BODY, MAY_SKIP,
 };

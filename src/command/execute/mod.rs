@@ -81,14 +81,14 @@ impl Local {
                 };
                 self.done(Reply::Peers { known, peers }, out).await
             }
-            Command::Search { all, ttl, max, words } => {
+            Command::Search { all, ttl, max, trace, words } => {
                 let reach = match ttl {
                     Some(ttl) => Reach::Ttl(ttl),
                     None if all => Reach::All,
                     None => Reach::Rings,
                 };
                 self.wait_for_mesh(order).await;
-                self.search(SearchRequest { text: words, reach, enough: max }, out).await
+                self.search(SearchRequest { text: words, reach, enough: max, trace }, out).await
             }
             Command::Results { number } => self.results(number, out).await,
             Command::Wanted { show, forget, words } => self.wanted(show, forget, words, out).await,

@@ -17,6 +17,7 @@ impl Local {
         while let Some(event) = events.recv().await {
             match event {
                 SearchEvent::Hit(hit) => out.say(Reply::Hit(hit)).await,
+                SearchEvent::Trace(trace) => out.say(Reply::Trace(trace)).await,
                 SearchEvent::End(end) => {
                     let exit = match end.files {
                         0 if end.by_timer => Exit::TimedOut,

@@ -233,7 +233,8 @@ mod tests {
         for line in
             ["search --all --max 7 a b", "search a --max=7 b --all", "search a b --all --max 7"]
         {
-            let wanted = Command::Search { all: true, ttl: None, max: 7, words: "a b".into() };
+            let (ttl, words) = (None, "a b".to_owned());
+            let wanted = Command::Search { all: true, ttl, max: 7, trace: false, words };
             assert_eq!(command(line), wanted);
         }
         assert!(refusal("search --all --ttl 3 x").contains("do not go together"));

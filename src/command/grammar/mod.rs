@@ -79,7 +79,7 @@ pub enum Command {
     /// matter. word* matches beginnings, *word* parts; "a phrase" wants the words together,
     /// -word leaves out; .flac, size>10M, size<1G, type:audio and id:HASH narrow it down.
     /// Hits show as they arrive; the search ends when everybody asked has answered.
-    #[command(override_usage = "search WORDS... [--all | --ttl N] [--max N]")]
+    #[command(override_usage = "search WORDS... [--all | --ttl N] [--max N] [--trace]")]
     Search {
         /// Ask everybody within 8 hops at once, not the near ones first
         #[arg(long, conflicts_with = "ttl")]
@@ -90,6 +90,9 @@ pub enum Command {
         /// Ask no further once N different files are found
         #[arg(long, value_name = "N", default_value_t = ENOUGH, value_parser = enough)]
         max: usize,
+        /// Draw who was asked by whom, and when they answered
+        #[arg(long)]
+        trace: bool,
         /// What to look for
         #[arg(value_name = "WORDS")]
         words: String,

@@ -10,7 +10,7 @@ use super::layout::{MAX_NAME, count, cut, folded, servent, size};
 use super::schema::Line;
 use super::{Exit, Reply, qr};
 use crate::base::escape::Escaped;
-use crate::servent::report::{InvitationReport, News};
+use crate::servent::report::{InvitationReport, News, TraceReport};
 
 mod download;
 mod peer;
@@ -18,6 +18,7 @@ mod search;
 mod setting;
 mod shared;
 mod status;
+mod trace;
 mod upload;
 
 /// `reply` as one line of JSON, as [`schema`](super::schema) describes it, without the line
@@ -59,6 +60,7 @@ pub fn text(reply: &Reply, width: Option<usize>) -> String {
 fn unfolded(reply: &Reply, width: Option<usize>) -> String {
     match reply {
         Reply::Hit(hit) => search::hit_line(hit, width),
+        Reply::Trace(trace) => trace::tree(trace, width, false),
         Reply::SearchEnd(end) => format!("{}\n", search::search_end(end)),
         Reply::Results { results } => search::results_table(results, width),
         Reply::Result(result) => search::one_result(result, width),
@@ -137,6 +139,11 @@ pub(super) fn invitation_lines(invitation: &InvitationReport, colour: bool) -> (
     (format!("{}\n{code}", invitation.line), left_out)
 }
 
+/// How a search ran, drawn with lines and not with what stands for them.
+pub(super) fn drawn_trace(trace: &TraceReport, width: Option<usize>) -> String {
+    folded(&trace::tree(trace, width, true), width)
+}
+
 /// `text` with each of its lines escaped.
 fn lines(text: &str) -> String {
     text.lines().map(|line| format!("{}\n", Escaped(line))).collect()
@@ -173,7 +180,8 @@ mod tests {
     use crate::base::{ContentId, ServentId};
     use crate::servent::report::{
         DownloadReport, DownloadState, HitReport, PeerReport, PublishReport, Relation,
-        ResultReport, SharedReport, SourceReport, UploadReport, UploadState, WantedReport,
+        ResultReport, SharedReport, SourceReport, TracedReport, UploadReport, UploadState,
+        WantedReport,
     };
 
     #[test]
@@ -215,6 +223,13 @@ mod tests {
         let news = |news| Reply::News { news };
         for reply in [
             Reply::Hit(HitReport { servent_name: evil.into(), ..hit(evil) }),
+            Reply::Trace(TraceReport {
+                servents: vec![TracedReport {
+                    name: evil.into(),
+                    ..trace::tests::servent(None, 1)
+                }],
+                ..TraceReport::default()
+            }),
             Reply::Results { results: vec![result.clone()] },
             Reply::Result(result),
             Reply::Peers { known: true, peers: vec![peer] },

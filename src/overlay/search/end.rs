@@ -2,9 +2,9 @@
 
 use super::Flood;
 use crate::base::{Guid, Time};
-use crate::message::QueryDone;
+use crate::message::{Extensions, QueryDone, Trace};
 use crate::overlay::config::STRIKE;
-use crate::overlay::neighbours::Neighbours;
+use crate::overlay::neighbours::{Neighbour, Neighbours};
 use crate::overlay::routes::Parent;
 use crate::overlay::{LinkId, Output};
 
@@ -25,6 +25,17 @@ impl Flood {
         }
         route.asked = route.asked.saturating_add(done.asked);
         route.lost = route.lost.saturating_add(done.lost);
+        if route.traced {
+            let last = route.tie(link).outstanding == 0;
+            let id = neighbours.find(link).map(Neighbour::id);
+            if let (Some(tracing), Some(id)) = (self.traces.find_mut(done.guid), id) {
+                let trace = Trace::of(done).unwrap_or_else(|_| {
+                    neighbours.strike(now, link, STRIKE);
+                    None
+                });
+                tracing.note_done(now, link, id, done, trace, last);
+            }
+        }
         self.finish_if_quiet(now, neighbours, done.guid, out);
     }
 
@@ -85,7 +96,12 @@ impl Flood {
             Parent::Searcher => self.end_ring(now, neighbours, guid, false, out),
             Parent::Link(_) | Parent::Gone => {
                 self.open.remove(&guid);
-                route.answer(guid, out);
+                let (asked, lost) = (route.asked, route.lost);
+                let ext = match route.traced {
+                    true => self.traces.finish(now, guid, asked, lost),
+                    false => Extensions::new(),
+                };
+                route.answer(guid, ext, out);
             }
         }
     }
@@ -103,7 +119,8 @@ impl Flood {
             self.open.remove(&guid);
             if let Some(mut route) = forgotten.remove(&guid) {
                 route.lost = route.lost.saturating_add(route.outstanding);
-                route.answer(guid, out);
+                let _ = self.traces.forget(guid);
+                route.answer(guid, Extensions::new(), out);
             }
         }
     }

@@ -24,6 +24,11 @@ impl Flood {
             return;
         }
         route.asked = route.asked.saturating_add(1);
+        if route.traced
+            && let Some(tracing) = self.traces.find_mut(guid)
+        {
+            tracing.note_match(answers.iter().map(|answer| usize::from(answer.count)).sum());
+        }
         for Answer { count, body } in answers {
             if let Some(link) = route.way_for_hits(neighbours, None) {
                 let hops = Hops(0);

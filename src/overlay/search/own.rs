@@ -7,9 +7,11 @@ use bytes::Bytes;
 
 use super::{Flood, Timer};
 use crate::base::{Guid, Time};
+use crate::message::Trace;
 use crate::overlay::config::RING_MOST;
-use crate::overlay::neighbours::Neighbours;
+use crate::overlay::neighbours::{Neighbour, Neighbours};
 use crate::overlay::routes::{Parent, Route};
+use crate::overlay::trace::TraceTree;
 use crate::overlay::{Event, Output};
 
 /// How a ring of an own search ended.
@@ -57,7 +59,11 @@ impl Flood {
         out: &mut Vec<Output>,
     ) {
         rings.reverse();
-        let route = Route::new(self.hasher.hash_one(&body), now, true);
+        let mut route = Route::new(self.hasher.hash_one(&body), now, true);
+        route.traced = Trace::is_wanted(&body);
+        if route.traced {
+            self.traces.begin_own(now, guid);
+        }
         self.turn_if_due(now, out);
         self.routes.insert(guid, route, None);
         let search = Search {
@@ -89,6 +95,7 @@ impl Flood {
 
     pub(in crate::overlay) fn abandon(&mut self, guid: Guid) {
         self.searches.remove(&guid);
+        let _ = self.traces.forget(guid);
     }
 
     /// Asks the next ring, or ends the search where there is none.
@@ -142,6 +149,12 @@ impl Flood {
             cut: search.cut,
             last,
         };
+        if last && let Some(tracing) = self.traces.forget(guid) {
+            let owing = route.ties.iter().filter(|tie| tie.outstanding > 0);
+            let owing = owing.filter_map(|tie| neighbours.find(tie.link)).map(Neighbour::id);
+            let tree = TraceTree::of(tracing, owing);
+            out.push(Output::Event(Event::Traced { guid, tree }));
+        }
         out.push(Output::Event(Event::RingEnded { guid, end }));
         if last {
             self.searches.remove(&guid);

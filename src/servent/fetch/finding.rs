@@ -46,7 +46,7 @@ impl Fetch {
                 () = in_mesh => {}
             }
             let text = format!("id:{id}");
-            let request = SearchRequest { text, reach: Reach::All, enough: ONE_FILE };
+            let request = SearchRequest { text, reach: Reach::All, enough: ONE_FILE, trace: false };
             let results = SharedResults::default();
             let Ok(mut events) =
                 searching::start(&ground, &driver, &request, results.clone()).await
@@ -57,6 +57,7 @@ impl Fetch {
             while let Some(event) = events.recv().await {
                 let hit = match event {
                     SearchEvent::Hit(hit) => hit,
+                    SearchEvent::Trace(_) => continue,
                     SearchEvent::End(end) => {
                         tracing::debug!(%id, ?end, "searched for sources");
                         whole = end.asked > 0 && end.lost == 0 && !end.by_timer;

@@ -12,6 +12,7 @@ mod search;
 mod setting;
 mod shared;
 mod status;
+mod trace;
 mod upload;
 
 pub use download::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
@@ -29,6 +30,7 @@ pub use shared::{
 pub use status::{
     HashingReport, IncidentsReport, MappedBy, PortMapping, Reachable, StatusReport, TestReport,
 };
+pub use trace::{TraceReport, TracedReport};
 pub use upload::{UploadReport, UploadState};
 
 /// A path as text: JSON has no other kind, and a name that is no UTF-8 must not

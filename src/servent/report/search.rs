@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::TraceReport;
 use crate::base::{Contact, ContentId, Guid, ServentId};
 
 /// How far a search reaches.
@@ -28,6 +29,8 @@ pub struct SearchRequest {
     pub reach: Reach,
     /// How many different files are enough to ask no wider ring.
     pub enough: usize,
+    /// Whether the servents asked shall tell how the search ran.
+    pub trace: bool,
 }
 
 /// One thing that a search brings.
@@ -36,6 +39,8 @@ pub struct SearchRequest {
 pub enum SearchEvent {
     /// A file at a servent.
     Hit(HitReport),
+    /// How it ran; right before the end.
+    Trace(TraceReport),
     /// The search is over; nothing follows.
     End(SearchEnd),
 }
