@@ -2,9 +2,9 @@
 //!
 //! A stream loses nothing and keeps its order: a lost packet is a message that comes a
 //! retransmission later, with everything behind it. While the network is divided nothing
-//! passes, and a stream with something on its way breaks after [`USER_TIMEOUT`]. A frozen
+//! passes, and a stream with something on its way breaks after half a minute. A frozen
 //! servent has its say, and hears all that was said to it, once it thaws. A dial that
-//! nobody answers fails after [`CONNECT_TIMEOUT`].
+//! nobody answers fails after ten seconds.
 //!
 //! Always true: without faults nothing is drawn from the network's chance, so that a run
 //! without them stays as it is.
