@@ -28,7 +28,9 @@ fn traced(servent: &TestServent, words: &[&str]) -> (TraceReport, SearchEnd) {
 }
 
 fn read(replies: &[Reply]) -> (TraceReport, SearchEnd) {
-    let [.., Reply::Trace(trace), Reply::SearchEnd(end)] = replies else { panic!("{replies:?}") };
+    let [.., Reply::Trace(trace), Reply::SearchEnd(end), Reply::Exit { .. }] = replies else {
+        panic!("{replies:?}")
+    };
     (trace.clone(), end.clone())
 }
 
