@@ -1,4 +1,5 @@
-//! Bars for what somebody waits for: a line for each download, or one for a publication.
+//! Bars for what somebody waits for: a line for each download, or one for a publication
+//! or a map.
 //!
 //! They stand below everything else and are drawn anew on every tick. Always true: no line
 //! reaches the last column, so none wraps; and they are never higher than the terminal,
@@ -11,8 +12,9 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
 use super::layout::{count, cut, size, span};
+use super::render::mapping;
 use crate::base::escape::Escaped;
-use crate::servent::report::{DownloadReport, DownloadState, PublishProgress};
+use crate::servent::report::{DownloadReport, DownloadState, MapProgress, PublishProgress};
 
 /// Columns of a terminal that does not tell.
 const USUAL_WIDTH: usize = 80;
@@ -30,6 +32,7 @@ const ROOMY: usize = 72;
 pub(super) struct Bars {
     downloads: BTreeMap<usize, DownloadReport>,
     publishing: Option<PublishProgress>,
+    mapping: Option<MapProgress>,
     /// How wide each line on the screen is.
     drawn: Vec<usize>,
 }
@@ -45,6 +48,11 @@ impl Bars {
         self.publishing = Some(progress.clone());
     }
 
+    /// Takes in how far a map is; none: it is made.
+    pub(super) fn mapping(&mut self, progress: Option<MapProgress>) {
+        self.mapping = progress;
+    }
+
     /// Forgets a download.
     pub(super) fn downloaded(&mut self, number: usize) {
         self.downloads.remove(&number);
@@ -58,7 +66,7 @@ impl Bars {
     /// Forgets everything that is shown.
     pub(super) fn clear(&mut self) {
         self.downloads.clear();
-        self.publishing = None;
+        (self.publishing, self.mapping) = (None, None);
     }
 
     /// Whether there is anything on the screen.
@@ -97,6 +105,7 @@ impl Bars {
         if many {
             lines.push(sum(self.downloads.values().skip(single), width));
         }
+        lines.extend(self.mapping.as_ref().map(|progress| cut(&mapping(progress), width)));
         if let Some(PublishProgress { files, bytes, current, .. }) = &self.publishing {
             let head = format!("hashing: {}, {}; ", count(*files as u64, "file"), size(*bytes));
             // The end of a path says more than its beginning.

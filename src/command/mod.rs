@@ -8,6 +8,7 @@
 
 pub mod address;
 mod bars;
+mod chart;
 pub mod console;
 pub mod execute;
 pub mod grammar;

@@ -10,9 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::servent::report::{
-    DownloadReport, HitReport, InvitationReport, JoinReport, LimitReport, News, PeerReport,
-    PublishProgress, PublishReport, ResultReport, SearchEnd, SettingReport, SharedReport,
-    StatusReport, TraceReport, UnpublishReport, UploadReport, WantedReport,
+    DownloadReport, HitReport, InvitationReport, JoinReport, LimitReport, MapProgress, MapReport,
+    News, PeerReport, PublishProgress, PublishReport, ResultReport, SearchEnd, SettingReport,
+    SharedReport, StatusReport, TraceReport, UnpublishReport, UploadReport, WantedReport,
 };
 
 /// One answer of a command; most commands give one, a search gives many.
@@ -48,6 +48,16 @@ pub enum Reply {
         /// Them.
         peers: Vec<PeerReport>,
     },
+    /// What is known of the mesh around.
+    Map {
+        /// Where it is drawn, if it is.
+        file: Option<String>,
+        /// It.
+        #[serde(flatten)]
+        report: MapReport,
+    },
+    /// How far a map is.
+    Mapping(MapProgress),
     /// A line for a friend.
     Invitation(InvitationReport),
     /// A link to the mesh.

@@ -66,9 +66,11 @@ impl<O: Write, E: Write> Screen<O, E> {
             Reply::Publishing(progress) => self.bars.publishing(progress),
             Reply::Download(report) if !is_running(report) => self.bars.downloaded(report.number),
             Reply::Published { .. } => self.bars.published(),
+            Reply::Mapping(progress) => self.bars.mapping(Some(*progress)),
+            Reply::Map { .. } => self.bars.mapping(None),
             _ => {}
         }
-        if let Reply::Progress(_) | Reply::Publishing(_) = reply {
+        if let Reply::Progress(_) | Reply::Publishing(_) | Reply::Mapping(_) = reply {
             return if terminal.live { self.draw(terminal, "") } else { Ok(()) };
         }
         let (kind, said) = match reply {

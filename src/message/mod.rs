@@ -10,6 +10,7 @@
 pub mod presence;
 pub mod reach;
 pub mod search;
+pub mod survey;
 pub mod trace;
 pub mod transfer;
 
@@ -19,6 +20,7 @@ pub use presence::{
 };
 pub use reach::{CallMe, DialBack, DialOutcome, DialledBack};
 pub use search::{Hit, HitBody, Query, QueryBody, QueryDone, QueryHit};
+pub use survey::Living;
 pub use trace::{ShortId, Trace, TraceError, TraceNode};
 pub use transfer::{
     Cancel, Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, Thanks,

@@ -68,8 +68,9 @@ impl Unanswered {
     }
 }
 
+/// The dials of one purpose that nobody typed.
 #[derive(Debug)]
-pub(super) struct Dialling {
+pub struct Dialling {
     under_way: BTreeMap<ServentId, Errand>,
     rate: Bucket,
     unanswered: Unanswered,
@@ -84,7 +85,7 @@ struct Errand {
 
 /// Whether a dial may begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Permit {
+pub enum Permit {
     /// It counts as under way now.
     Granted,
     /// Not to this one; perhaps to others.
@@ -95,9 +96,15 @@ pub(super) enum Permit {
 
 impl Dialling {
     pub(super) fn new(now: Time) -> Self {
+        Self::paced(DIAL_RATE, DIAL_BURST, now)
+    }
+
+    /// None under way; at most `rate` a second and `burst` at once will begin.
+    #[must_use]
+    pub fn paced(rate: u64, burst: u64, now: Time) -> Self {
         Self {
             under_way: BTreeMap::new(),
-            rate: Bucket::new(DIAL_RATE, DIAL_BURST, now),
+            rate: Bucket::new(rate, burst, now),
             unanswered: Unanswered::default(),
         }
     }
@@ -123,7 +130,7 @@ impl Dialling {
 
     /// Asks for a dial; addresses in spent neighbourhoods are taken out of `contact`. Its
     /// `home`, from where a hello of its has come, is no third party and never spent.
-    pub(super) fn begin(
+    pub fn begin(
         &mut self,
         now: Time,
         contact: &mut Contact,
@@ -165,14 +172,14 @@ impl Dialling {
     }
 
     /// The dial was answered at `seen` by an accepted hello.
-    pub(super) fn answered(&mut self, id: ServentId, seen: &SocketAddr) {
+    pub fn answered(&mut self, id: ServentId, seen: &SocketAddr) {
         if self.under_way.remove(&id).is_some() {
             self.unanswered.answered(seen);
         }
     }
 
     /// The dial came to nothing.
-    pub(super) fn failed(&mut self, id: ServentId) {
+    pub fn failed(&mut self, id: ServentId) {
         self.under_way.remove(&id);
     }
 }

@@ -24,7 +24,10 @@ impl Membership {
         out: &mut Vec<Output>,
     ) {
         let id = peer.contact.id;
-        if id == self.id || *purpose == Purpose::Probe {
+        if *purpose == Purpose::Probe {
+            return self.on_probe(now, link, &peer, out);
+        }
+        if id == self.id {
             let contacts = Vec::new();
             let welcome = Welcome { your_address: peer.seen, contacts, ext: Vec::new() };
             out.push(Output::Greet { link, greeting: Greeting::Welcome(welcome) });

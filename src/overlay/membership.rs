@@ -26,6 +26,7 @@ use super::config::{
 };
 use super::dialling::Dialling;
 use super::neighbours::{Neighbour, Neighbours};
+use super::survey::Survey;
 use super::{Event, LinkId, Output, Peer, keep_alive};
 use crate::base::{Bucket, Contact, ServentId, Time};
 use crate::message::{AgedContact, Bye, ByeReason, LinkMessage, Shares};
@@ -65,6 +66,7 @@ pub(super) struct Membership {
     pub(super) anchors: Vec<ServentId>,
     pub(super) let_go: Bucket,
     pub(super) introductions: Bucket,
+    pub(super) survey: Survey,
     pub(super) alone: bool,
     /// Whether no search is under way here: a link may end without loss.
     pub(super) quiet: bool,
@@ -91,6 +93,7 @@ impl Membership {
             anchors: Vec::new(),
             let_go: Bucket::new(LET_GO_RATE, LET_GO_RATE, now),
             introductions: Bucket::new(INTRODUCTION_RATE, INTRODUCTION_BURST, now),
+            survey: Survey::new(now),
             alone: false,
             quiet: true,
             refill_at: now,

@@ -18,6 +18,7 @@
 //!   dials, how fast; `address`: which addresses are dialled, and which belong together.
 //! - `absent`: lost neighbours that may be back; `probing`: trying out who was only told of;
 //!   `rewiring`: evening the mesh out.
+//! - `survey`: what a prober is told.
 //! - `search`: the flood, its exact horizon and its certain end; `fair_share`: how many
 //!   searches of others, by which links.
 //! - `routes`: what is remembered of one search; `generations`: for how long; `trace`:
@@ -56,6 +57,7 @@ mod refill;
 mod rewiring;
 mod routes;
 mod search;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -64,7 +66,7 @@ mod ways;
 pub use address::dialable;
 pub use book::Cached;
 pub use config::Config;
-pub use dialling::Unanswered;
+pub use dialling::{Dialling, Permit, Unanswered};
 pub use membership::DownReason;
 pub use neighbours::Neighbour;
 pub use reach::Reachability;

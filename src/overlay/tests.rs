@@ -6,6 +6,7 @@ use super::*;
 use crate::base::{Hops, Ttl};
 use crate::message::{Bye, ByeReason, ForwardJoin, HitBody, Ping, Pong, Query, QueryDone};
 
+mod survey;
 mod traces;
 
 const ME: ServentId = ServentId([100; 32]);

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::printer::Printer;
 use super::terminal;
+use crate::base::escape::Escaped;
 use crate::command::grammar::{self, Command, Telling};
 use crate::command::layout::{count, size};
 use crate::command::render::text;
@@ -192,6 +193,15 @@ impl<C: Console> Front<C> {
                 });
                 let shared = shared.unwrap_or_else(|| "what was hashed is shared".to_owned());
                 format!("hashing stopped; {shared}, and 'publish' again goes on with the rest")
+            }
+            Ok(Some(Command::Map { file: Some(file) })) => {
+                format!(
+                    "mapping stopped; what was known is drawn in {}",
+                    Escaped(&file.display().to_string())
+                )
+            }
+            Ok(Some(Command::Map { file: None })) => {
+                "mapping stopped; 'map' again begins with what was told".to_owned()
             }
             Ok(Some(Command::Search { .. })) => {
                 "search given up; 'results' shows what it found".to_owned()

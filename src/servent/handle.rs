@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::crawl::Atlas;
 use super::downloads::Downloads;
 use super::driver::Command;
 use super::fetch::Tools;
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     pub(super) downloads: Downloads,
     pub(super) results: Mutex<SharedResults>,
     pub(super) tools: Tools,
+    pub(super) atlas: Mutex<Atlas>,
     pub(super) wanted: Arc<Wanted>,
     pub(super) remembered: Mutex<Remembered>,
     /// Holds the lock on the state folder; none for a servent that leaves nothing behind.

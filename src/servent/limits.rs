@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::handle::Servent;
 use super::report::{LimitReport, Unit};
 use super::{
-    accept_rate, admission, called, calling, dial, download_error, join, lan, tuning, wanted,
+    accept_rate, admission, called, calling, crawl, dial, download_error, join, lan, tuning, wanted,
 };
 use crate::base::{Contact, MAX_TTL, piece};
 use crate::message::{HitBody, QueryBody};
@@ -87,6 +87,9 @@ fn limits(places: usize) -> Vec<LimitReport> {
         time("between two askings of it", wanted::ASK_EVERY, "it is asked again"),
         rate("searches of others passed on", mesh.relayed_per_second, "the rest counts as lost"),
         rate("searches taken from a neighbour", mesh.taken_per_link, "the rest counts as lost"),
+        many("servents that a map asks", crawl::MAX_ASKED, "it says so, and draws the rest"),
+        time("making a map", crawl::CRAWL_TIME, "it says so, and draws what is known"),
+        time("between two answers to one mapper", config::SURVEY_EVERY, "it is named nobody"),
         many("published paths", library::MAX_PATHS, "more are left out, and said"),
         bytes("size of a file", piece::MAX_FILE, "it is left out, and said"),
         bytes("length of a file's name", wide(name::MAX_NAME), "it is cut"),

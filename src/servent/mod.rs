@@ -9,7 +9,7 @@
 //!
 //! | about | pages |
 //! |---|---|
-//! | the user's side | `handle`, `start`, `status`, `report`; `join`, `inviting`, `moving`; `publishing`, `searching`, `wanted`; `downloads`, `resuming` |
+//! | the user's side | `handle`, `start`, `status`, `report`; `join`, `inviting`, `moving`; `publishing`, `searching`, `wanted`, `crawl`; `downloads`, `resuming` |
 //! | links | `driver`, `link`, `outbox`, `traffic`, `hosts`, `mesh` |
 //! | connections | `dial`, `listen`, `admission` with `accept_rate`, `eviction` and `origin`, `greeting`, `turnstile`, `frames`, `network` |
 //! | files coming | `fetch`, `source`, `calling`, `unfinished` |
@@ -28,6 +28,7 @@ mod called;
 mod calling;
 mod changes;
 mod clock;
+mod crawl;
 mod descriptors;
 mod dial;
 mod download_error;
@@ -84,6 +85,7 @@ mod uploads;
 mod wanted;
 
 pub use crate::identity::NetworkKey;
+pub use crawl::Map;
 pub use dial::DialError;
 pub use download_error::DownloadError;
 pub use greeting::GreetingError;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::admission::MAX_INBOUND;
 use super::clock::Clock;
+use super::crawl::Atlas;
 use super::downloads::Downloads;
 use super::driver::{COMMANDS, Command, Desks, Driver, INPUTS};
 use super::fetch::Tools;
@@ -224,8 +225,10 @@ impl Servent {
         };
         let downloads = Downloads::default();
         offload(|| downloads.resume_all(&tools));
+        let atlas = Mutex::new(Atlas::new(ground.clock.now()));
         Ok(Self(Arc::new(Inner {
             ground,
+            atlas,
             driver: commands,
             degree: degree_seen,
             library,

@@ -110,7 +110,9 @@
 //! sends a hello as well; its purpose means nothing.
 //!
 //! **welcome**: your address as seen here, `address`; list of at most 16 aged contacts;
-//! ext.
+//! ext, of which tag 1 may stand in the answer to a probe: how many of the contacts, the
+//! first ones, are neighbours (1 byte), and how many neighbours there are without the one
+//! who asks (2 bytes, little-endian).
 //!
 //! **redirect**: list of at most 16 aged contacts; ext. The acceptor closes afterwards.
 //!

@@ -15,6 +15,7 @@ use crate::servent::report::{DownloadRequest, News, Reach, SearchRequest};
 use crate::servent::{Knob, Servent};
 
 mod download;
+mod map;
 mod mesh;
 mod news;
 mod path;
@@ -90,6 +91,7 @@ impl Local {
                 self.wait_for_mesh(order).await;
                 self.search(SearchRequest { text: words, reach, enough: max, trace }, out).await
             }
+            Command::Map { file } => self.map(file, order, out).await,
             Command::Results { number } => self.results(number, out).await,
             Command::Wanted { show, forget, words } => self.wanted(show, forget, words, out).await,
             Command::Publish { paths, yes } => self.publish(&paths, yes, order, out).await,

@@ -73,6 +73,18 @@ pub enum Command {
         #[arg(long)]
         known: bool,
     },
+    /// Ask around who is whose neighbour, and draw the mesh
+    ///
+    /// FILE.svg becomes a picture, FILE.dot what Graphviz reads; without a file the servents
+    /// are listed. At most 200 servents are asked, within 30 s; Ctrl-C draws what is known by
+    /// then. A servent names its neighbours to each once in ten minutes: what it said before
+    /// is used meanwhile.
+    #[command(override_usage = "map [FILE.svg | FILE.dot]")]
+    Map {
+        /// Where to draw
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+    },
     /// Search the mesh for files
     ///
     /// All words must be in the name, whole and in any order; case and accents do not

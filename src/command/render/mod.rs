@@ -10,9 +10,10 @@ use super::layout::{MAX_NAME, count, cut, folded, servent, size};
 use super::schema::Line;
 use super::{Exit, Reply, qr};
 use crate::base::escape::Escaped;
-use crate::servent::report::{InvitationReport, News, TraceReport};
+use crate::servent::report::{InvitationReport, MapProgress, News, TraceReport};
 
 mod download;
+mod map;
 mod peer;
 mod search;
 mod setting;
@@ -72,6 +73,8 @@ fn unfolded(reply: &Reply, width: Option<usize>) -> String {
         Reply::Forgot(want) => {
             format!("{} is wanted no longer\n", Escaped(&want.text))
         }
+        Reply::Map { file, report } => map::summary(report, file.as_deref(), width),
+        Reply::Mapping(progress) => format!("{}\n", map::progress(progress)),
         Reply::Peers { known, peers } => peer::peers_table(peers, *known, width),
         Reply::Joined(join) => {
             let others = match join.contacts {
@@ -137,6 +140,11 @@ pub(super) fn invitation_lines(invitation: &InvitationReport, colour: bool) -> (
     let code = code.and_then(|invitation| qr::invitation_code(invitation, colour));
     let (code, left_out) = code.unwrap_or_default();
     (format!("{}\n{code}", invitation.line), left_out)
+}
+
+/// How far a map is, in one line without its end.
+pub(super) fn mapping(progress: &MapProgress) -> String {
+    map::progress(progress)
 }
 
 /// How a search ran, drawn with lines and not with what stands for them.

@@ -6,6 +6,7 @@ use serde::Serializer;
 
 mod download;
 mod invitation;
+mod map;
 mod news;
 mod peer;
 mod search;
@@ -17,6 +18,7 @@ mod upload;
 
 pub use download::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
 pub use invitation::InvitationReport;
+pub use map::{Asking, MapLink, MapProgress, MapReport, MappedReport};
 pub use news::News;
 pub use peer::{JoinReport, PeerReport, Relation, SharesReport};
 pub use search::{
