@@ -10,10 +10,10 @@ use crate::servent::report::{Asking, MapReport, MappedReport};
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 800.0;
 /// The middle; the legend has the foot.
-const MIDDLE: (f64, f64) = (500.0, 385.0);
+const MIDDLE: (f64, f64) = (500.0, 383.0);
 /// How far out the outermost ring lies, to the sides and up and down: the picture is wide,
 /// and names stand outside of it.
-const OUTERMOST: (f64, f64) = (385.0, 290.0);
+const OUTERMOST: (f64, f64) = (375.0, 255.0);
 /// A ring on which this much room is left for each has its names level.
 const ROOMY: f64 = 92.0;
 /// How large a name's letters are: on a crowded ring they must not touch.
