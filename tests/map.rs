@@ -29,9 +29,7 @@ fn link(one: ServentId, other: ServentId) -> (ServentId, ServentId) {
 
 /// A random mesh that keeps its links.
 fn mesh() -> Vec<TestServent> {
-    let seed = 20_190_615;
-    eprintln!("seed {seed}");
-    let mut rng = ChaCha12Rng::seed_from_u64(seed);
+    let mut rng = ChaCha12Rng::seed_from_u64(20_190_615);
     let mesh: Vec<TestServent> = (0..MANY)
         .map(|number| {
             TestServent::start(Start::with(&["--manual", "--name", &format!("s{number}")]))

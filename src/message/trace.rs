@@ -164,7 +164,7 @@ impl Trace {
         if !rest.is_empty() || chunks.len() > Self::MAX_NODES {
             return Err(TraceError);
         }
-        let trace = Self::new(chunks.iter().map(|chunk| TraceNode::read(chunk)).collect())?;
+        let trace = Self::new(chunks.iter().map(TraceNode::read).collect())?;
         if trace.asked() == u64::from(done.asked) { Ok(Some(trace)) } else { Err(TraceError) }
     }
 }
