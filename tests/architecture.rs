@@ -21,7 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // nothing else of the room.
     ("share", &["base", "message", "overlay", "transfer", "store::disk", "store::share_index"]),
     ("store", &["base", "message", "overlay", "transfer"]),
-    ("sim", &["base", "message", "overlay", "transfer"]),
+    // The simulator weighs messages as wire writes them.
+    ("sim", &["base", "message", "overlay", "transfer", "wire"]),
     ("servent", &["base", "message", "overlay", "transfer", "identity", "wire", "share", "store"]),
     ("command", &["base", "message", "overlay", "transfer", "servent"]),
     ("prompt", &["base", "servent", "command"]),

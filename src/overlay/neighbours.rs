@@ -77,6 +77,9 @@ struct Parting {
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
     list: Vec<Neighbour>,
+    /// Their links, in the same order: every message is looked up here, and the list is
+    /// a page of memory long.
+    links: Vec<LinkId>,
     parting: Vec<Parting>,
     offenders: Vec<LinkId>,
 }
@@ -134,16 +137,26 @@ impl Neighbours {
         self.list.iter_mut()
     }
 
+    fn place(&self, link: LinkId) -> Option<usize> {
+        self.links.iter().position(|&other| other == link)
+    }
+
     /// The link, were it one that is being given up.
     pub(super) fn find(&self, link: LinkId) -> Option<&Neighbour> {
-        let parting = self.parting.iter().map(|parting| &parting.neighbour);
-        self.list.iter().chain(parting).find(|neighbour| neighbour.link == link)
+        if let Some(place) = self.place(link) {
+            return self.list.get(place);
+        }
+        let mut parting = self.parting.iter().map(|parting| &parting.neighbour);
+        parting.find(|neighbour| neighbour.link == link)
     }
 
     /// The link, were it one that is being given up.
     pub(super) fn find_mut(&mut self, link: LinkId) -> Option<&mut Neighbour> {
-        let parting = self.parting.iter_mut().map(|parting| &mut parting.neighbour);
-        self.list.iter_mut().chain(parting).find(|neighbour| neighbour.link == link)
+        if let Some(place) = self.place(link) {
+            return self.list.get_mut(place);
+        }
+        let mut parting = self.parting.iter_mut().map(|parting| &mut parting.neighbour);
+        parting.find(|neighbour| neighbour.link == link)
     }
 
     pub(super) fn with_id(&self, id: ServentId) -> Option<&Neighbour> {
@@ -159,12 +172,14 @@ impl Neighbours {
 
     pub(super) fn push(&mut self, neighbour: Neighbour) {
         debug_assert!(self.with_id(neighbour.id()).is_none(), "one link to each servent");
+        self.links.push(neighbour.link);
         self.list.push(neighbour);
     }
 
     pub(super) fn remove(&mut self, link: LinkId) -> Option<Neighbour> {
-        let at = self.list.iter().position(|neighbour| neighbour.link == link)?;
-        Some(self.list.remove(at))
+        let place = self.place(link)?;
+        self.links.remove(place);
+        Some(self.list.remove(place))
     }
 
     /// Gives a link up by `until` at the latest.

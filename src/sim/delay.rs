@@ -27,6 +27,18 @@ impl Delay {
     pub const ALL: [Self; 5] =
         [Self::Unit, Self::Uniform, Self::Exponential, Self::Spread, Self::Adversarial];
 
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Uniform => "uniform",
+            Self::Exponential => "exponential",
+            Self::Spread => "spread",
+            Self::Adversarial => "adversarial",
+        }
+    }
+
     /// The delay of one message, given the `mean` and what is `fixed` for its link
     /// (0 to 1).
     #[must_use]

@@ -1,93 +1,124 @@
 //! A virtual network of servents.
+//!
+//! Always true: the same seed and the same calls give the same run. Messages keep their
+//! order on each link; a link's two ends have the numbers `2n` (who dialled) and `2n + 1`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::delay::Delay;
 use super::faults::{Faults, Passage};
+use super::files::Files;
 use super::place::Families;
+use super::queue::{Due, Queue};
+use super::searching::SearchReport;
 use super::topology::Links;
 use crate::base::{Contact, Guid, ServentId, Time};
 use crate::message::{Greeting, LinkMessage, Purpose};
-use crate::overlay::{
-    Answer, Config, Event, Input, LinkId, Output, Overlay, Peer, RingEnd, TraceTree,
-};
-
-/// Everything that happened in one search.
-#[derive(Clone, Debug, Default)]
-pub struct SearchReport {
-    /// The servents that were asked, in order; one that was asked twice is in it twice.
-    pub asked: Vec<usize>,
-    /// The servents whose hits arrived before the end.
-    pub hits: Vec<usize>,
-    /// Hits that arrived after the end.
-    pub late_hits: usize,
-    /// The ends of its rings.
-    pub rings: Vec<RingEnd>,
-    /// Copies of the query that were sent.
-    pub copies: usize,
-    /// Dones that were sent.
-    pub dones: usize,
-    /// How it ran, if it asked for that.
-    pub trace: Option<TraceTree>,
-}
-
-impl SearchReport {
-    /// The end of the last ring, once it has come.
-    #[must_use]
-    pub fn end(&self) -> Option<RingEnd> {
-        self.rings.last().copied().filter(|end| end.last)
-    }
-}
+use crate::overlay::{Config, Event, Input, LinkId, Output, Overlay, Peer};
+use crate::wire::{Family, HEADER_LEN};
 
 /// Many servents on one virtual clock.
 #[derive(Debug)]
 pub struct Network {
     now: Time,
-    seq: u64,
-    queue: BTreeMap<(Time, u64), (usize, Input)>,
+    queue: Queue<Input>,
     servents: Vec<SimServent>,
     by_id: BTreeMap<ServentId, usize>,
-    wires: BTreeMap<LinkId, Wire>,
-    next_link: u64,
+    wires: Vec<Wire>,
     rng: ChaCha12Rng,
     config: Config,
     delay: Delay,
     mean: Duration,
     pub(super) faults: Faults,
+    files: Files,
     reports: BTreeMap<Guid, SearchReport>,
     calls: Vec<(usize, Contact, [u8; 16])>,
+    traffic: Load,
+    /// Outputs of the servent at hand, and a frame; kept for their memory.
+    out: Vec<Output>,
+    frame: BytesMut,
+}
+
+/// What went through a servent, or through the mesh: messages on links and greetings, as
+/// frames; TLS and TCP put about 30 and 40 bytes more around each batch of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Load {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of their frames.
+    pub bytes: u64,
+}
+
+impl Load {
+    fn add(&mut self, bytes: u64) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    /// What came since it was `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self { messages: self.messages - earlier.messages, bytes: self.bytes - earlier.bytes }
+    }
 }
 
 #[derive(Debug)]
 struct SimServent {
     overlay: Overlay,
     id: ServentId,
-    alive: bool,
+    state: State,
     families: Families,
     /// Whether its firewall drops whatever comes in.
     shielded: bool,
-    /// What its files are called.
-    files: BTreeSet<String>,
-    wake: Option<(Time, u64)>,
+    alarm: Option<Time>,
+    /// Its ends of open links.
+    ends: Vec<LinkId>,
+    load: Load,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+enum State {
+    Alive,
+    Frozen,
+    Dead,
+}
+
+impl SimServent {
+    fn is_alive(&self) -> bool {
+        self.state == State::Alive
+    }
+
+    fn can_be_dialled(&self) -> bool {
+        self.is_alive() && !self.shielded
+    }
 }
 
 /// One end of a link: where what is sent on it arrives.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Wire {
-    owner: usize,
-    far: LinkId,
-    to: usize,
+    owner: u32,
+    to: u32,
+    open: bool,
     /// What the dialler dialled for, until it is greeted.
     greeting: Option<Purpose>,
     fixed: f64,
     /// Nothing on this link arrives before what was sent before it.
     last: Time,
+}
+
+/// The other end of a link.
+fn far(link: LinkId) -> LinkId {
+    LinkId(link.0 ^ 1)
+}
+
+fn index(link: LinkId) -> usize {
+    usize::try_from(link.0).unwrap_or(usize::MAX)
 }
 
 impl Network {
@@ -96,19 +127,21 @@ impl Network {
     pub fn new(seed: u64, config: Config, delay: Delay, mean: Duration) -> Self {
         Self {
             now: Time::from_micros(1_000_000_000),
-            seq: 0,
-            queue: BTreeMap::new(),
+            queue: Queue::new(),
             servents: Vec::new(),
             by_id: BTreeMap::new(),
-            wires: BTreeMap::new(),
-            next_link: 0,
+            wires: Vec::new(),
             rng: ChaCha12Rng::seed_from_u64(seed),
             config,
             delay,
             mean,
             faults: Faults::default(),
+            files: Files::default(),
             reports: BTreeMap::new(),
             calls: Vec::new(),
+            traffic: Load::default(),
+            out: Vec::new(),
+            frame: BytesMut::new(),
         }
     }
 
@@ -121,6 +154,13 @@ impl Network {
     /// Adds a servent, alone, that has a file of this name; its number is the count of
     /// those before it.
     pub fn add(&mut self, file: &str) -> usize {
+        let number = self.add_bare();
+        self.give(number, file);
+        number
+    }
+
+    /// Adds a servent, alone, that shares nothing.
+    pub fn add_bare(&mut self) -> usize {
         let number = self.servents.len();
         let mut key = [0; 32];
         self.rng.fill_bytes(&mut key);
@@ -128,16 +168,17 @@ impl Network {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let overlay = Overlay::new(id, self.config.clone(), seed, self.now);
-        let files = BTreeSet::from([file.to_owned()]);
-        self.servents.push(SimServent {
+        let servent = SimServent {
             overlay,
             id,
-            alive: true,
+            state: State::Alive,
             families: Families::default(),
             shielded: false,
-            files,
-            wake: None,
-        });
+            alarm: None,
+            ends: Vec::new(),
+            load: Load::default(),
+        };
+        self.servents.push(servent);
         self.by_id.insert(id, number);
         number
     }
@@ -149,10 +190,30 @@ impl Network {
         }
     }
 
-    /// Makes a mesh of exactly these links, as people would ask for them.
+    /// Lets a servent have a file of this name.
+    pub fn give(&mut self, servent: usize, file: &str) {
+        self.files.give(servent, file);
+    }
+
+    /// Who has a file of this name.
+    pub fn holders(&self, file: &str) -> impl Iterator<Item = usize> + '_ {
+        self.files.holders(file)
+    }
+
+    /// Makes a mesh of exactly these links, at once, as if people had asked for them.
     pub fn link_all(&mut self, links: &Links) {
         for &(a, b) in links {
-            self.dial(a, b, Purpose::Manual);
+            self.link(a, b);
+        }
+    }
+
+    fn link(&mut self, a: usize, b: usize) {
+        let (Some(from), Some(to)) = (self.peer(a, b), self.peer(b, a)) else { return };
+        let link = self.open(a, b, None);
+        let purpose = Purpose::Manual;
+        self.hear(b, Input::Accepted { link: far(link), peer: from, purpose: purpose.clone() });
+        if self.wires.get(index(link)).is_some_and(|wire| wire.open) {
+            self.hear(a, Input::Dialled { link, peer: to, purpose, contacts: Vec::new() });
         }
     }
 
@@ -166,12 +227,18 @@ impl Network {
     /// The engine of one servent.
     #[must_use]
     pub fn overlay(&self, servent: usize) -> Option<&Overlay> {
-        self.servents.get(servent).filter(|s| s.alive).map(|s| &s.overlay)
+        self.servents.get(servent).filter(|s| s.is_alive()).map(|s| &s.overlay)
     }
 
     /// The servents that are alive.
     pub fn alive(&self) -> impl Iterator<Item = usize> + '_ {
-        self.servents.iter().enumerate().filter(|(_, s)| s.alive).map(|(i, _)| i)
+        self.servents.iter().enumerate().filter(|(_, s)| s.is_alive()).map(|(i, _)| i)
+    }
+
+    /// How many servents there have ever been.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.servents.len()
     }
 
     /// The number of the servent with this id.
@@ -184,9 +251,10 @@ impl Network {
     #[must_use]
     pub fn links(&self) -> Links {
         let mut links = Links::new();
-        for (i, servent) in self.servents.iter().enumerate().filter(|(_, s)| s.alive) {
+        for (i, servent) in self.servents.iter().enumerate().filter(|(_, s)| s.is_alive()) {
             for neighbour in servent.overlay.neighbours() {
-                if let Some(&j) = self.by_id.get(&neighbour.id()) {
+                if let Some(wire) = self.wires.get(index(neighbour.link)) {
+                    let j = wire.to as usize;
                     links.insert((i.min(j), i.max(j)));
                 }
             }
@@ -194,14 +262,23 @@ impl Network {
         links
     }
 
+    /// What has gone through one servent, out and in.
+    #[must_use]
+    pub fn load(&self, servent: usize) -> Load {
+        self.servents.get(servent).map(|s| s.load).unwrap_or_default()
+    }
+
+    /// What has been sent in the whole mesh.
+    #[must_use]
+    pub fn traffic(&self) -> Load {
+        self.traffic
+    }
+
     /// Kills a servent: it says nothing more, and its links break.
     pub fn kill(&mut self, servent: usize) {
-        if let Some(s) = self.servents.get_mut(servent) {
-            s.alive = false;
-        }
-        let ends: Vec<LinkId> =
-            self.wires.iter().filter(|(_, w)| w.owner == servent).map(|(&l, _)| l).collect();
-        for link in ends {
+        let Some(s) = self.servents.get_mut(servent) else { return };
+        s.state = State::Dead;
+        for link in std::mem::take(&mut s.ends) {
             self.close(link);
         }
     }
@@ -209,17 +286,18 @@ impl Network {
     /// Freezes a servent: it says nothing more, and its links stay.
     pub fn freeze(&mut self, servent: usize) {
         if let Some(s) = self.servents.get_mut(servent) {
-            s.alive = false;
+            s.state = State::Frozen;
         }
     }
 
     /// Breaks the link between two servents, if there is one.
     pub fn cut(&mut self, a: usize, b: usize) {
-        let end = self.wires.iter().find(|(_, w)| w.owner == a && w.to == b).map(|(&l, _)| l);
-        if let Some(link) = end {
-            let far = self.close(link);
+        let ends = self.servents.get(a).map(|s| s.ends.as_slice()).unwrap_or_default();
+        let leads =
+            |end: &&LinkId| self.wires.get(index(**end)).is_some_and(|w| w.to as usize == b);
+        if let Some(link) = ends.iter().find(leads).copied() {
+            self.close(link);
             self.schedule(self.now, a, Input::LinkLost { link });
-            debug_assert!(far.is_some());
         }
     }
 
@@ -250,21 +328,38 @@ impl Network {
 
     /// Starts a search; every file whose name is `text` matches.
     pub fn search(&mut self, servent: usize, text: &str, rings: Vec<u8>) -> Guid {
-        self.ask(servent, Bytes::copy_from_slice(text.as_bytes()), rings)
+        self.search_for(servent, text, rings, usize::MAX)
     }
 
-    /// Starts a search that asks for a trace; `text` has at most 250 bytes.
+    /// Starts a search that asks for a trace.
     pub fn search_traced(&mut self, servent: usize, text: &str, rings: Vec<u8>) -> Guid {
-        let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
-        let body = [&[len], text.as_bytes(), TRACED].concat();
-        self.ask(servent, body.into(), rings)
+        self.ask(servent, text, rings, usize::MAX, true)
     }
 
-    fn ask(&mut self, servent: usize, body: Bytes, rings: Vec<u8>) -> Guid {
+    /// Starts a search that asks no wider ring once there are `enough` hits.
+    pub fn search_for(
+        &mut self,
+        servent: usize,
+        text: &str,
+        rings: Vec<u8>,
+        enough: usize,
+    ) -> Guid {
+        self.ask(servent, text, rings, enough, false)
+    }
+
+    fn ask(
+        &mut self,
+        servent: usize,
+        text: &str,
+        rings: Vec<u8>,
+        enough: usize,
+        traced: bool,
+    ) -> Guid {
         let mut name = [0; 16];
         self.rng.fill_bytes(&mut name);
         let guid = Guid(name);
-        self.reports.insert(guid, SearchReport::default());
+        self.reports.insert(guid, SearchReport::new(text, enough, self.now));
+        let body = super::files::query(text, traced);
         self.tell(servent, Input::Search { guid, body, rings });
         guid
     }
@@ -275,10 +370,21 @@ impl Network {
         self.reports.get(&guid).cloned().unwrap_or_default()
     }
 
+    /// What has happened in a search, which is then forgotten here.
+    pub fn take_report(&mut self, guid: Guid) -> SearchReport {
+        self.reports.remove(&guid).unwrap_or_default()
+    }
+
+    /// Whether a search is over.
+    #[must_use]
+    pub fn is_over(&self, guid: Guid) -> bool {
+        self.reports.get(&guid).is_none_or(|report| report.end().is_some())
+    }
+
     /// Runs until the search is over; false if it is not within `most`.
     pub fn run_until_end(&mut self, guid: Guid, most: Duration) -> bool {
         let until = self.now + most;
-        while self.reports.get(&guid).and_then(SearchReport::end).is_none() {
+        while !self.is_over(guid) {
             if !self.step(until) {
                 return false;
             }
@@ -295,59 +401,86 @@ impl Network {
 
     /// Takes the next input, if it is due by `until`.
     pub fn step(&mut self, until: Time) -> bool {
-        let Some((&(at, seq), _)) = self.queue.first_key_value() else { return false };
-        if at > until {
-            return false;
-        }
-        let Some((to, input)) = self.queue.remove(&(at, seq)) else { return false };
+        let Some((at, to, due)) = self.queue.pop(until) else { return false };
         self.now = at;
-        let Some(servent) = self.servents.get_mut(to).filter(|s| s.alive) else { return true };
-        if servent.wake == Some((at, seq)) {
-            servent.wake = None;
+        let to = to as usize;
+        match (self.faults.thaw(at, to), due) {
+            (None, Due::Event(input)) => self.hear(to, input),
+            (None, Due::Alarm) => self.ring(to),
+            // It waits until then, in its order.
+            (Some(thaw), Due::Event(input)) => self.schedule(thaw, to, input),
+            (Some(thaw), Due::Alarm) => self.oversleep(at, thaw, to),
         }
-        if let Some(thaw) = self.faults.thaw(at, to) {
-            self.schedule(thaw, to, input);
-            return true;
-        }
-        let mut out = Vec::new();
-        servent.overlay.handle(at, input, &mut out);
-        for output in out {
-            self.perform(to, output);
-        }
-        self.set_alarm(to);
         true
     }
 
-    fn set_alarm(&mut self, to: usize) {
+    /// A servent takes an input, and what it wants done is done.
+    fn hear(&mut self, to: usize, input: Input) {
+        let Some(servent) = self.servents.get_mut(to).filter(|s| s.is_alive()) else { return };
+        let mut out = std::mem::take(&mut self.out);
+        servent.overlay.handle(self.now, input, &mut out);
+        for output in out.drain(..) {
+            self.perform(to, output);
+        }
+        self.out = out;
+        self.set_alarm(to);
+    }
+
+    /// An alarm that a servent set at some time, unless it was put forward meanwhile.
+    fn ring(&mut self, to: usize) {
+        let now = self.now;
         let Some(servent) = self.servents.get_mut(to) else { return };
-        let Some(due) = servent.overlay.next_deadline() else { return };
-        let due = due.max(self.now);
-        if servent.wake.is_some_and(|(at, _)| at <= due) {
+        if servent.alarm != Some(now) {
             return;
         }
-        if let Some(old) = servent.wake.take() {
-            self.queue.remove(&old);
+        servent.alarm = None;
+        if servent.overlay.next_deadline().is_some_and(|due| due <= now) {
+            self.hear(to, Input::Wake);
+        } else {
+            self.set_alarm(to);
         }
-        self.seq += 1;
-        servent.wake = Some((due, self.seq));
-        self.queue.insert((due, self.seq), (to, Input::Wake));
+    }
+
+    /// An alarm of a servent that is frozen rings once it thaws.
+    fn oversleep(&mut self, at: Time, thaw: Time, to: usize) {
+        if let Some(servent) = self.servents.get_mut(to).filter(|s| s.alarm == Some(at)) {
+            servent.alarm = Some(thaw);
+            self.queue.alarm(thaw, small(to));
+        }
+    }
+
+    fn set_alarm(&mut self, to: usize) {
+        let Some(servent) = self.servents.get_mut(to).filter(|s| s.is_alive()) else { return };
+        let Some(due) = servent.overlay.next_deadline() else { return };
+        let due = due.max(self.now);
+        if servent.alarm.is_none_or(|at| at > due) {
+            servent.alarm = Some(due);
+            self.queue.alarm(due, small(to));
+        }
     }
 
     fn schedule(&mut self, at: Time, to: usize, input: Input) {
-        self.seq += 1;
-        self.queue.insert((at, self.seq), (to, input));
+        self.queue.push(at, small(to), input);
     }
 
     fn perform(&mut self, from: usize, output: Output) {
         match output {
             Output::Send { link, message } => {
-                self.count(&message);
-                self.send(link, |far| Input::Received { link: far, message });
+                if let LinkMessage::Query(query) = &message
+                    && let Some(report) = self.reports.get_mut(&query.guid)
+                {
+                    report.copies += 1;
+                }
+                if let LinkMessage::QueryDone(done) = &message
+                    && let Some(report) = self.reports.get_mut(&done.guid)
+                {
+                    report.dones += 1;
+                }
+                let bytes = self.weigh(&message);
+                self.send(link, bytes, |far| Input::Received { link: far, message });
             }
             Output::Greet { link, greeting } => self.greet(from, link, greeting),
-            Output::Close { link } => {
-                self.close(link);
-            }
+            Output::Close { link } => self.close(link),
             Output::Dial { contact, purpose } => self.connect(from, &contact, purpose),
             Output::DialBack { link, contact } => {
                 let seen = self.dialled_at(&contact);
@@ -360,25 +493,23 @@ impl Network {
                 let took = 2 * self.delay.draw(self.mean, 0.5, &mut self.rng);
                 self.schedule(self.now + took, from, Input::Called { seen });
             }
-            Output::Match { guid, body } => {
+            Output::Match { guid, .. } => {
+                let mut answers = Vec::new();
                 if let Some(report) = self.reports.get_mut(&guid) {
                     report.asked.push(from);
+                    let families = self.servents.get(from).map(|s| s.families).unwrap_or_default();
+                    answers = self.files.answers(from, families, &report.text);
                 }
-                let found = self.servents.get(from).is_some_and(|s| {
-                    std::str::from_utf8(text(&body)).is_ok_and(|text| s.files.contains(text))
-                });
-                let answer = Answer { count: 1, body: Bytes::copy_from_slice(&from.to_be_bytes()) };
-                let answers = if found { vec![answer] } else { Vec::new() };
                 let took = Duration::from_micros(self.rng.random_range(0..50));
                 self.schedule(self.now + took, from, Input::Matched { guid, answers });
             }
             Output::Event(Event::Hit(hit)) => {
                 let number = self.by_id.get(&hit.responder).copied();
-                if let (Some(report), Some(number)) = (self.reports.get_mut(&hit.guid), number) {
-                    match report.end() {
-                        None => report.hits.push(number),
-                        Some(_) => report.late_hits += 1,
-                    }
+                let (Some(report), Some(number)) = (self.reports.get_mut(&hit.guid), number) else {
+                    return;
+                };
+                if report.note_hit(number, hit.hops, self.now) {
+                    self.tell(from, Input::Enough { guid: hit.guid });
                 }
             }
             Output::Event(Event::Traced { guid, tree }) => {
@@ -389,36 +520,29 @@ impl Network {
             Output::Event(Event::RingEnded { guid, end }) => {
                 if let Some(report) = self.reports.get_mut(&guid) {
                     report.rings.push(end);
+                    report.ended = self.now;
                 }
             }
             Output::Event(_) => {}
         }
     }
 
-    fn count(&mut self, message: &LinkMessage) {
-        match message {
-            LinkMessage::Query(query) => {
-                if let Some(report) = self.reports.get_mut(&query.guid) {
-                    report.copies += 1;
-                }
-            }
-            LinkMessage::QueryDone(done) => {
-                if let Some(report) = self.reports.get_mut(&done.guid) {
-                    report.dones += 1;
-                }
-            }
-            _ => {}
-        }
+    /// Bytes of the frame in which a message travels.
+    fn weigh(&mut self, message: &impl Family) -> u64 {
+        self.frame.clear();
+        // What cannot be encoded cannot be sent: the link would close, here it goes on.
+        let _ = message.encode(&mut self.frame);
+        (HEADER_LEN + self.frame.len()) as u64
     }
 
-    /// Delivers something at the far end of `link`, in its order.
-    fn send(&mut self, link: LinkId, input: impl FnOnce(LinkId) -> Input) {
-        let Some(wire) = self.wires.get_mut(&link) else { return };
+    /// Delivers something of so many bytes at the far end of `link`, in its order.
+    fn send(&mut self, link: LinkId, bytes: u64, input: impl FnOnce(LinkId) -> Input) {
+        let Some(wire) = self.wires.get_mut(index(link)).filter(|wire| wire.open) else { return };
         let took = self.delay.draw(self.mean, wire.fixed, &mut self.rng);
-        let late = match self.faults.passage(self.now, wire.owner, wire.to, &mut self.rng) {
+        let (owner, to) = (wire.owner as usize, wire.to as usize);
+        let late = match self.faults.passage(self.now, owner, to, &mut self.rng) {
             Passage::Late(late) => late,
             Passage::Broken(at) => {
-                let owner = wire.owner;
                 self.close(link);
                 self.schedule(at, owner, Input::LinkLost { link });
                 return;
@@ -426,14 +550,43 @@ impl Network {
         };
         let at = (self.now + took + late).max(wire.last);
         wire.last = at;
-        let (to, far) = (wire.to, wire.far);
-        self.schedule(at, to, input(far));
+        self.traffic.add(bytes);
+        for end in [owner, to] {
+            if let Some(servent) = self.servents.get_mut(end) {
+                servent.load.add(bytes);
+            }
+        }
+        self.schedule(at, to, input(far(link)));
+    }
+
+    /// A servent as `other` sees it over a connection; none when they cannot have one.
+    fn peer(&self, servent: usize, other: usize) -> Option<Peer> {
+        let (one, other) = (self.servents.get(servent)?, self.servents.get(other)?);
+        let seen = one.families.seen(servent, other.families);
+        let seen = seen.filter(|_| one.families.meet(other.families))?;
+        let contact = one.families.contact(one.id, servent);
+        Some(Peer { contact, name: String::new(), seen })
+    }
+
+    /// A new link, of which the dialler's end is returned.
+    fn open(&mut self, from: usize, to: usize, greeting: Option<Purpose>) -> LinkId {
+        let link = LinkId(self.wires.len() as u64);
+        let (fixed, last) = (self.rng.random(), self.now);
+        let (a, b) = (small(from), small(to));
+        self.wires.push(Wire { owner: a, to: b, open: true, greeting, fixed, last });
+        self.wires.push(Wire { owner: b, to: a, open: true, greeting: None, fixed, last });
+        for (servent, end) in [(from, link), (to, far(link))] {
+            if let Some(servent) = self.servents.get_mut(servent) {
+                servent.ends.push(end);
+            }
+        }
+        link
     }
 
     /// Where `contact` answers a dial, if it lives and nothing is in the way.
     fn dialled_at(&self, contact: &Contact) -> Option<SocketAddr> {
         let there = self.by_id.get(&contact.id).and_then(|&number| self.servents.get(number))?;
-        contact.addresses.first().copied().filter(|_| there.alive && !there.shielded)
+        contact.addresses.first().copied().filter(|_| there.can_be_dialled())
     }
 
     fn connect(&mut self, from: usize, contact: &Contact, purpose: Purpose) {
@@ -442,43 +595,28 @@ impl Network {
             self.schedule(self.now + wait, from, Input::DialFailed { id: contact.id });
             return;
         }
-        let Some((id, families)) = self.servents.get(from).map(|s| (s.id, s.families)) else {
-            return;
-        };
-        let reached = target.and_then(|to| {
-            let there = self.servents.get(to).filter(|s| s.alive && !s.shielded)?;
-            let there = Some(there).filter(|s| s.families.meet(families))?;
-            Some((to, families.seen(from, there.families)?))
-        });
-        let Some((to, seen)) = reached else {
+        let alive =
+            target.filter(|&t| self.servents.get(t).is_some_and(SimServent::can_be_dialled));
+        let reached = alive.and_then(|to| Some((to, self.peer(from, to)?)));
+        let Some((to, peer)) = reached else {
             let took = self.delay.draw(self.mean, 0.5, &mut self.rng);
             self.schedule(self.now + took, from, Input::DialFailed { id: contact.id });
             return;
         };
-        let (near, far) = (LinkId(self.next_link), LinkId(self.next_link + 1));
-        self.next_link += 2;
-        let fixed = self.rng.random();
-        let greeting = Some(purpose.clone());
-        let wire = Wire { owner: from, far, to, greeting, fixed, last: self.now };
-        self.wires.insert(near, wire);
-        let wire = Wire { owner: to, far: near, to: from, greeting: None, fixed, last: self.now };
-        self.wires.insert(far, wire);
-        let peer = Peer { contact: families.contact(id, from), name: String::new(), seen };
-        self.send(near, |link| Input::Accepted { link, peer, purpose });
+        let link = self.open(from, to, Some(purpose.clone()));
+        // The hello is said by the driver, not by the engine: it is weighed as what it is.
+        let hello = super::files::hello(purpose.clone(), &peer.contact);
+        let bytes = self.weigh(&Greeting::Hello(hello));
+        self.send(link, bytes, |link| Input::Accepted { link, peer, purpose });
     }
 
     fn greet(&mut self, from: usize, link: LinkId, greeting: Greeting) {
-        let Some((id, families)) = self.servents.get(from).map(|s| (s.id, s.families)) else {
-            return;
-        };
-        let Some(wire) = self.wires.get(&link) else { return };
-        let (far, to) = (wire.far, self.servents.get(wire.to).map(|s| s.families));
-        let Some(seen) = to.and_then(|to| families.seen(from, to)) else { return };
-        let Some(purpose) = self.wires.get_mut(&far).and_then(|w| w.greeting.take()) else {
-            return;
-        };
-        let peer = Peer { contact: families.contact(id, from), name: String::new(), seen };
-        self.send(link, |link| match greeting {
+        let Some(dialler) = self.wires.get_mut(index(far(link))) else { return };
+        let Some(purpose) = dialler.greeting.take() else { return };
+        let owner = dialler.owner as usize;
+        let Some(peer) = self.peer(from, owner) else { return };
+        let bytes = self.weigh(&greeting);
+        self.send(link, bytes, |link| match greeting {
             Greeting::Welcome(welcome) => {
                 Input::Dialled { link, peer, purpose, contacts: welcome.contacts }
             }
@@ -488,26 +626,31 @@ impl Network {
     }
 
     /// Ends a link; the far side learns of it behind what is on its way.
-    fn close(&mut self, link: LinkId) -> Option<LinkId> {
-        let wire = self.wires.remove(&link)?;
-        let dialling = self.wires.remove(&wire.far).and_then(|far| far.greeting);
-        let at = self.faults.end_shows(self.now, wire.owner, wire.to).max(wire.last);
-        let lost = match (dialling, self.servents.get(wire.owner)) {
+    fn close(&mut self, link: LinkId) {
+        let Some(near) = self.wires.get_mut(index(link)).filter(|wire| wire.open) else { return };
+        near.open = false;
+        near.greeting = None;
+        let (owner, to) = (near.owner as usize, near.to as usize);
+        let at = self.faults.end_shows(self.now, owner, to).max(near.last);
+        let mut dialling = None;
+        if let Some(wire) = self.wires.get_mut(index(far(link))) {
+            wire.open = false;
+            dialling = wire.greeting.take();
+        }
+        for (servent, end) in [(owner, link), (to, far(link))] {
+            if let Some(servent) = self.servents.get_mut(servent) {
+                servent.ends.retain(|&other| other != end);
+            }
+        }
+        let lost = match (dialling, self.servents.get(owner)) {
             (Some(_), Some(owner)) => Input::DialFailed { id: owner.id },
-            _ => Input::LinkLost { link: wire.far },
+            _ => Input::LinkLost { link: far(link) },
         };
-        self.schedule(at, wire.to, lost);
-        Some(wire.far)
+        self.schedule(at, to, lost);
     }
 }
 
-/// What the body of a query ends with that asks for a trace, as `wire` encodes it.
-const TRACED: &[u8] = &[1, 1, 1, 1];
-
-/// The text that a query asks for.
-fn text(body: &[u8]) -> &[u8] {
-    match body.strip_suffix(TRACED) {
-        Some(counted) => counted.get(1..).unwrap_or_default(),
-        None => body,
-    }
+/// The number of a servent: more than that have no room in any memory.
+fn small(servent: usize) -> u32 {
+    u32::try_from(servent).unwrap_or(u32::MAX)
 }
