@@ -8,6 +8,10 @@ use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+mod sim;
+
+pub use sim::SimArgs;
+
 /// A serverless file-sharing servent: join, search, publish and download with no server
 /// anywhere.
 ///
@@ -49,8 +53,18 @@ pub enum Task {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Simulate a mesh: what will a mesh of N servents cost, and reach?
+    ///
+    /// It runs the engine of the servent itself, many times over on one virtual clock, and
+    /// uses no network. It tells what searches reach and cost, when the first hit comes and
+    /// when the end is known, how evenly servents are linked and how busy the busiest is.
+    Sim(SimArgs),
     /// Print the JSON Schema of what --json prints
-    Schema,
+    Schema {
+        /// Whose --json
+        #[arg(value_name = "OF", value_enum, default_value_t = Described::Replies)]
+        of: Described,
+    },
     /// Print what a shell completes the program's words with
     Completions {
         /// The shell
@@ -76,6 +90,15 @@ pub enum Shell {
     Zsh,
     /// The friendly interactive shell
     Fish,
+}
+
+/// What prints JSON.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Described {
+    /// What commands answer
+    Replies,
+    /// What a simulation reports
+    Sim,
 }
 
 /// What can be done with a network key.

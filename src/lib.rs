@@ -27,20 +27,22 @@
 //! | [`share`] | the library: what is published, and what of it matches |
 //! | [`store`] | the disk: parts of downloads, names, small state, the share index |
 //! | [`servent`] | the driver of engine and plans, on tokio |
-//! | [`sim`] | the other driver: many engines on one virtual clock |
+//! | [`sim`] | the other driver: many engines on one virtual clock; pure |
+//! | [`plot`] | pictures of what was simulated |
 //! | [`command`] | one grammar for all fronts; replies as data, then text or JSON |
 //! | [`prompt`] | a person at a terminal, or a script in a pipe |
 //! | [`control`] | the socket by which `part2part ctl` speaks to a running servent |
 //!
-//! Beside them stand `args`, `config`, `chores` and `manual`: the program's command line,
-//! what becomes of it, what needs no servent, and the texts made from the definitions.
+//! Beside them stand `args`, `config`, `chores`, `simulate` and `manual`: the program's
+//! command line, what becomes of it, what needs no servent, `part2part sim`, and the texts
+//! made from the definitions.
 //!
 //! Imports point down only, and rooms on one line do not know each other; `share` alone
 //! borrows from `store` what a disk is, and the index that it is kept in.
 //! `tests/architecture.rs` holds every page to this.
 //!
 //! ```text
-//! main, args, config ─► prompt, control ─► command ─► servent     main ─► sim
+//! main, args, config ─► prompt, control ─► command ─► servent     simulate ─► plot ─► sim
 //!                                                │         │       two drivers of one engine
 //!       identity   wire   share   store          │         │       I/O, or bytes
 //!            └───────┬───────┘                   │         │
@@ -89,10 +91,12 @@ pub mod identity;
 pub mod manual;
 pub mod message;
 pub mod overlay;
+pub mod plot;
 pub mod prompt;
 pub mod servent;
 pub mod share;
 pub mod sim;
+pub mod simulate;
 pub mod store;
 pub mod transfer;
 pub mod wire;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
-use part2part::args::{self, Arguments, ConfigArgs, CtlArgs, NetworkKeyTask, ServentArgs, Task};
+use part2part::args::{
+    self, Arguments, ConfigArgs, CtlArgs, Described, NetworkKeyTask, ServentArgs, Task,
+};
 use part2part::base::escape::Escaped;
 use part2part::chores;
 use part2part::command::render::text;
@@ -19,6 +21,7 @@ use part2part::prompt::{self, Printer, terminal};
 use part2part::servent::report::{News, StatusReport};
 use part2part::servent::{Servent, StartError};
 use part2part::store::StoreError;
+use part2part::{sim, simulate};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -71,11 +74,16 @@ fn main() -> ExitCode {
             chores::hash(&files, &mut io::stdout().lock(), &mut io::stderr().lock())
                 .unwrap_or(Exit::Failed)
         }
-        Some(Task::Schema) => {
+        Some(Task::Schema { of }) => {
+            let schema = match of {
+                Described::Replies => schema::schema(),
+                Described::Sim => sim::report::schema(),
+            };
             // A closed output is nobody's loss.
-            let _ = io::stdout().lock().write_all(schema::schema().as_bytes());
+            let _ = io::stdout().lock().write_all(schema.as_bytes());
             Exit::Done
         }
+        Some(Task::Sim(wanted)) => block_on(simulate::simulate(wanted)),
         Some(Task::NetworkKey { task: NetworkKeyTask::New { file } }) => new_network_key(&file),
         Some(Task::Completions { shell }) => {
             written(&manual::completions(shell, &mut io::stdout().lock()))

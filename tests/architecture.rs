@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["base", "message", "overlay", "transfer"]),
     // The simulator weighs messages as wire writes them.
     ("sim", &["base", "message", "overlay", "transfer", "wire"]),
+    ("plot", &["base", "sim"]),
     ("servent", &["base", "message", "overlay", "transfer", "identity", "wire", "share", "store"]),
     ("command", &["base", "message", "overlay", "transfer", "servent"]),
     ("prompt", &["base", "servent", "command"]),
@@ -30,6 +31,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("chores", &["base", "command"]),
     ("args", &["base"]),
     ("config", &["base", "servent", "command", "args"]),
+    (
+        "simulate",
+        &["base", "servent", "sim", "plot", "store", "command", "control", "args", "config"],
+    ),
     ("manual", &["command", "args", "config"]),
     // The crate's own pages: the map names nobody, and `main` is outside the library.
     ("lib", &[]),

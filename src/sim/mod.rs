@@ -5,19 +5,29 @@
 //! what a mesh of some size costs and reaches.
 //!
 //! - [`network`]: the servents, their links and the clock; `queue`: what happens next.
+//! - [`plan`]: what to simulate; [`experiment`]: doing so; [`report`]: what came of it.
 //! - [`topology`] and [`delay`]: shapes of a mesh, and how long messages take; [`faults`]:
 //!   what goes wrong; [`place`]: where servents are.
 
 pub mod delay;
+pub mod experiment;
 pub mod faults;
 mod files;
+mod measure;
 pub mod network;
 pub mod place;
+pub mod plan;
 mod queue;
+pub mod report;
 pub mod searching;
+pub mod sweep;
 pub mod topology;
 
 pub use delay::Delay;
+pub use experiment::{Progress, Stage, run};
 pub use network::{Load, Network};
 pub use place::Families;
+pub use plan::{Latency, Plan, PlanError, Topology};
+pub use report::Report;
 pub use searching::SearchReport;
+pub use sweep::{Curves, curves};

@@ -70,18 +70,45 @@ pub fn random(servents: usize, degree: usize, rng: &mut ChaCha12Rng) -> Links {
     links
 }
 
-/// How many links each servent is away from `from`, by plain breadth-first search;
-/// none for those who cannot be reached.
-#[must_use]
-pub fn distances(servents: usize, links: &Links, from: usize) -> Vec<Option<usize>> {
-    let mut beside: Vec<Vec<usize>> = vec![Vec::new(); servents];
+/// For each servent, those it is linked with.
+pub(super) fn neighbours(servents: usize, links: &Links) -> Vec<Vec<u32>> {
+    let mut beside: Vec<Vec<u32>> = vec![Vec::new(); servents];
     for &(a, b) in links {
         for (x, y) in [(a, b), (b, a)] {
-            if let Some(list) = beside.get_mut(x) {
+            if let (Some(list), Ok(y)) = (beside.get_mut(x), u32::try_from(y)) {
                 list.push(y);
             }
         }
     }
+    beside
+}
+
+/// Everybody at most `most` links away from `from`, and how many: itself first.
+pub(super) fn within(beside: &[Vec<u32>], from: usize, most: usize) -> Vec<(usize, usize)> {
+    let mut seen = vec![false; beside.len()];
+    let mut reached = Vec::new();
+    let mut frontier = vec![from];
+    let mut distance = 0;
+    while !frontier.is_empty() && distance <= most {
+        let mut next = Vec::new();
+        for servent in frontier {
+            if let Some(slot @ false) = seen.get_mut(servent) {
+                *slot = true;
+                reached.push((servent, distance));
+                next.extend(beside.get(servent).into_iter().flatten().map(|&s| s as usize));
+            }
+        }
+        frontier = next;
+        distance += 1;
+    }
+    reached
+}
+
+/// How many links each servent is away from `from`, by plain breadth-first search;
+/// none for those who cannot be reached.
+#[must_use]
+pub fn distances(servents: usize, links: &Links, from: usize) -> Vec<Option<usize>> {
+    let beside = neighbours(servents, links);
     let mut distances = vec![None; servents];
     let mut frontier = vec![from];
     let mut distance = 0;
@@ -90,7 +117,7 @@ pub fn distances(servents: usize, links: &Links, from: usize) -> Vec<Option<usiz
         for servent in frontier {
             if let Some(slot @ None) = distances.get_mut(servent) {
                 *slot = Some(distance);
-                next.extend(beside.get(servent).into_iter().flatten().copied());
+                next.extend(beside.get(servent).into_iter().flatten().map(|&s| s as usize));
             }
         }
         frontier = next;
@@ -128,5 +155,7 @@ mod tests {
         let expected: Vec<_> = (0..6).map(Some).collect();
         assert_eq!(distances(6, &line(6), 0), expected);
         assert_eq!(distances(3, &Links::from([(0, 1)]), 0), [Some(0), Some(1), None]);
+        assert_eq!(within(&neighbours(6, &line(6)), 2, 1), [(2, 0), (1, 1), (3, 1)]);
+        assert_eq!(within(&neighbours(6, &line(6)), 0, usize::MAX).len(), 6);
     }
 }

@@ -129,6 +129,7 @@ fn is_one_of(types: &Value, value: &Value) -> bool {
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
         "null" => value.is_null(),
         other => panic!("this test does not know the type {other}"),
     };
