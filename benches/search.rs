@@ -43,7 +43,7 @@ fn by_hop() {
     let dir = tempfile::tempdir().unwrap();
     let mut line: Vec<Daemon> = Vec::new();
     for place in 0..LINE {
-        let before = line.last().map(|before| before.address.clone());
+        let before = line.last().map(|before| before.address.as_str());
         let daemon = start(dir.path(), place, &format!("file{place}"), before, &["--manual"]);
         if place > 0 {
             daemon.await_text(&["peers"], "127.0.0.1");
@@ -69,7 +69,7 @@ fn in_a_mesh_of_many() {
     for place in 0..MANY {
         let name = if place % ONE_IN == 0 { "tune" } else { "other" };
         // Anybody that is there already; the mesh does the rest.
-        let known = (place > 0).then(|| mesh[place * 7919 % place].address.clone());
+        let known = (place > 0).then(|| mesh[place * 7919 % place].address.as_str());
         mesh.push(start(dir.path(), place, &format!("{name} {place}"), known, &[]));
     }
     std::thread::sleep(SETTLING);
@@ -89,13 +89,13 @@ fn in_a_mesh_of_many() {
     println!("  searches that did not ask all {others} others, or not for certain: {partial}");
 }
 
-fn start(dir: &Path, place: usize, name: &str, known: Option<String>, flags: &[&str]) -> Daemon {
+fn start(dir: &Path, place: usize, name: &str, known: Option<&str>, flags: &[&str]) -> Daemon {
     let own = dir.join(place.to_string());
     std::fs::create_dir(&own).unwrap();
     let file = own.join(name);
     std::fs::write(&file, place.to_string()).unwrap();
     let mut arguments = [flags, &["--share", file.to_str().unwrap()]].concat();
-    if let Some(known) = &known {
+    if let Some(known) = known {
         arguments.extend(["--join", known]);
     }
     let daemon = Daemon::start(&own, &arguments);

@@ -370,11 +370,12 @@ fn a_line_with_its_key_leads_into_a_private_mesh_and_nowhere_else() {
     assert_eq!(friend.ctl(&["publish", kept.to_str().unwrap()]).code, 1, "a key is not shared");
 
     // It is back there by itself: each mesh has a host cache of its own.
+    let id = member.id().to_string();
     let known = || {
         fs::read_dir(friend.state()).unwrap().any(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let path = friend.state().join(&name);
-            name.starts_with("hosts-") && fs::read_to_string(path).unwrap().contains(" proven ")
+            name.starts_with("hosts-") && fs::read_to_string(path).unwrap().contains(&id)
         })
     };
     wait_until("the host cache of the private mesh", known);

@@ -141,6 +141,7 @@ mod tests {
     use rand::rngs::ChaCha12Rng;
     use rand::{RngExt, SeedableRng};
     use std::collections::BTreeMap;
+    use std::collections::btree_map::OccupiedEntry;
 
     #[test]
     fn what_is_due_first_comes_first_and_equals_in_their_order() {
@@ -152,7 +153,8 @@ mod tests {
             let (mut now, mut number) = (1000, 0);
             for _ in 0..2000 {
                 if rng.random_bool(0.55) {
-                    let at = now + rng.random_range(0u64..1 << rng.random_range(1..20));
+                    let reach = rng.random_range(1..20);
+                    let at = now + rng.random_range(0u64..1 << reach);
                     number += 1;
                     if rng.random_bool(0.2) {
                         queue.alarm(Time::from_micros(at), number);
@@ -165,7 +167,7 @@ mod tests {
                 }
                 let until = now + rng.random_range(0..3000);
                 let wanted = model.first_entry().filter(|first| first.key().0 <= until);
-                let wanted = wanted.map(|first| first.remove_entry());
+                let wanted = wanted.map(OccupiedEntry::remove_entry);
                 let popped = queue.pop(Time::from_micros(until));
                 now = popped.as_ref().map_or(until, |(at, ..)| at.as_micros());
                 let popped = popped.map(|(at, to, due)| ((at.as_micros(), to), due));

@@ -149,7 +149,15 @@ mod tests {
             .map(|n| {
                 let address = SocketAddr::from(([127, 0, 0, 1], 7000 + u16::from(n)));
                 let contact = Contact::new(ServentId([n; 32]), [address]);
-                CachedContact { contact, heard_unix: 5, proven: true }
+                CachedContact {
+                    contact,
+                    heard_unix: 5,
+                    proven: true,
+                    anchor: false,
+                    failures: 0,
+                    source: None,
+                    answered: None,
+                }
             })
             .collect();
         save_hosts(&locked, HOSTS, &contacts).unwrap();

@@ -256,10 +256,11 @@ mod tests {
 
     #[test]
     fn flags_go_before_what_my_servent_is_like() {
-        let latency = Some("spread:7ms".parse().unwrap());
-        let mine = Mine { degree: Some(6), latency, files_each: Some(12.0), ..Mine::default() };
+        let latency = "spread:7ms".parse().unwrap();
+        let mut mine = Mine::default();
+        (mine.degree, mine.latency, mine.files_each) = (Some(6), Some(latency), Some(12.0));
         let plan = plan_of(&SimArgs { nodes: Some(500), ..args() }, Some(&mine)).unwrap();
-        assert_eq!((plan.degree, plan.latency, plan.files), (6, latency.unwrap(), 2000));
+        assert_eq!((plan.degree, plan.latency, plan.files), (6, latency, 2000));
         let given = SimArgs { degree: Some(4), files: Some(7), ..args() };
         let plan = plan_of(&given, Some(&mine)).unwrap();
         assert_eq!((plan.degree, plan.files), (4, 7));

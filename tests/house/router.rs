@@ -119,7 +119,7 @@ fn a_router_that_refuses_is_named_with_what_to_do() {
     assert_eq!(servent.ctl(&["set", "map-port", "on"]).code, 0);
     let why = failed(&servent);
     assert!(why.starts_with("the gateway 198.18.77.1 refuses (PCP: invalid response"), "{why}");
-    assert_eq!(servent.status().incidents, 0);
+    assert_eq!(servent.status().incidents.faults, 0);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn an_endless_description_is_given_up_in_time_and_in_memory() {
     assert!(why.contains("198.18.77.1"), "{why}");
     assert!(!router.actions().is_empty(), "it was asked for its description");
     assert!(servent.peak_memory() < 96 << 20, "{} bytes", servent.peak_memory());
-    assert_eq!(servent.status().incidents, 0);
+    assert_eq!(servent.status().incidents.faults, 0);
 }
 
 #[test]
