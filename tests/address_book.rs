@@ -144,9 +144,11 @@ fn an_address_that_is_nobodys_business_is_neither_dialled_nor_passed_on() {
     }
     assert!(dialled.iter().all(|contact| contact.id == giver.id), "{dialled:?}");
     let greeted = accept(&mut overlay, at(1), 9, contact(60, [203, 0, 113, 9]));
-    let Some(Output::Greet { greeting: Greeting::Welcome(welcome), .. }) = greeted.first() else {
-        panic!("{greeted:?}");
-    };
+    let welcome = greeted.iter().find_map(|output| match output {
+        Output::Greet { greeting: Greeting::Welcome(welcome), .. } => Some(welcome),
+        _ => None,
+    });
+    let welcome = welcome.unwrap_or_else(|| panic!("{greeted:?}"));
     assert!(welcome.contacts.iter().all(|aged| aged.contact.id == giver.id));
 }
 

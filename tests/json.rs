@@ -105,7 +105,9 @@ fn every_command_answers_in_objects_that_are_as_described() {
     r.done(&taker, &["search", "txt"]);
     r.refused(&taker, &["search", "unobtainium"], Exit::NothingFound);
     r.refused(&taker, &["search", "--ttl", "9", "x"], Exit::Usage);
-    r.done(&taker, &["search", "blue", "--all"]);
+    r.done(&taker, &["search", "blue", "--all", "--trace"]);
+    r.done(&taker, &["map"]);
+    r.refused(&taker, &["map", "mesh.png"], Exit::Usage);
     r.done(&taker, &["results"]);
     r.done(&taker, &["results", "1"]);
     r.refused(&taker, &["results", "9"], Exit::Failed);

@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(offered("set max-d"), ["set max-download "]);
         assert_eq!(
             offered("search x --"),
-            ["search x --all ", "search x --ttl ", "search x --max "]
+            ["search x --all ", "search x --ttl ", "search x --max ", "search x --trace "]
         );
         assert_eq!(offered("download 3 --w"), ["download 3 --wait "]);
         assert_eq!(offered("nonsense --"), Vec::<String>::new());

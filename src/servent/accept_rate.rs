@@ -14,10 +14,11 @@ use crate::base::{Bucket, Time};
 pub(super) const ADDRESS_RATE: u64 = 1;
 /// At once: a household's servents, or a download from all of them.
 pub(super) const ADDRESS_BURST: u64 = 8;
-/// Connections a second from one /16 (IPv6: /32).
-pub(super) const GROUP_RATE: u64 = 8;
+/// Connections a second from one /16 (IPv6: /32): a campus that joins at 20 a second, with
+/// the dials that follow each join, is let in; each costs a thousandth of a core.
+pub(super) const GROUP_RATE: u64 = 32;
 /// See [`GROUP_RATE`].
-pub(super) const GROUP_BURST: u64 = 32;
+pub(super) const GROUP_BURST: u64 = 128;
 /// Places of each kind that are remembered, 100 bytes each. Within 8 s a place that was let
 /// in is as good as new, so a flood has to come from 500 places a second to be forgotten.
 const MAX_REMEMBERED: usize = 4096;
@@ -94,8 +95,8 @@ mod tests {
         assert_eq!(allowed(&mut rate, Time::ZERO, knocks()), ADDRESS_BURST);
         let later = Time::ZERO + Duration::from_secs(3);
         assert_eq!(allowed(&mut rate, later, knocks()), 3 * ADDRESS_RATE);
-        // What its group has left is for others: 32, less 8, and 21 more since.
-        let others = || (0..100).map(|i| [127, 9, 8, i]);
+        // What its group has left is for others: the burst, full again, less the three.
+        let others = || (0..200).map(|i| [127, 9, 8, i]);
         assert_eq!(allowed(&mut rate, later, others()), GROUP_BURST - 3);
         assert_eq!(allowed(&mut rate, later, (0..8).map(|_| [127, 10, 0, 1])), ADDRESS_BURST);
     }

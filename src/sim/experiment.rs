@@ -10,11 +10,12 @@ use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 
 use super::measure::{self, Outcome, Snapshot, millis};
-use super::network::{Load, Network};
+use super::network::Network;
 use super::plan::{ENOUGH, Plan, Topology};
 use super::report::{
     ChurnReport, FailureReport, PlanReport, Report, SearchesReport, TrafficReport, VERSION,
 };
+use super::servent::Load;
 use super::topology::Links;
 use crate::base::{Guid, Time};
 use crate::message::Purpose;

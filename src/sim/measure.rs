@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::network::{Load, Network};
+use super::network::Network;
 use super::report::{
     BusiestReport, DegreeCount, DegreesReport, MeshReport, SearchesReport, SpreadReport, rounded,
 };
 use super::searching::SearchReport;
+use super::servent::Load;
 use super::topology::{self, Links};
 
 /// Who lives, and how they are linked, at one moment.

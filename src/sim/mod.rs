@@ -20,14 +20,17 @@ pub mod plan;
 mod queue;
 pub mod report;
 pub mod searching;
+pub mod servent;
 pub mod sweep;
 pub mod topology;
+mod wires;
 
 pub use delay::Delay;
 pub use experiment::{Progress, Stage, run};
-pub use network::{Load, Network};
+pub use network::Network;
 pub use place::Families;
 pub use plan::{Latency, Plan, PlanError, Topology};
 pub use report::Report;
 pub use searching::SearchReport;
+pub use servent::Load;
 pub use sweep::{Curves, curves};

@@ -17,7 +17,9 @@ use super::files::Files;
 use super::place::Families;
 use super::queue::{Due, Queue};
 use super::searching::SearchReport;
+use super::servent::{Load, SimServent, State};
 use super::topology::Links;
+use super::wires::{Wire, far, index};
 use crate::base::{Contact, Guid, ServentId, Time};
 use crate::message::{Greeting, LinkMessage, Purpose};
 use crate::overlay::{Config, Event, Input, LinkId, Output, Overlay, Peer};
@@ -43,82 +45,6 @@ pub struct Network {
     /// Outputs of the servent at hand, and a frame; kept for their memory.
     out: Vec<Output>,
     frame: BytesMut,
-}
-
-/// What went through a servent, or through the mesh: messages on links and greetings, as
-/// frames; TLS and TCP put about 30 and 40 bytes more around each batch of them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Load {
-    /// Messages.
-    pub messages: u64,
-    /// Bytes of their frames.
-    pub bytes: u64,
-}
-
-impl Load {
-    fn add(&mut self, bytes: u64) {
-        self.messages += 1;
-        self.bytes += bytes;
-    }
-
-    /// What came since it was `earlier`.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Self {
-        Self { messages: self.messages - earlier.messages, bytes: self.bytes - earlier.bytes }
-    }
-}
-
-#[derive(Debug)]
-struct SimServent {
-    overlay: Overlay,
-    id: ServentId,
-    state: State,
-    families: Families,
-    /// Whether its firewall drops whatever comes in.
-    shielded: bool,
-    alarm: Option<Time>,
-    /// Its ends of open links.
-    ends: Vec<LinkId>,
-    load: Load,
-}
-
-#[derive(PartialEq, Eq, Debug)]
-enum State {
-    Alive,
-    Frozen,
-    Dead,
-}
-
-impl SimServent {
-    fn is_alive(&self) -> bool {
-        self.state == State::Alive
-    }
-
-    fn can_be_dialled(&self) -> bool {
-        self.is_alive() && !self.shielded
-    }
-}
-
-/// One end of a link: where what is sent on it arrives.
-#[derive(Debug)]
-struct Wire {
-    owner: u32,
-    to: u32,
-    open: bool,
-    /// What the dialler dialled for, until it is greeted.
-    greeting: Option<Purpose>,
-    fixed: f64,
-    /// Nothing on this link arrives before what was sent before it.
-    last: Time,
-}
-
-/// The other end of a link.
-fn far(link: LinkId) -> LinkId {
-    LinkId(link.0 ^ 1)
-}
-
-fn index(link: LinkId) -> usize {
-    usize::try_from(link.0).unwrap_or(usize::MAX)
 }
 
 impl Network {

@@ -6,8 +6,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::network::Load;
 use super::plan::Plan;
+use super::servent::Load;
 
 /// The version of the description.
 pub const VERSION: u32 = 1;

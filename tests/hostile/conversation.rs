@@ -54,7 +54,7 @@ async fn a_huge_length_is_closed_at_once() {
         (SHUFFLE, 8192),
         (QUERY, 512),
         (QUERY_HIT, 32_768),
-        (QUERY_DONE, 256),
+        (QUERY_DONE, 8192),
         (0x77, 65_536),
         (DESCRIBE, 256),
         (MANIFEST, 33_792),

@@ -25,8 +25,7 @@ fn storm(addr: SocketAddr, done: &Arc<AtomicUsize>) {
         async move {
             for turn in 0..PEERS / AT_ONCE {
                 let seed = u8::try_from(1 + worker * 31 + turn % 31).unwrap();
-                let worker = u8::try_from(worker).unwrap();
-                let options = Options::new(seed).from([127, 1, worker, 1]);
+                let options = Options::new(seed);
                 let joined = FakePeer::join(addr, &options, FakePurpose::Join).await;
                 let (mut peer, ..) = joined.unwrap();
                 peer.send(&bye(0, &[])).await.unwrap();

@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(at("search --ttl "), (String::new(), value("search", "--ttl N")));
         assert_eq!(at("leave x").1, Wanted::Nothing);
         assert_eq!(at("nonsense --").1, Wanted::Nothing);
-        let options = ["--all", "--max"].map(str::to_owned).to_vec();
+        let options = ["--all", "--max", "--trace"].map(str::to_owned).to_vec();
         assert_eq!(at("search --ttl 3 x --"), ("--".into(), Wanted::Option(options)));
     }
 
