@@ -121,12 +121,13 @@ impl<C: Console> Front<C> {
                     held.push(reply);
                     continue;
                 }
-                Reply::Progress(report) => {
-                    waited.insert(report.number);
-                }
                 Reply::Download(report) if report.state.is_over() => {
                     lock(&self.shared).told.insert(report.number);
                     waited.remove(&report.number);
+                }
+                // Before the first that is told of it, it goes on as well.
+                Reply::Download(report) | Reply::Progress(report) => {
+                    waited.insert(report.number);
                 }
                 _ => {}
             }
