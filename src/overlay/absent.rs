@@ -6,15 +6,20 @@
 //! dialled within the rate of all dials.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::ChaCha12Rng;
 
-use super::config::{ESTRANGED, MAX_ABSENT, RETURN_FIRST, RETURN_LAST};
+use super::config::{ESTRANGED, FRESH, MAX_ABSENT, RETURN_FIRST, RETURN_LAST};
+use super::dialling::Permit;
 use super::membership::Membership;
 use super::{Output, Peer};
 use crate::base::{Contact, ServentId, Time};
 use crate::message::{AgedContact, Purpose};
+
+/// How soon somebody is tried again whose neighbourhood was dialled too often just now.
+const SPARED: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(super) struct Absent(BTreeMap<ServentId, Absentee>);
@@ -77,11 +82,14 @@ impl Membership {
         for contact in due.map(|absentee| absentee.contact.clone()).collect::<Vec<_>>() {
             let id = contact.id;
             let isolated = self.neighbours.len() == 0;
-            if !self.dial(now, contact, Purpose::Refill { isolated }, out) {
-                break; // it stays due
-            }
-            if let Some(absentee) = self.absent.0.get_mut(&id) {
-                absentee.put_off(now, &mut self.rng);
+            let permit = self.dial(now, contact, Purpose::Refill { isolated }, out);
+            let under_way = self.dialling.contains(id);
+            let Some(absentee) = self.absent.0.get_mut(&id) else { continue };
+            match permit {
+                _ if under_way => absentee.put_off(now, &mut self.rng),
+                Permit::NoMore => break, // it stays due
+                // Its neighbourhood was dialled too often; that passes.
+                Permit::Granted | Permit::NotThisOne => absentee.next = now + SPARED,
             }
         }
     }
@@ -120,7 +128,7 @@ impl Membership {
         peer: &Peer,
         purpose: &Purpose,
         named: &[AgedContact],
-    ) -> Vec<Contact> {
+    ) -> Vec<AgedContact> {
         let estranged = match purpose {
             Purpose::Join => true,
             Purpose::Refill { isolated: false } => {
@@ -135,11 +143,17 @@ impl Membership {
             return Vec::new();
         }
         let seen = peer.seen.ip();
-        let named = named.iter().map(|aged| {
+        let fresh = named.iter().filter(|aged| Duration::from_secs(aged.age_secs.into()) <= FRESH);
+        let named = fresh.map(|aged| {
             let addresses = aged.contact.addresses.iter().copied();
-            Contact::new(aged.contact.id, addresses.filter(|&a| super::dialable(a, seen)))
+            let addresses = addresses.filter(|&address| super::dialable(address, seen));
+            let contact = Contact::new(aged.contact.id, addresses);
+            AgedContact { contact, age_secs: aged.age_secs }
         });
-        let strangers = named.chain([peer.contact.clone()]);
-        strangers.filter(|c| c.id != self.id && !c.addresses.is_empty()).collect()
+        let itself = AgedContact { contact: peer.contact.clone(), age_secs: 0 };
+        let strangers = named.chain([itself]);
+        strangers
+            .filter(|aged| aged.contact.id != self.id && !aged.contact.addresses.is_empty())
+            .collect()
     }
 }

@@ -173,6 +173,7 @@ impl Book {
 
     /// Notes a byte from it.
     pub(super) fn heard(&mut self, now: Time, id: ServentId) {
+        self.tests.remove(&id); // it is there
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.heard = Some(now);
         }

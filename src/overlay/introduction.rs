@@ -27,16 +27,16 @@ impl Membership {
         &mut self,
         now: Time,
         beside: LinkId,
-        strangers: &[Contact],
+        strangers: &[AgedContact],
         out: &mut Vec<Output>,
     ) {
         for stranger in strangers {
-            let links = self.walkable(Some(beside), stranger.id);
+            let links = self.walkable(Some(beside), stranger.contact.id);
             let Some(&link) = links.choose(&mut self.rng) else { return };
             if !self.introductions.take(now, 1) {
                 return;
             }
-            let newcomer = AgedContact { contact: stranger.clone(), age_secs: 0 };
+            let newcomer = stranger.clone();
             let walk = ForwardJoin { newcomer, walk: ForwardJoin::MAX_WALK, ext: Vec::new() };
             out.push(Output::Send { link, message: LinkMessage::ForwardJoin(walk) });
         }

@@ -131,7 +131,11 @@ impl Membership {
                     self.part(now, link, DownReason::Said(reason), out);
                 } else {
                     out.push(Output::Close { link });
-                    self.drop_link(now, link, DownReason::Said(reason), out);
+                    if self.neighbours.forget_parting(link) {
+                        self.lost.push(link);
+                    } else {
+                        self.drop_link(now, link, DownReason::Said(reason), out);
+                    }
                 }
             }
             LinkMessage::ForwardJoin(walk) => self.on_walk(now, link, walk, out),
@@ -163,6 +167,11 @@ impl Membership {
         for link in links {
             self.say_bye(link, ByeReason::Leaving, Vec::new(), out);
             self.drop_link(now, link, DownReason::Left, out);
+        }
+        for link in self.neighbours.all_parting() {
+            out.push(Output::Close { link });
+            self.neighbours.forget_parting(link);
+            self.lost.push(link);
         }
     }
 
@@ -325,7 +334,13 @@ impl Membership {
                 let next = self.absent.note(now, &peer.contact, &mut self.rng);
                 self.book.put_off(peer.contact.id, next);
             }
-            _ => self.book.gone(now, peer.contact.id),
+            _ => {
+                self.book.gone(now, peer.contact.id);
+                if !manual {
+                    // It has its reasons, or we have ours.
+                    self.book.refused(now, peer.contact.id, &mut self.rng);
+                }
+            }
         }
         out.push(Output::Event(Event::NeighbourDown { peer, reason }));
         if self.neighbours.len() == 0 {

@@ -189,6 +189,11 @@ impl Neighbours {
         self.parting.last().map(|parting| &parting.neighbour)
     }
 
+    /// The links that are given up and still have something to bring.
+    pub(super) fn all_parting(&self) -> Vec<LinkId> {
+        self.parting.iter().map(|parting| parting.neighbour.link).collect()
+    }
+
     pub(super) fn is_parting(&self, link: LinkId) -> bool {
         self.parting.iter().any(|parting| parting.neighbour.link == link)
     }

@@ -126,9 +126,15 @@ impl Membership {
         let excluded = taken(&self.neighbours, &self.dialling);
         let candidates = self.book.candidates(now, &mut self.rng, excluded);
         let isolated = self.neighbours.len() == 0;
-        for contact in self.apart_first(candidates).into_iter().take(wanted) {
-            if !self.dial(now, contact, Purpose::Refill { isolated }, out) {
+        let mut left = wanted;
+        for contact in self.apart_first(candidates) {
+            if left == 0 {
                 break;
+            }
+            match self.dial(now, contact, Purpose::Refill { isolated }, out) {
+                Permit::Granted => left -= 1,
+                Permit::NotThisOne => {} // its neighbourhood was dialled too often
+                Permit::NoMore => break,
             }
         }
         let excluded = taken(&self.neighbours, &self.dialling);
@@ -169,28 +175,27 @@ impl Membership {
             self.neighbours.with_id(contact.id).is_none() && self.book.is_ripe(now, contact.id)
         });
         for contact in lost.cloned().collect::<Vec<_>>() {
-            if !self.dial(now, contact, Purpose::Manual, out) {
+            if self.dial(now, contact, Purpose::Manual, out) == Permit::NoMore {
                 return;
             }
         }
     }
 
-    /// Asks for a dial; false when no more dials are allowed for now.
+    /// Asks for a dial, if it is allowed.
     pub(super) fn dial(
         &mut self,
         now: Time,
         mut contact: Contact,
         purpose: Purpose,
         out: &mut Vec<Output>,
-    ) -> bool {
+    ) -> Permit {
         let for_a_link = purpose != Purpose::Probe;
         let home = self.book.home(contact.id);
-        match self.dialling.begin(now, &mut contact, home, for_a_link) {
-            Permit::Granted => out.push(Output::Dial { contact, purpose }),
-            Permit::NotThisOne => {}
-            Permit::NoMore => return false,
+        let permit = self.dialling.begin(now, &mut contact, home, for_a_link);
+        if permit == Permit::Granted {
+            out.push(Output::Dial { contact, purpose });
         }
-        true
+        permit
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use rand::seq::SliceRandom;
 
-use super::config::{SURVEY_BURST, SURVEY_EVERY, SURVEY_RATE};
+use super::config::{FRESH, SURVEY_BURST, SURVEY_EVERY, SURVEY_RATE};
 use super::membership::Membership;
 use super::{LinkId, Output, Peer};
 use crate::base::{Bucket, ServentId, Time};
@@ -46,8 +46,15 @@ impl Membership {
         let (mut contacts, mut ext) = (Vec::new(), Extensions::new());
         if self.survey.admits(now, id) {
             let living = self.neighbours.iter().filter(|n| n.id() != id);
+            let living = living.filter(|n| now.since(n.heard) <= FRESH);
             contacts = living
-                .map(|n| AgedContact { contact: n.peer.contact.clone(), age_secs: 0 })
+                .map(|n| {
+                    let mut contact = n.peer.contact.clone();
+                    if n.dialable == Some(false) {
+                        contact.addresses.clear(); // it is there, but nobody need try
+                    }
+                    AgedContact { contact, age_secs: 0 }
+                })
                 .collect();
             contacts.shuffle(&mut self.rng);
             let all = u16::try_from(contacts.len()).unwrap_or(u16::MAX);

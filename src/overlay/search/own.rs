@@ -108,7 +108,9 @@ impl Flood {
     ) {
         let Some(search) = self.searches.get_mut(&guid) else { return };
         let Some(radius) = search.rings.pop() else { return };
-        let Some(route) = self.routes.find_mut(guid) else { return };
+        let Some(route) = self.routes.find_mut(guid) else {
+            return self.end_forgotten(guid, radius, out);
+        };
         let allowed = 2 * neighbours.slowest() + Duration::from_millis(100);
         let most = Duration::from_millis(250) + allowed * u32::from(radius);
         search.radius = radius;
@@ -131,7 +133,10 @@ impl Flood {
         by_timer: bool,
         out: &mut Vec<Output>,
     ) {
-        let Some(route) = self.routes.find_mut(guid) else { return };
+        let Some(route) = self.routes.find_mut(guid) else {
+            let radius = self.searches.get(&guid).map_or(0, |search| search.radius);
+            return self.end_forgotten(guid, radius, out);
+        };
         route.parent = Parent::None;
         if route.outstanding == 0 {
             self.open.remove(&guid);
@@ -161,5 +166,14 @@ impl Flood {
         } else {
             self.next_ring(now, neighbours, guid, out);
         }
+    }
+
+    /// Ends an own search that waited so long that strangers' searches have pushed out what
+    /// was remembered of it.
+    fn end_forgotten(&mut self, guid: Guid, radius: u8, out: &mut Vec<Output>) {
+        self.open.remove(&guid);
+        let Some(Search { asked, cut, .. }) = self.searches.remove(&guid) else { return };
+        let end = RingEnd { radius, asked, lost: 1, by_timer: true, cut, last: true };
+        out.push(Output::Event(Event::RingEnded { guid, end }));
     }
 }
