@@ -174,6 +174,18 @@ impl Chart {
     }
 }
 
+/// A dial of a map; however it ends, its place among the dials is free again.
+struct Errand {
+    servent: Servent,
+    id: ServentId,
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        self.servent.atlas().dialling.failed(self.id);
+    }
+}
+
 /// Whether somebody can be dialled now.
 enum Next {
     Dial(usize, Contact),
@@ -209,13 +221,15 @@ impl Servent {
         loop {
             let mut waits = false;
             while dials.len() < AT_ONCE {
-                match self.next(map) {
+                match self.next(map, dials.len()) {
                     Next::Dial(at, contact) => {
                         let ground = Arc::clone(ground);
+                        let errand = Errand { servent: self.clone(), id: contact.id };
                         dials.spawn(async move {
                             let id = Some(contact.id);
                             let dial = dial::dial(&ground, &contact.addresses, id, Purpose::Probe);
-                            (at, contact.id, timeout(DIAL_TIME, dial).await.ok())
+                            let dialled = timeout(DIAL_TIME, dial).await.ok();
+                            (at, errand, dialled)
                         });
                     }
                     Next::Later => {
@@ -236,8 +250,10 @@ impl Servent {
                     map.lock().note = Some(text);
                     return;
                 }
-                Some(Ok((at, id, dialled))) = dials.join_next() => {
-                    self.on_dialled(map, at, id, dialled);
+                Some(joined) = dials.join_next() => {
+                    if let Ok((at, errand, dialled)) = joined {
+                        self.on_dialled(map, at, errand.id, dialled);
+                    }
                 }
                 () = tokio::time::sleep(LOOK_AGAIN), if waits => {}
             }
@@ -254,8 +270,21 @@ impl Servent {
         self.0.atlas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self, map: &Map) -> Next {
+    /// Whom to dial next, while `under_way` dials have not been answered. Whoever's
+    /// neighbourhood was dialled too often has another turn once they are.
+    fn next(&self, map: &Map, under_way: usize) -> Next {
         let mut chart = map.lock();
+        let mut spared = VecDeque::new();
+        let next = self.next_of(&mut chart, &mut spared);
+        if under_way == 0 && matches!(next, Next::Nobody) {
+            return next; // no answer will come that lets them be dialled
+        }
+        let waits = matches!(next, Next::Nobody) && !spared.is_empty();
+        chart.queue.extend(spared);
+        if waits { Next::Later } else { next }
+    }
+
+    fn next_of(&self, chart: &mut Chart, spared: &mut VecDeque<usize>) -> Next {
         while let Some(&at) = chart.queue.front() {
             if chart.asked >= MAX_ASKED {
                 chart.note = Some(format!("only {MAX_ASKED} servents were asked"));
@@ -271,6 +300,9 @@ impl Servent {
                     if permit == Permit::Granted {
                         chart.asked += 1;
                         return Next::Dial(at, contact);
+                    }
+                    if !servent.addresses.is_empty() {
+                        spared.push_back(at);
                     }
                 }
             }

@@ -118,7 +118,8 @@ fn colours(servent: &MappedReport) -> (&'static str, &'static str, &'static str)
 }
 
 fn legend(map: &MapReport) -> String {
-    let told = map.servents.iter().filter(|servent| has_told(servent)).count();
+    let others = map.servents.iter().filter(|servent| servent.asking != Asking::Here);
+    let told = others.filter(|servent| has_told(servent)).count();
     let mut text = String::new();
     let mut x = 24.0;
     for (fill, edge, what) in [
@@ -136,7 +137,7 @@ fn legend(map: &MapReport) -> String {
         x += 32.0 + 6.2 * what.len() as f64;
     }
     let summary = format!(
-        "{}, {}; {told} told. Rings are hops.",
+        "{}, {}; {told} named their neighbours. Rings are hops.",
         count(map.servents.len() as u64, "servent"),
         count(map.links.len() as u64, "link"),
     );

@@ -9,6 +9,9 @@ const MAX_LINES: usize = 60;
 
 pub(super) fn summary(map: &MapReport, file: Option<&str>, width: Option<usize>) -> String {
     let mut text = String::new();
+    if map.servents.len() == 1 {
+        text.push_str("You are alone; 'join ID@HOST:PORT' takes a friend's line of 'invite'.\n");
+    }
     if file.is_none() {
         text.push_str(&list(map, width));
     }
