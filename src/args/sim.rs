@@ -37,9 +37,9 @@ pub struct SimArgs {
     /// Different files in the mesh [default: 100]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub files: Option<usize>,
-    /// How many servents have each file
-    #[arg(long, value_name = "R", default_value_t = 3, allow_negative_numbers = true)]
-    pub replication: usize,
+    /// How many servents have each file [default: 3]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    pub replication: Option<usize>,
     /// Searches, each by a random servent for a random file
     #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true)]
     pub queries: usize,

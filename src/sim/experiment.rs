@@ -76,9 +76,9 @@ pub type Watch<'a> = &'a mut dyn FnMut(Progress);
 
 /// A mesh under test.
 pub(super) struct Experiment<'a, 'w> {
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     pub(super) net: Network,
-    rng: ChaCha12Rng,
+    pub(super) rng: ChaCha12Rng,
     watch: Watch<'w>,
     progress: Progress,
     churn: Option<Churn>,

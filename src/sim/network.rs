@@ -409,12 +409,12 @@ impl Network {
             Output::Close { link } => self.close(link),
             Output::Dial { contact, purpose } => self.connect(from, &contact, purpose),
             Output::DialBack { link, contact } => {
-                let seen = self.dialled_at(&contact);
+                let seen = self.dialled_at(from, &contact);
                 let took = 2 * self.delay.draw(self.mean, 0.5, &mut self.rng);
                 self.schedule(self.now + took, from, Input::DialledBack { link, seen });
             }
             Output::Call { contact, token } => {
-                let seen = self.dialled_at(&contact);
+                let seen = self.dialled_at(from, &contact);
                 self.calls.push((from, contact, token));
                 let took = 2 * self.delay.draw(self.mean, 0.5, &mut self.rng);
                 self.schedule(self.now + took, from, Input::Called { seen });
@@ -510,9 +510,12 @@ impl Network {
     }
 
     /// Where `contact` answers a dial, if it lives and nothing is in the way.
-    fn dialled_at(&self, contact: &Contact) -> Option<SocketAddr> {
-        let there = self.by_id.get(&contact.id).and_then(|&number| self.servents.get(number))?;
-        contact.addresses.first().copied().filter(|_| there.can_be_dialled())
+    fn dialled_at(&self, from: usize, contact: &Contact) -> Option<SocketAddr> {
+        let to = self.by_id.get(&contact.id).copied()?;
+        let there = self.servents.get(to)?;
+        let cut = self.faults.unanswered(self.now, from, to).is_some();
+        self.peer(from, to).filter(|_| there.can_be_dialled() && !cut)?;
+        contact.addresses.first().copied()
     }
 
     fn connect(&mut self, from: usize, contact: &Contact, purpose: Purpose) {

@@ -13,6 +13,8 @@ use crate::overlay::Config;
 
 /// Most servents: ten times what anybody has measured here; more need other methods.
 pub const MAX_NODES: usize = 1_000_000;
+/// The least churn that is any: one join or leave in a day and a half.
+pub const LEAST_CHURN: f64 = 0.0005;
 /// Most servents that find their places by the real protocol unless asked to: it takes
 /// far longer than drawing the links.
 pub const GROWN_UNASKED: usize = 2000;
@@ -229,7 +231,9 @@ pub enum PlanError {
         nodes: usize,
     },
     /// A degree for a shape that has its own.
-    #[error("--degree goes with the topologies grown and random; a {0} has degrees of its own")]
+    #[error(
+        "--degree goes with the topologies grown and random; the shape {0} has degrees of its own"
+    )]
     OwnDegree(&'static str),
     /// No such shape.
     #[error("--topology {0}: it is one of grown, random, ring, line, star, cliques")]
@@ -254,7 +258,10 @@ pub enum PlanError {
         most: f64,
     },
     /// A churn that makes no sense.
-    #[error("--churn {churn}: joins and leaves a minute, from 0 to {most} with so many servents")]
+    #[error(
+        "--churn {churn}: joins and leaves a minute, 0 or from {LEAST_CHURN} to {most} with so \
+         many servents"
+    )]
     Churn {
         /// How many.
         churn: f64,
@@ -262,7 +269,7 @@ pub enum PlanError {
         most: f64,
     },
     /// Churn where nobody can join.
-    #[error("--churn needs --topology grown: in a {0} nobody joins")]
+    #[error("--churn needs --topology grown: nobody joins where the shape is {0}")]
     NobodyJoins(&'static str),
     /// Too few or too many searches.
     #[error("--queries {0}: 1 to {MAX_QUERIES} searches")]
@@ -355,7 +362,7 @@ impl Plan {
             }
         }
         let (churn, most) = (self.churn, 2.0 * nodes as f64);
-        if !(0.0..=most).contains(&churn) {
+        if !(0.0..=most).contains(&churn) || (churn > 0.0 && churn < LEAST_CHURN) {
             return Err(PlanError::Churn { churn, most });
         }
         if churn > 0.0 && self.topology != Topology::Grown {
@@ -449,7 +456,7 @@ mod tests {
             (Plan { kill_fraction: -0.1, ..usual.clone() }, "--kill-fraction -0.1"),
             (Plan { kill_fraction: 1.0, ..usual.clone() }, "from 0 to 0.95"),
             (Plan { churn: 1e9, ..usual.clone() }, "--churn"),
-            (Plan { churn: 1.0, topology: Topology::Ring, ..usual.clone() }, "in a ring nobody"),
+            (Plan { churn: 1.0, topology: Topology::Ring, ..usual.clone() }, "the shape is ring"),
             (Plan { queries: 0, ..usual.clone() }, "--queries 0"),
             (Plan { files: 0, ..usual.clone() }, "--files 0"),
             (Plan { replication: 1001, ..usual.clone() }, "--replication 1001"),

@@ -1,5 +1,8 @@
 //! More simulations around the planned one, for the curves of a picture.
 
+use rand::SeedableRng;
+use rand::rngs::ChaCha12Rng;
+
 use super::experiment::{Experiment, Progress, Stage, Watch};
 use super::measure::Snapshot;
 use super::plan::Plan;
@@ -58,10 +61,12 @@ fn sample(plan: &Plan) -> SearchesReport {
 }
 
 impl Experiment<'_, '_> {
-    /// The planned searches, within other radii.
+    /// The planned searches, within other radii: always the same searchers and files, so
+    /// that nothing but the radius makes a difference.
     fn sample(&mut self, rings: Vec<u8>) -> SearchesReport {
         self.set_rings(rings);
         let snapshot = Snapshot::of(&self.net);
+        self.rng = ChaCha12Rng::seed_from_u64(self.plan.seed);
         self.searches(Stage::Comparing, snapshot)
     }
 }

@@ -161,7 +161,7 @@ fn plan_of(args: &SimArgs, mine: Option<&Mine>) -> Result<Plan, PlanError> {
         Some(latency) => latency.parse()?,
         None => mine.and_then(|mine| mine.latency).unwrap_or(usual.latency),
     };
-    let replication = args.replication;
+    let replication = args.replication.unwrap_or(usual.replication.min(nodes).max(1));
     let shared = mine.and_then(|mine| mine.files_each).map(|each| {
         let copies = (each * nodes as f64).min(plan::MAX_COPIES as f64);
         ((copies / replication.max(1) as f64) as usize).max(1)
@@ -225,7 +225,7 @@ mod tests {
 
     fn args() -> SimArgs {
         SimArgs {
-            replication: 3,
+            replication: None,
             queries: 20,
             ttl: "rings".to_owned(),
             seed: 1,

@@ -44,6 +44,7 @@ fn write_plan(f: &mut fmt::Formatter<'_>, plan: &PlanReport) -> fmt::Result {
             format!("grown by joining, each looking for {degree} neighbours")
         }
         ("random", Some(degree)) => format!("linked at random, {degree} neighbours on average"),
+        ("cliques", _) => "in two cliques, joined by one link".to_owned(),
         (shape, _) => format!("in the shape of a {}", shape.trim_end_matches('s')),
     };
     writeln!(f, "{} servents, {shape}", count(plan.nodes as u64))?;
