@@ -134,7 +134,7 @@ async fn look(
             _ = turn.tick(), if finds.wait() => {}
             heard = news.recv() => match heard {
                 Ok(News::NeighbourUp { id, name }) if finds.found_alone(id) => {
-                    let text = format!("found {} on this network; joining", shown(&name, id));
+                    let text = format!("joined {}, found on this network", shown(&name, id));
                     ground.tell(News::Notice { text });
                 }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}

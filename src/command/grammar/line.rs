@@ -94,7 +94,7 @@ fn query_words(name: &str, rest: &str) -> Result<Vec<String>, UsageError> {
         return Ok(vec![name.to_owned(), "--help".to_owned()]);
     }
     if query.is_empty() && name == "search" {
-        let usage = "usage: search WORDS... [--all | --ttl N] [--max N]";
+        let usage = "usage: search WORDS... [--all | --ttl N] [--max N] [--trace]";
         return Err(UsageError(format!("search wants at least one word to look for\n{usage}")));
     }
     if !query.is_empty() {

@@ -57,11 +57,16 @@ fn reachable(status: &StatusReport) -> String {
     match status.reachable {
         Reachable::Yes => format!("yes: {by} dialled this servent{ago}"),
         Reachable::No => {
-            let port = status.addresses.first().map_or(0, std::net::SocketAddr::port);
+            let port = status.addresses.first().or(status.listening.first());
+            let port = port.map(|address| format!(" {}", address.port())).unwrap_or_default();
+            let router = match status.port_mapping {
+                None => ", or 'set map-port on' to ask the router for it",
+                Some(_) => "",
+            };
             format!(
-                "no: {by} could not dial this servent{ago}; forward TCP port {port} to this \
-                 machine, or start it with --map-port; until then files come and go only between \
-                 it and those who can be dialled"
+                "no: {by} could not dial this servent{ago}; forward TCP port{port} to this \
+                 machine{router}; until then files come and go only between it and those who can \
+                 be dialled"
             )
         }
         Reachable::Unknown => "unknown: nobody has dialled this servent so far".to_owned(),
