@@ -147,7 +147,7 @@ async fn servents_of_one_network_meet_without_anybody_being_named() {
     };
     let told = tokio::time::timeout(within, told).await.unwrap();
     let names = [&attic, &desk].map(|servent| servent.id().short());
-    let fits = |name, id| told == format!("found {name}~{id} on this network; joining");
+    let fits = |name, id| told == format!("joined {name}~{id}, found on this network");
     assert!(fits("s1", &names[0]) || fits("s3", &names[1]), "{told}");
 
     cellar.set(Knob::Lan, "off").await.unwrap();
