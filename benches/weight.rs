@@ -48,7 +48,7 @@ fn main() {
             Daemon::start(&place(&format!("neighbour{n}")), &join)
         })
         .collect();
-    subject.await_text(&["status"], &format!("{NEIGHBOURS} neighbours"));
+    subject.await_text(&["status"], &format!("{NEIGHBOURS} ("));
     std::thread::sleep(REST);
     let linked = weigh(&subject, &format!("{NEIGHBOURS} neighbours"));
     let each = (linked - alone) / neighbours.len() as f64;
