@@ -33,20 +33,20 @@
 //! | [`prompt`] | a person at a terminal, or a script in a pipe |
 //! | [`control`] | the socket by which `part2part ctl` speaks to a running servent |
 //!
-//! Beside them stand `args`, `config`, `chores`, `simulate` and `manual`: the program's
-//! command line, what becomes of it, what needs no servent, `part2part sim`, and the texts
-//! made from the definitions.
+//! Beside them stand `program`, `args`, `config`, `chores`, `simulate` and `manual`: what
+//! `main` calls, the program's command line, what becomes of it, what needs no servent,
+//! `part2part sim`, and the texts made from the definitions.
 //!
 //! Imports point down only, and rooms on one line do not know each other; `share` alone
 //! borrows from `store` what a disk is, and the index that it is kept in.
 //! `tests/architecture.rs` holds every page to this.
 //!
 //! ```text
-//! main, args, config ─► prompt, control ─► command ─► servent     simulate ─► plot ─► sim
-//!                                                │         │       two drivers of one engine
-//!       identity   wire   share   store          │         │       I/O, or bytes
-//!            └───────┬───────┘                   │         │
-//!         overlay · transfer ◄───────────────────┴─────────┘       pure: no clock, no chance
+//! program, args, config ─► prompt, control ─► command ─► servent   simulate ─► plot ─► sim
+//!                                                │          │       two drivers of one engine
+//!       identity   wire   share   store          │          │       I/O, or bytes
+//!            └───────┬───────┘                   │          │
+//!         overlay · transfer ◄───────────────────┴──────────┘       pure: no clock, no chance
 //!                    │
 //!                 message ─► base
 //! ```
@@ -92,6 +92,7 @@ pub mod manual;
 pub mod message;
 pub mod overlay;
 pub mod plot;
+pub mod program;
 pub mod prompt;
 pub mod servent;
 pub mod share;

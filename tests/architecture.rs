@@ -36,6 +36,13 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["base", "servent", "sim", "plot", "store", "command", "control", "args", "config"],
     ),
     ("manual", &["command", "args", "config"]),
+    (
+        "program",
+        &[
+            "base", "servent", "sim", "store", "command", "prompt", "control", "chores", "args",
+            "config", "simulate", "manual",
+        ],
+    ),
     // The crate's own pages: the map names nobody, and `main` is outside the library.
     ("lib", &[]),
     ("main", &[]),
