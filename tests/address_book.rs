@@ -313,5 +313,6 @@ fn a_crowd_of_newcomers_pushes_out_nobody_whom_we_dialled() {
         all_say_something(&mut overlay, at(n.into()));
     }
     let old = overlay.neighbours().filter(|neighbour| neighbour.dialled).count();
-    assert_eq!((old, overlay.neighbours().len()), (8, 14));
+    assert_eq!(old, 8);
+    assert!((9..=14).contains(&overlay.neighbours().len()));
 }

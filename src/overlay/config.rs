@@ -127,6 +127,8 @@ pub const SIMULTANEOUS: Duration = Duration::from_secs(5);
 /// Neighbours let go for newcomers, a second: more would let a crowd of newcomers
 /// push all neighbours out.
 pub const LET_GO_RATE: u64 = 1;
+/// See [`LET_GO_RATE`]: half of a set of neighbours, for the walks of a few newcomers.
+pub const LET_GO_BURST: u64 = 4;
 /// Newcomers that are introduced by walks, a second; others find neighbours by the
 /// contacts in their welcome.
 pub const INTRODUCTION_RATE: u64 = 4;

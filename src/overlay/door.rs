@@ -24,9 +24,6 @@ impl Membership {
         out: &mut Vec<Output>,
     ) {
         let id = peer.contact.id;
-        if *purpose == Purpose::Probe {
-            return self.on_probe(now, link, &peer, out);
-        }
         if id == self.id {
             let contacts = Vec::new();
             let welcome = Welcome { your_address: peer.seen, contacts, ext: Vec::new() };
@@ -35,11 +32,16 @@ impl Membership {
             return;
         }
         if self.alone {
-            // Naming nobody says that there is no mesh to be had here.
+            // Naming nobody says that there is no mesh to be had here; a feeler learns it too,
+            // or who has left would be listed as living.
             self.redirect_to(link, Vec::new(), out);
             return;
         }
-        if !self.has_room(now, id, purpose, false, out) {
+        if *purpose == Purpose::Probe {
+            return self.on_probe(now, link, &peer, out);
+        }
+        let before = self.neighbours.degree();
+        if !self.has_room(now, &peer, purpose, false, out) {
             self.redirect(now, link, &peer, out);
             return;
         }
@@ -57,6 +59,9 @@ impl Membership {
         self.tell_up(link, standing, out);
         if introduce && !contact.addresses.is_empty() && self.introductions.take(now, 1) {
             self.send_walks(&contact, out);
+            if self.neighbours.degree() > before {
+                self.split(now, link, out);
+            }
         }
     }
 
@@ -79,11 +84,12 @@ impl Membership {
     pub(super) fn has_room(
         &mut self,
         now: Time,
-        id: ServentId,
+        peer: &Peer,
         purpose: &Purpose,
         dialled: bool,
         out: &mut Vec<Output>,
     ) -> bool {
+        let id = peer.contact.id;
         if self.neighbours.with_id(id).is_some() {
             return true; // it takes its own place, if any
         }
@@ -108,7 +114,7 @@ impl Membership {
         let victim = spare.choose(&mut self.rng);
         let victim = victim.or_else(|| links.map(|n| n.link).choose(&mut self.rng));
         let Some(victim) = victim else { return false };
-        self.part_with(now, victim, out);
+        self.part_with(now, victim, Some(&peer.contact), out);
         true
     }
 

@@ -1,7 +1,12 @@
 //! How a newcomer finds its place: random walks, and the servent where one ends dials it
 //! (HyParView, 4.2).
+//!
+//! A servent that has enough links by then puts the newcomer in the middle of one of them:
+//! it lets a neighbour go and names it the newcomer, which that one dials if it needs
+//! somebody in its place. So all degrees stay as they are however many come, and the mesh
+//! stays as random as it was (Cooper, Dyer, Greenhill, SODA 2005, split edges the same way).
 
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 
 use super::membership::Membership;
 use super::{LinkId, Output};
@@ -9,11 +14,11 @@ use crate::base::{Contact, ServentId, Time};
 use crate::message::{AgedContact, ForwardJoin, LinkMessage, Purpose};
 
 impl Membership {
-    /// Sends a newcomer's walks out, as many as it needs neighbours beside us.
+    /// Sends a newcomer's walks out: where links are split each brings it two neighbours.
     pub(super) fn send_walks(&mut self, newcomer: &Contact, out: &mut Vec<Output>) {
         let mut links = self.walkable(None, newcomer.id);
         links.shuffle(&mut self.rng);
-        let walks = self.config.target_degree.saturating_sub(1);
+        let walks = self.config.target_degree / 2 + 1;
         for &link in links.iter().cycle().take(if links.is_empty() { 0 } else { walks }) {
             let newcomer = AgedContact { contact: newcomer.clone(), age_secs: 0 };
             let walk = ForwardJoin { newcomer, walk: ForwardJoin::MAX_WALK, ext: Vec::new() };
@@ -73,6 +78,44 @@ impl Membership {
             let purpose = Purpose::Refill { isolated: false };
             self.dial(now, Contact::new(id, addresses), purpose, out);
         }
+    }
+
+    /// Puts the servent at the end of the new `link` in the middle of another link, when it
+    /// is one too many here.
+    pub(super) fn split(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+        if self.neighbours.degree() <= self.comfortable() {
+            return;
+        }
+        let Some(newcomer) = self.neighbours.find(link).map(|n| n.peer.contact.clone()) else {
+            return;
+        };
+        // Those that we dialled stay: no crowd of newcomers can have them all.
+        let others = self.neighbours.iter().filter(|n| !n.manual && !n.dialled && n.link != link);
+        let other = others.map(|n| n.link).choose(&mut self.rng);
+        if let Some(other) = other.filter(|_| self.let_go.take(now, 1)) {
+            self.part_with(now, other, Some(&newcomer), out);
+        }
+    }
+
+    /// Somebody lets us go, and names first who is to take its place.
+    pub(super) fn replace(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        successor: Option<Contact>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(Contact { id, addresses }) = successor else { return };
+        let Some(neighbour) = self.neighbours.find(link).filter(|n| !n.manual) else { return };
+        let seen = neighbour.peer.seen.ip();
+        let left = self.neighbours.degree().saturating_sub(1) + self.dialling.links();
+        let known = id == self.id || self.neighbours.with_id(id).is_some();
+        if self.config.manual || known || left >= self.config.target_degree {
+            return;
+        }
+        let addresses = addresses.into_iter().filter(|&a| super::dialable(a, seen));
+        let contact = Contact::new(id, addresses);
+        self.dial(now, contact, Purpose::Refill { isolated: false }, out);
     }
 
     /// The links that a walk for `newcomer` may take from `from`.

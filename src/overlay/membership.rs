@@ -21,8 +21,8 @@ use rand::rngs::ChaCha12Rng;
 use super::absent::Absent;
 use super::book::{Book, Cached};
 use super::config::{
-    ANCHORS, Config, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_RATE, PARTING, PROBE_EVERY,
-    REWIRE_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, TRIM_EVERY,
+    ANCHORS, Config, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_BURST, LET_GO_RATE, PARTING,
+    PROBE_EVERY, REWIRE_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, TRIM_EVERY,
 };
 use super::dialling::Dialling;
 use super::neighbours::{Neighbour, Neighbours};
@@ -91,7 +91,7 @@ impl Membership {
             dialling: Dialling::new(now),
             absent: Absent::default(),
             anchors: Vec::new(),
-            let_go: Bucket::new(LET_GO_RATE, LET_GO_RATE, now),
+            let_go: Bucket::new(LET_GO_RATE, LET_GO_BURST, now),
             introductions: Bucket::new(INTRODUCTION_RATE, INTRODUCTION_BURST, now),
             survey: Survey::new(now),
             alone: false,
@@ -125,8 +125,10 @@ impl Membership {
             LinkMessage::Ping(ping) => self.on_ping(link, &ping, out),
             LinkMessage::Pong(pong) => self.on_pong(now, link, &pong),
             LinkMessage::Bye(Bye { reason, contacts, .. }) => {
+                let successor = contacts.first().map(|aged| aged.contact.clone());
                 self.learn(now, link, contacts);
                 if reason == ByeReason::Full {
+                    self.replace(now, link, successor, out);
                     // It answers what we have asked it; then it is for us to close.
                     self.part(now, link, DownReason::Said(reason), out);
                 } else {

@@ -42,7 +42,7 @@ impl Membership {
         self.book.learn(now, peer.seen.ip(), contacts);
         let settled = if self.alone {
             Err(ByeReason::Leaving)
-        } else if !self.has_room(now, id, purpose, true, out) {
+        } else if !self.has_room(now, &peer, purpose, true, out) {
             Err(ByeReason::Full)
         } else {
             self.settle(now, id, true, out).ok_or(ByeReason::Replaced)
@@ -57,6 +57,9 @@ impl Membership {
         }
         self.add(now, link, peer, true, manual, out);
         self.tell_up(link, standing, out);
+        if !manual {
+            self.split(now, link, out);
+        }
         self.introduce(now, link, &strangers, out);
         if *purpose == Purpose::Join {
             // The walks that this join sets off bring neighbours without more dials.

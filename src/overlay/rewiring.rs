@@ -2,7 +2,8 @@
 //!
 //! Joins leave some servents with many links, and two meshes that met with few links
 //! between them. So each servent now and then links with somebody who is nobody's
-//! neighbour around it, and one that has links to spare lets one go.
+//! neighbour around it, in exchange for a link to somebody who is, and one that has links
+//! to spare lets one go.
 //!
 //! Always true: the overlay lets nobody go at its target degree or below; what goes was
 //! not dialled by us, so that no crowd of newcomers can push out whom we chose; it is not
@@ -18,8 +19,8 @@ use super::membership::{DownReason, Membership};
 use super::neighbours::Neighbour;
 use super::refill::taken;
 use super::{LinkId, Output};
-use crate::base::Time;
-use crate::message::{Bye, ByeReason, LinkMessage, Purpose};
+use crate::base::{Contact, Time};
+use crate::message::{AgedContact, Bye, ByeReason, LinkMessage, Purpose};
 
 /// The least share of its turns in which a servent links with somebody further off though
 /// nothing is wanting: where no two neighbours know each other there may still be two
@@ -42,7 +43,14 @@ impl Membership {
             if self.quiet {
                 self.let_one_go(now, degree > most + SURPLUS, out);
             }
-        } else if degree <= target || self.rng.random_bool(self.clustered()) {
+        } else {
+            // A link for a link: if all only took more, nobody would have room for anybody.
+            if degree > target && self.quiet {
+                self.let_one_go(now, false, out);
+            }
+            if degree > target && !self.rng.random_bool(self.clustered()) {
+                return;
+            }
             let excluded = taken(&self.neighbours, &self.dialling);
             if let Some(contact) = self.book.far(now, &mut self.rng, excluded) {
                 self.dial(now, contact, Purpose::Refill { isolated: false }, out);
@@ -72,15 +80,29 @@ impl Membership {
             spare = old.map(|n| n.link).collect();
         }
         if let Some(link) = spare.into_iter().choose(&mut self.rng) {
-            self.part_with(now, link, out);
+            self.part_with(now, link, None, out);
         }
     }
 
-    /// Ends a link politely: its servent is named others to turn to.
-    pub(super) fn part_with(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+    /// Ends a link politely: its servent is named others to turn to, first the `newcomer`
+    /// for which it goes, or somebody who is not near us.
+    pub(super) fn part_with(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        newcomer: Option<&Contact>,
+        out: &mut Vec<Output>,
+    ) {
         let Some(neighbour) = self.neighbours.find(link) else { return };
         let (id, seen) = (neighbour.id(), neighbour.peer.seen.ip());
-        let contacts = self.contacts_for(now, id, seen);
+        let mut contacts = self.contacts_for(now, id, seen);
+        if let Some(newcomer) = newcomer.filter(|newcomer| !newcomer.addresses.is_empty()) {
+            contacts.retain(|aged| aged.contact.id != newcomer.id);
+            contacts.insert(0, AgedContact { contact: newcomer.clone(), age_secs: 0 });
+            contacts.truncate(AgedContact::MAX_GREETING);
+        } else {
+            contacts.reverse();
+        }
         let bye = LinkMessage::Bye(Bye { reason: ByeReason::Full, contacts, ext: Vec::new() });
         out.push(Output::Send { link, message: bye });
         self.part(now, link, DownReason::LetGo, out);
