@@ -33,7 +33,8 @@ pub enum Purpose {
 pub struct Hello {
     /// [`super::VERSION`].
     pub version: u16,
-    /// Bits of what the sender can do beyond version 1; none is defined yet.
+    /// Bits of what the sender can do, or wants, beyond version 1; who does not know one
+    /// passes it over. See [`Hello::CRAWL`].
     pub features: u64,
     /// Why the dialler dialled.
     pub purpose: Purpose,
@@ -53,6 +54,15 @@ pub struct Hello {
 impl Hello {
     /// Longest `agent` or `name`, in bytes: both fit on a line.
     pub const MAX_TEXT: usize = 64;
+    /// The bit of `features` by which a prober asks to be named the neighbours, for a map:
+    /// whoever only wants to know whether somebody is there leaves the answer to others.
+    pub const CRAWL: u64 = 1;
+
+    /// Whether the sender asks who the neighbours are.
+    #[must_use]
+    pub fn is_crawl(&self) -> bool {
+        self.purpose == Purpose::Probe && self.features & Self::CRAWL != 0
+    }
 }
 
 /// The acceptor takes the connection.

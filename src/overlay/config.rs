@@ -238,9 +238,9 @@ pub const TRACE_RATE: u64 = 4;
 pub const TRACE_BURST: u64 = 32;
 /// Servents that the trace of an own search tells of; the others are counted.
 pub const TRACE_SERVENTS: usize = 1024;
-/// A prober is told the neighbours once in this time.
+/// Who draws a map is told the neighbours once in this time.
 pub const SURVEY_EVERY: Duration = Duration::from_secs(600);
-/// Probers told, a second: one whole map of this mesh after the other, and no more.
+/// Mappers told, a second: one whole map of this mesh after the other, and no more.
 pub const SURVEY_RATE: u64 = 1;
 /// See [`SURVEY_RATE`].
 pub const SURVEY_BURST: u64 = 64;

@@ -25,11 +25,7 @@ impl Membership {
     ) {
         let id = peer.contact.id;
         if id == self.id {
-            let contacts = Vec::new();
-            let welcome = Welcome { your_address: peer.seen, contacts, ext: Vec::new() };
-            out.push(Output::Greet { link, greeting: Greeting::Welcome(welcome) });
-            out.push(Output::Close { link });
-            return;
+            return welcome_and_close(link, &peer, out);
         }
         if self.alone {
             // Naming nobody says that there is no mesh to be had here; a feeler learns it too,
@@ -38,7 +34,7 @@ impl Membership {
             return;
         }
         if *purpose == Purpose::Probe {
-            return self.on_probe(now, link, &peer, out);
+            return welcome_and_close(link, &peer, out); // now it knows that we are here
         }
         let before = self.neighbours.degree();
         if !self.has_room(now, &peer, purpose, false, out) {
@@ -158,4 +154,12 @@ impl Membership {
         out.push(Output::Greet { link, greeting: Greeting::Redirect(redirect) });
         out.push(Output::Close { link });
     }
+}
+
+/// The bare welcome, which proves that somebody is here and names nobody.
+fn welcome_and_close(link: LinkId, peer: &Peer, out: &mut Vec<Output>) {
+    let (contacts, ext) = (Vec::new(), Vec::new());
+    let welcome = Welcome { your_address: peer.seen, contacts, ext };
+    out.push(Output::Greet { link, greeting: Greeting::Welcome(welcome) });
+    out.push(Output::Close { link });
 }

@@ -18,7 +18,7 @@
 //!   dials, how fast; `address`: which addresses are dialled, and which belong together.
 //! - `absent`: lost neighbours that may be back; `probing`: trying out who was only told of;
 //!   `rewiring`: evening the mesh out.
-//! - `survey`: what a prober is told.
+//! - `survey`: what is told to who draws a map.
 //! - `search`: the flood, its exact horizon and its certain end; `fair_share`: how many
 //!   searches of others, by which links.
 //! - `routes`: what is remembered of one search; `generations`: for how long; `trace`:
@@ -99,6 +99,13 @@ pub enum Input {
         peer: Peer,
         /// What for; never [`Purpose::Transfer`].
         purpose: Purpose,
+    },
+    /// Somebody dialled us to ask who our neighbours are; answered by [`Output::Greet`].
+    Crawled {
+        /// The connection.
+        link: LinkId,
+        /// Who.
+        peer: Peer,
     },
     /// Somebody dialled us and said hello, but there is no place for more connections;
     /// answered by [`Output::Greet`], which names others.
@@ -386,6 +393,11 @@ impl Overlay {
                 let (by, from) = (peer.contact.id, peer.seen.ip());
                 self.reach.on_arrival(now, neighbours, by, from, out);
                 self.membership.on_accepted(now, link, peer, &purpose, out);
+            }
+            Input::Crawled { link, peer } => {
+                let (by, from) = (peer.contact.id, peer.seen.ip());
+                self.reach.on_arrival(now, neighbours, by, from, out);
+                self.membership.on_crawled(now, link, &peer, out);
             }
             Input::TurnedAway { link, peer } => {
                 self.membership.turn_away(now, link, &peer, out);

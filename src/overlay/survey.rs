@@ -1,4 +1,5 @@
-//! What a prober is told: who the living neighbours are, so that a map can be drawn.
+//! What is told to who draws a map: who the living neighbours are. Feelers and those who
+//! dial back do not ask, and so use up nobody's answer.
 //!
 //! Always true: nobody is told twice within [`SURVEY_EVERY`], and few are told at all, so
 //! that who collects the mesh learns of it slowly. Who is declined gets the bare welcome,
@@ -40,8 +41,14 @@ impl Survey {
 }
 
 impl Membership {
-    /// Somebody wants to know whether we are here, and who is around.
-    pub(super) fn on_probe(&mut self, now: Time, link: LinkId, peer: &Peer, out: &mut Vec<Output>) {
+    /// Somebody wants to know who is around.
+    pub(super) fn on_crawled(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        peer: &Peer,
+        out: &mut Vec<Output>,
+    ) {
         let id = peer.contact.id;
         let (mut contacts, mut ext) = (Vec::new(), Extensions::new());
         if self.survey.admits(now, id) {

@@ -1,7 +1,6 @@
 //! Asking around: a bounded crawl of the mesh, for a map.
 //!
-//! Each servent that becomes known is dialled once as a prober and names its living
-//! neighbours. Always true: at most [`MAX_ASKED`] are asked in [`CRAWL_TIME`], [`AT_ONCE`]
+//! Each servent that becomes known is dialled once and names its living neighbours. Always true: at most [`MAX_ASKED`] are asked in [`CRAWL_TIME`], [`AT_ONCE`]
 //! at a time, [`DIALS`] a second, and of addresses that strangers named no more than may be
 //! dialled on such a word. Whoever drops [`Servent::explore`] keeps the [`Map`] as far as
 //! it came.
@@ -20,7 +19,7 @@ use super::greeting::{Greeted, Reception};
 use super::handle::Servent;
 use super::report::{Asking, MapLink, MapProgress, MapReport, MappedReport};
 use crate::base::{Contact, ServentId, Time};
-use crate::message::{Living, Purpose};
+use crate::message::Living;
 use crate::overlay::{Dialling, Permit, config, dialable};
 
 /// Servents that one map asks: what a drawing can show.
@@ -227,7 +226,7 @@ impl Servent {
                         let errand = Errand { servent: self.clone(), id: contact.id };
                         dials.spawn(async move {
                             let id = Some(contact.id);
-                            let dial = dial::dial(&ground, &contact.addresses, id, Purpose::Probe);
+                            let dial = dial::ask_around(&ground, &contact.addresses, id);
                             let dialled = timeout(DIAL_TIME, dial).await.ok();
                             (at, errand, dialled)
                         });

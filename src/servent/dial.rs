@@ -12,7 +12,7 @@ use super::greeting::{self, Greeted, GreetingError, Reception};
 use super::ground::Ground;
 use super::network::Stream;
 use crate::base::ServentId;
-use crate::message::Purpose;
+use crate::message::{Hello, Purpose};
 
 /// A connection is made within this time, or not at all.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,6 +89,25 @@ pub(super) async fn dial(
     expected: Option<ServentId>,
     purpose: Purpose,
 ) -> Result<(Greeted, Reception), DialError> {
+    dial_for(ground, addresses, expected, purpose, 0).await
+}
+
+/// The same, to be named the neighbours of whoever answers.
+pub(super) async fn ask_around(
+    ground: &Arc<Ground>,
+    addresses: &[SocketAddr],
+    expected: Option<ServentId>,
+) -> Result<(Greeted, Reception), DialError> {
+    dial_for(ground, addresses, expected, Purpose::Probe, Hello::CRAWL).await
+}
+
+async fn dial_for(
+    ground: &Arc<Ground>,
+    addresses: &[SocketAddr],
+    expected: Option<ServentId>,
+    purpose: Purpose,
+    features: u64,
+) -> Result<(Greeted, Reception), DialError> {
     let mut connects: JoinSet<(SocketAddr, io::Result<Box<dyn Stream>>)> = JoinSet::new();
     for (place, &address) in addresses.iter().enumerate() {
         let ground = Arc::clone(ground);
@@ -105,7 +124,10 @@ pub(super) async fn dial(
     while let Ok(Some(connected)) = timeout_at(until, connects.join_next()).await {
         let Ok((address, connected)) = connected else { continue };
         let greeted = match connected {
-            Ok(stream) => greeting::dial(ground, stream, address, expected, purpose.clone()).await,
+            Ok(stream) => {
+                let hello = ground.hello(purpose.clone(), features);
+                greeting::dial(ground, stream, address, expected, hello).await
+            }
             Err(source) => {
                 if !matches!(worst, DialError::Greeting { .. }) {
                     worst = DialError::Connect { address, source };

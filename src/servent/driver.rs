@@ -202,9 +202,10 @@ impl Driver {
                 let link = self.new_link();
                 let peer = arrival.greeted.peer.clone();
                 let purpose = arrival.greeted.hello.purpose.clone();
-                let has_place = arrival.has_place;
+                let (has_place, crawls) = (arrival.has_place, arrival.greeted.hello.is_crawl());
                 self.arrivals.insert(link, arrival);
                 self.handle(match has_place {
+                    true if crawls => Input::Crawled { link, peer },
                     true => Input::Accepted { link, peer, purpose },
                     false => Input::TurnedAway { link, peer },
                 });

@@ -104,7 +104,7 @@ pub(super) async fn dial(
     stream: Box<dyn Stream>,
     to: SocketAddr,
     expected: Option<ServentId>,
-    purpose: Purpose,
+    hello: Hello,
 ) -> Result<(Greeted, Reception), GreetingError> {
     let mesh = ground.mesh();
     let greeting = async {
@@ -114,11 +114,13 @@ pub(super) async fn dial(
         if id == ground.id {
             return Err(GreetingError::Oneself);
         }
-        let turn = match purpose {
+        let turn = match hello.purpose {
             Purpose::Transfer { .. } | Purpose::Probe => None,
             _ => Some(ground.turnstile.pass(id).await),
         };
-        if matches!(purpose, Purpose::Refill { .. }) && turn.as_ref().is_some_and(|turn| **turn) {
+        if matches!(hello.purpose, Purpose::Refill { .. })
+            && turn.as_ref().is_some_and(|turn| **turn)
+        {
             return Err(GreetingError::Linked);
         }
         let exported = exporter(secured.get_ref().1)
@@ -132,8 +134,9 @@ pub(super) async fn dial(
         if theirs != mesh.key.acceptor_proof(&exported) {
             return Err(GreetingError::WrongNetwork);
         }
-        let hello = Greeting::Hello(ground.hello(purpose));
-        write_frame(reader.io_mut(), &hello).await.map_err(|_| GreetingError::Closed)?;
+        write_frame(reader.io_mut(), &Greeting::Hello(hello))
+            .await
+            .map_err(|_| GreetingError::Closed)?;
         let hello = read_hello(&mut reader).await?;
         let reception = match reader.next().await? {
             Some(Greeting::Welcome(welcome)) => Reception::Welcomed(welcome),
@@ -168,7 +171,7 @@ pub(super) async fn accept(
             return Err(GreetingError::WrongNetwork);
         }
         let proof = mesh.key.acceptor_proof(&exported);
-        let hello = Greeting::Hello(ground.hello(Purpose::Probe));
+        let hello = Greeting::Hello(ground.hello(Purpose::Probe, 0));
         let mut first = BytesMut::from(proof.as_bytes().as_slice());
         super::frames::encode(&hello, &mut first).map_err(|_| GreetingError::Closed)?;
         send(&mut reader, &first).await.map_err(|_| GreetingError::Closed)?;

@@ -125,14 +125,14 @@ impl Ground {
         }
     }
 
-    /// Our hello for a connection with this purpose.
-    pub(super) fn hello(&self, purpose: Purpose) -> Hello {
+    /// Our hello for a connection with this purpose, and these bits.
+    pub(super) fn hello(&self, purpose: Purpose, features: u64) -> Hello {
         let addresses = self.addresses();
         // Whoever is near dials it where he sees us; a router's port is among the addresses.
         let near = self.settings.announce.or_else(|| self.listening().first().copied());
         Hello {
             version: VERSION,
-            features: 0,
+            features,
             purpose,
             listen_port: near.filter(|_| !addresses.is_empty()).map_or(0, |near| near.port()),
             addresses,

@@ -100,8 +100,9 @@
 //!
 //! # Greeting
 //!
-//! **hello**: version `u16` (1; another one closes the connection); features `u64` (bits,
-//! none defined: 0); purpose, one of: 0 join (a newcomer wants its first neighbour), 1
+//! **hello**: version `u16` (1; another one closes the connection); features `u64`
+//! (bits; bit 0, value 1, of a probe asks for the neighbours; the others are sent as 0 and
+//! ignored); purpose, one of: 0 join (a newcomer wants its first neighbour), 1
 //! refill, with isolated `bool` (a member wants one more; an isolated one has none), 2
 //! manual (a person asked for this link), 3 probe (is this address alive? ends after the
 //! welcome), 4 transfer, with token `option of [16]` (of the *call me* that this dial
@@ -110,9 +111,9 @@
 //! sends a hello as well; its purpose means nothing.
 //!
 //! **welcome**: your address as seen here, `address`; list of at most 16 aged contacts;
-//! ext, of which tag 1 may stand in the answer to a probe: how many of the contacts, the
-//! first ones, are neighbours (1 byte), and how many neighbours there are without the one
-//! who asks (2 bytes, little-endian).
+//! ext, of which tag 1 may stand in the answer to a probe that asks for the neighbours: how
+//! many of the contacts, the first ones, are neighbours (1 byte), and how many neighbours
+//! there are without the one who asks (2 bytes, little-endian).
 //!
 //! **redirect**: list of at most 16 aged contacts; ext. The acceptor closes afterwards.
 //!
