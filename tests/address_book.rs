@@ -10,7 +10,7 @@ use std::time::Duration;
 use part2part::base::{Contact, ServentId, Time};
 use part2part::message::{AgedContact, Greeting, LinkMessage, Ping, Purpose, Shuffle};
 use part2part::overlay::{
-    Cached, Config, Input, LinkId, Output, Overlay, Peer, Unanswered, config,
+    Cached, Config, Dialling, Input, LinkId, Output, Overlay, Peer, Permit, Unanswered, config,
 };
 
 const ME: ServentId = ServentId([100; 32]);
@@ -177,17 +177,30 @@ fn a_thousand_who_name_one_neighbourhood_aim_four_dials_a_minute_at_it() {
     }
     println!("at most {most} dials a minute");
     assert!((1..=4).contains(&most), "{most}");
+}
 
-    // And so for the sources that hits name, for the driver.
-    let mut unanswered = Unanswered::default();
-    let aimed = (0..1000u32).filter(|n| {
-        let mut addresses = contact(*n, [127, 9, 9, *n as u8]).addresses;
-        let now = at(u64::from(n / 17));
-        unanswered.spare(now, &mut addresses);
-        unanswered.count(now, &addresses);
-        !addresses.is_empty()
-    });
-    assert_eq!(aimed.count(), 4);
+/// The driver dials the sources of hits and the servents of a map beside the engine.
+#[test]
+fn the_dials_of_links_sources_and_maps_to_one_neighbourhood_count_together() {
+    let unanswered = Unanswered::default();
+    let mut overlay = overlay(4).counting_in(unanswered.clone());
+    let mut map = Dialling::paced(20, 20, unanswered.clone(), at(0));
+    let mut aimed = Vec::new();
+    for n in 0..50u32 {
+        let next = |of| contact(3 * n + of, [127, 9, 9, (3 * n + of) as u8]);
+        let mut source = next(0).addresses;
+        aimed.extend(unanswered.aim(at(1), &mut source).then_some("source"));
+        let giver = contact(1_000_000 + n, [127, 8, 1, n as u8]);
+        let contacts = fresh([next(1)]);
+        let mut out = tell(&mut overlay, at(1), Input::Redirected { peer: peer(giver), contacts });
+        out.extend(tell(&mut overlay, at(1), Input::Wake));
+        let links = dials(&out).into_iter().filter(|contact| group(contact) == [127, 9]);
+        aimed.extend(links.map(|_| "link"));
+        let mapped = map.begin(at(1), &mut next(2), None, false);
+        aimed.extend((mapped == Permit::Granted).then_some("map"));
+    }
+    assert_eq!(aimed.len(), 4, "{aimed:?}");
+    assert!(["source", "link", "map"].iter().all(|of| aimed.contains(of)), "{aimed:?}");
 }
 
 #[test]

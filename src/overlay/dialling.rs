@@ -1,12 +1,14 @@
 //! The dials that nobody typed: which are under way, and how many are allowed.
 //!
 //! A servent dials on the word of strangers, so it must be no weapon: always true is that
-//! at most [`MAX_DIALLING`] are under way, that they begin no faster than [`DIAL_RATE`],
-//! and that one neighbourhood of addresses that does not answer as servents do gets at
-//! most [`GROUP_DIALS`] a minute, whoever named it.
+//! at most [`MAX_DIALLING`] are under way for one purpose, that they begin no faster than
+//! its rate, the engine's than [`DIAL_RATE`], and that one neighbourhood of addresses that
+//! does not answer as servents do gets at most [`GROUP_DIALS`] a minute, whoever named it
+//! and whatever for.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::address::{groups, vicinity};
@@ -16,22 +18,48 @@ use crate::base::{Bucket, Contact, ServentId, Time};
 const A_MINUTE: Duration = Duration::from_secs(60);
 /// Dials remembered; while there are more in one minute, no other is allowed.
 const MAX_REMEMBERED: usize = 4096;
-/// Addresses remembered where a servent answered: those of all sources of some downloads.
-const MAX_HOMES: usize = 256;
+/// Addresses remembered where a servent answered: of a full map, and of all sources of
+/// some downloads.
+const MAX_HOMES: usize = 1024;
 
 /// Dials of the last minute that no accepted hello has answered for, by neighbourhood of
-/// addresses, a /24 or /64. The engine has one for its links, and a driver that dials the
-/// sources of hits has one for those.
+/// addresses, a /24 or /64. Clones are the same table: the engine and its driver, which
+/// dials the sources of hits and the servents of a map, count in one and so keep to the
+/// limit in sum.
+#[derive(Clone, Debug, Default)]
+pub struct Unanswered(Arc<Mutex<Table>>);
+
 #[derive(Debug, Default)]
-pub struct Unanswered {
+struct Table {
     dials: VecDeque<(Time, IpAddr)>,
     /// Where a servent has answered, latest last: no third party lives there.
     homes: VecDeque<SocketAddr>,
 }
 
 impl Unanswered {
+    /// Takes the addresses out that must not be dialled at `now`; the others count as
+    /// dialled. False when none is left.
+    pub fn aim(&self, now: Time, addresses: &mut Vec<SocketAddr>) -> bool {
+        let mut table = self.table();
+        table.spare(now, addresses);
+        table.count(now, addresses);
+        !addresses.is_empty()
+    }
+
+    /// Notes that a dial was answered at `seen` by an accepted hello: it does not count
+    /// against that neighbourhood.
+    pub fn answered(&self, seen: &SocketAddr) {
+        self.table().answered(seen);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
     /// Takes the addresses out that must not be dialled at `now`.
-    pub fn spare(&mut self, now: Time, addresses: &mut Vec<SocketAddr>) {
+    fn spare(&mut self, now: Time, addresses: &mut Vec<SocketAddr>) {
         while self.dials.front().is_some_and(|&(at, _)| now.since(at) >= A_MINUTE) {
             self.dials.pop_front();
         }
@@ -39,14 +67,12 @@ impl Unanswered {
     }
 
     /// Notes that all `addresses` may be dialled from now on.
-    pub fn count(&mut self, now: Time, addresses: &[SocketAddr]) {
+    fn count(&mut self, now: Time, addresses: &[SocketAddr]) {
         let aims: BTreeSet<IpAddr> = addresses.iter().filter_map(|a| self.aims_at(a)).collect();
         self.dials.extend(aims.into_iter().map(|aim| (now, aim)));
     }
 
-    /// Notes that a dial was answered at `seen` by an accepted hello: it does not count
-    /// against that neighbourhood.
-    pub fn answered(&mut self, seen: &SocketAddr) {
+    fn answered(&mut self, seen: &SocketAddr) {
         let Some(aim) = self.aims_at(seen) else { return };
         if let Some(at) = self.dials.iter().rposition(|(_, other)| *other == aim) {
             self.dials.remove(at);
@@ -96,17 +122,19 @@ pub enum Permit {
 
 impl Dialling {
     pub(super) fn new(now: Time) -> Self {
-        Self::paced(DIAL_RATE, DIAL_BURST, now)
+        Self::paced(DIAL_RATE, DIAL_BURST, Unanswered::default(), now)
     }
 
-    /// None under way; at most `rate` a second and `burst` at once will begin.
+    /// None under way; at most `rate` a second and `burst` at once will begin, and they
+    /// count in `unanswered`.
     #[must_use]
-    pub fn paced(rate: u64, burst: u64, now: Time) -> Self {
-        Self {
-            under_way: BTreeMap::new(),
-            rate: Bucket::new(rate, burst, now),
-            unanswered: Unanswered::default(),
-        }
+    pub fn paced(rate: u64, burst: u64, unanswered: Unanswered, now: Time) -> Self {
+        Self { under_way: BTreeMap::new(), rate: Bucket::new(rate, burst, now), unanswered }
+    }
+
+    /// Counts in `unanswered` from now on.
+    pub(super) fn count_in(&mut self, unanswered: Unanswered) {
+        self.unanswered = unanswered;
     }
 
     pub(super) fn contains(&self, id: ServentId) -> bool {
@@ -143,17 +171,18 @@ impl Dialling {
         let at_home = |address: &SocketAddr| Some(address.ip()) == home;
         let (mut addresses, mut abroad): (Vec<_>, Vec<_>) =
             std::mem::take(&mut contact.addresses).into_iter().partition(at_home);
-        self.unanswered.spare(now, &mut abroad);
+        let mut table = self.unanswered.table();
+        table.spare(now, &mut abroad);
         addresses.extend(&abroad);
         contact.addresses = addresses;
         if contact.addresses.is_empty() {
             return Permit::NotThisOne;
         }
-        if self.len() >= MAX_DIALLING || !self.rate.take(now, 1) {
+        if self.under_way.len() >= MAX_DIALLING || !self.rate.take(now, 1) {
             return Permit::NoMore;
         }
         // Every address may be tried, so every neighbourhood is counted.
-        self.unanswered.count(now, &abroad);
+        table.count(now, &abroad);
         self.under_way.insert(contact.id, Errand { groups: groups(contact), for_a_link });
         Permit::Granted
     }
@@ -161,9 +190,7 @@ impl Dialling {
     /// Asks for a dial that has a rate of its own, and no place in this table: only the
     /// neighbourhoods are watched. False when all addresses are in spent ones.
     pub(super) fn admit(&mut self, now: Time, contact: &mut Contact) -> bool {
-        self.unanswered.spare(now, &mut contact.addresses);
-        self.unanswered.count(now, &contact.addresses);
-        !contact.addresses.is_empty()
+        self.unanswered.aim(now, &mut contact.addresses)
     }
 
     /// Such a dial was answered at `seen` by an accepted hello.

@@ -366,6 +366,13 @@ impl Overlay {
         }
     }
 
+    /// The same, but its dials to strangers count in `unanswered`, as others of this servent.
+    #[must_use]
+    pub fn counting_in(mut self, unanswered: Unanswered) -> Self {
+        self.membership.dialling.count_in(unanswered);
+        self
+    }
+
     /// Takes one input at `now`; the caller acts on all of `out` before the next one.
     ///
     /// Cannot fail: what could be malformed was refused in `wire`, and what breaks a

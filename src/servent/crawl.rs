@@ -20,7 +20,7 @@ use super::handle::Servent;
 use super::report::{Asking, MapLink, MapProgress, MapReport, MappedReport};
 use crate::base::{Contact, ServentId, Time};
 use crate::message::Living;
-use crate::overlay::{Dialling, Permit, config, dialable};
+use crate::overlay::{Dialling, Permit, Unanswered, config, dialable};
 
 /// Servents that one map asks: what a drawing can show.
 pub(super) const MAX_ASKED: usize = 200;
@@ -53,8 +53,8 @@ struct Answer {
 }
 
 impl Atlas {
-    pub(super) fn new(now: Time) -> Self {
-        let dialling = Dialling::paced(DIALS, DIALS, now);
+    pub(super) fn new(unanswered: Unanswered, now: Time) -> Self {
+        let dialling = Dialling::paced(DIALS, DIALS, unanswered, now);
         Self { answers: BTreeMap::new(), dialling }
     }
 

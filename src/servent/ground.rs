@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::FutureExt;
 use tokio::sync::broadcast;
@@ -76,8 +76,8 @@ pub(super) struct Ground {
     upload: Throttle,
     /// Bytes of pieces that may be received, shared by the downloads.
     pub(super) download: Throttle,
-    /// Dials to sources that hits named, and nobody has answered: hits must aim us at nobody.
-    unanswered: Mutex<Unanswered>,
+    /// Dials on the word of strangers, the engine's among them: nobody must aim us.
+    pub(super) unanswered: Unanswered,
     /// Searches that the downloads, and the standing searches, may begin.
     pub(super) finding: Throttle,
 }
@@ -118,7 +118,7 @@ impl Ground {
             port_map: RwLock::default(),
             upload: Throttle::bytes(tuning.max_upload, clock),
             download: Throttle::bytes(tuning.max_download, clock),
-            unanswered: Mutex::default(),
+            unanswered: Unanswered::default(),
             finding: Throttle::new(FIND_RATE, 1, clock),
             panel: Panel::new(tuning),
             settings,
@@ -144,16 +144,13 @@ impl Ground {
 
     /// Those of a source's addresses that may be dialled now; they count as dialled.
     pub(super) fn aim(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-        let now = self.clock.now();
-        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
-        unanswered.spare(now, &mut addresses);
-        unanswered.count(now, &addresses);
+        self.unanswered.aim(self.clock.now(), &mut addresses);
         addresses
     }
 
     /// Notes that a source answered at `seen`.
     pub(super) fn note_answered(&self, seen: SocketAddr) {
-        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).answered(&seen);
+        self.unanswered.answered(&seen);
     }
 
     /// Whether it has turned out that nobody can dial us.

@@ -118,7 +118,8 @@ impl Servent {
         let seed = searching::random().ok_or(MoveError::Stopping)?;
         let manual = ground.settings.manual;
         let config = overlay::Config { manual, ..overlay::Config::default() };
-        let overlay = Overlay::new(ground.id, config, seed, ground.clock.now());
+        let overlay = Overlay::new(ground.id, config, seed, ground.clock.now())
+            .counting_in(ground.unanswered.clone());
         let totals = inner.library.totals();
         let files = u32::try_from(totals.files).unwrap_or(u32::MAX);
         let shares = Shares { files, bytes: totals.bytes };

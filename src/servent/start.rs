@@ -167,7 +167,8 @@ impl Servent {
 
         let (cached, damaged) = hosts.load(ground.clock.now())?;
         let (unfinished, damage) = Unfinished::load(state.clone())?;
-        let overlay = Overlay::new(id, config, engine_seed, ground.clock.now());
+        let overlay = Overlay::new(id, config, engine_seed, ground.clock.now())
+            .counting_in(ground.unanswered.clone());
         let driver = Driver::new(
             Arc::clone(&ground),
             overlay,
@@ -225,7 +226,7 @@ impl Servent {
         };
         let downloads = Downloads::default();
         offload(|| downloads.resume_all(&tools));
-        let atlas = Mutex::new(Atlas::new(ground.clock.now()));
+        let atlas = Mutex::new(Atlas::new(ground.unanswered.clone(), ground.clock.now()));
         Ok(Self(Arc::new(Inner {
             ground,
             atlas,
