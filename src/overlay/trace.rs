@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::LinkId;
 use super::config::{TRACE_BURST, TRACE_RATE, TRACE_SERVENTS, TRACES};
 use crate::base::{Bucket, Guid, ServentId, Time};
-use crate::message::{Extensions, QueryDone, ShortId, Trace, TraceNode};
+use crate::message::{Extensions, QueryDone, QueryHit, ShortId, Trace, TraceNode};
 
 /// How an own search ran: who was asked by whom, as the Dones told.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -41,7 +41,9 @@ pub struct Traced {
     pub silent: bool,
     /// Whether it answered at all.
     pub answered: bool,
-    /// How many of its files matched.
+    /// Whether a copy that it was sent was still to be answered at the end.
+    pub owes: bool,
+    /// How many of its files matched, as it told or as hits of it came.
     pub hits: u32,
     /// Copies that it sent.
     pub copies: u32,
@@ -75,12 +77,24 @@ pub(super) struct Tracing {
     lost_behind: u32,
     /// When the first copy left that waits for its answer.
     sent: Vec<(LinkId, Time)>,
+    /// Whose hits came, of an own search: by which link, over how many links more, and how
+    /// many. The hits that one search takes bound it.
+    delivered: BTreeMap<ShortId, Delivered>,
+}
+
+/// Hits of one servent.
+#[derive(Clone, Copy, Debug)]
+struct Delivered {
+    link: LinkId,
+    hops: u8,
+    hits: u32,
 }
 
 impl Tracing {
     fn new(id: ServentId, since: Time, most: usize, deepest: u8) -> Self {
         let own = TraceNode { id: id.into(), ..TraceNode::default() };
-        Self { since, own, behind: Vec::new(), most, deepest, lost_behind: 0, sent: Vec::new() }
+        let (behind, sent, delivered) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { since, own, behind, most, deepest, lost_behind: 0, sent, delivered }
     }
 
     /// A copy leaves.
@@ -95,6 +109,13 @@ impl Tracing {
     pub(super) fn note_match(&mut self, hits: usize) {
         self.own.asked = true;
         self.own.hits = u16::try_from(hits).unwrap_or(u16::MAX);
+    }
+
+    /// Hits of an own search came.
+    pub(super) fn note_hits(&mut self, link: LinkId, hit: &QueryHit) {
+        let new = Delivered { link, hops: hit.hops.0, hits: 0 };
+        let delivered = self.delivered.entry(hit.responder.into()).or_insert(new);
+        delivered.hits = delivered.hits.saturating_add(hit.count.into());
     }
 
     /// A copy is answered by the neighbour `id`; `last`: no other waits on its link.
@@ -230,9 +251,9 @@ impl Traces {
 }
 
 impl TraceTree {
-    /// Makes the tree of an own search; `silent`: neighbours that have not answered.
-    pub(super) fn of(tracing: Tracing, silent: impl Iterator<Item = ServentId>) -> Self {
-        let Tracing { own, behind, .. } = tracing;
+    /// Makes the tree of an own search; `owing`: neighbours that have not answered all.
+    pub(super) fn of(tracing: Tracing, owing: impl Iterator<Item = (LinkId, ServentId)>) -> Self {
+        let Tracing { own, behind, delivered, .. } = tracing;
         let mut tree = Self {
             servents: Vec::new(),
             unsaid: own.unsaid.into(),
@@ -247,16 +268,44 @@ impl TraceTree {
             let parent = above.last().copied();
             above.push(tree.graft(&mut places, parent, &node));
         }
-        for id in silent {
-            let node = TraceNode { id: id.into(), silent: true, ..TraceNode::default() };
-            if !places.contains_key(&node.id) {
-                let (at, _) = tree.graft(&mut places, None, &node);
-                if let Some(servent) = tree.servents.get_mut(at) {
-                    servent.answered = false;
+        for (link, id) in owing {
+            let at = tree.known_only(&mut places, None, id.into());
+            if let Some(servent) = tree.servents.get_mut(at) {
+                servent.owes = true;
+            }
+            for (&id, hits) in delivered.iter().filter(|(_, hits)| hits.link == link) {
+                if !places.contains_key(&id) {
+                    let at = tree.known_only(&mut places, Some(at), id);
+                    if let Some(servent) = tree.servents.get_mut(at) {
+                        servent.hops = hits.hops.saturating_add(1);
+                    }
                 }
             }
         }
+        for servent in &mut tree.servents {
+            if let Some(delivered) = delivered.get(&servent.id) {
+                servent.hits = servent.hits.max(delivered.hits);
+            }
+        }
         tree
+    }
+
+    /// Where a servent stands of which no answer told; it is added where none did.
+    fn known_only(
+        &mut self,
+        places: &mut BTreeMap<ShortId, usize>,
+        parent: Option<usize>,
+        id: ShortId,
+    ) -> usize {
+        if let Some(&at) = places.get(&id) {
+            return at;
+        }
+        let node = TraceNode { id, silent: true, ..TraceNode::default() };
+        let (at, _) = self.graft(places, parent.map(|at| (at, 0)), &node);
+        if let Some(servent) = self.servents.get_mut(at) {
+            servent.answered = false;
+        }
+        at
     }
 
     /// Adds what is told of one servent under `parent`; a servent that stands somewhere
@@ -296,6 +345,7 @@ impl TraceTree {
             asked: node.asked,
             silent: node.silent,
             answered: true,
+            owes: false,
             hits: node.hits.into(),
             copies: node.copies.into(),
             duplicates: node.duplicates.into(),

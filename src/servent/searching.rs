@@ -310,6 +310,7 @@ impl Run {
             asked: servent.asked,
             silent: servent.silent,
             answered: servent.answered,
+            owes: servent.owes,
             hits: servent.hits,
             copies: servent.copies,
             duplicates: servent.duplicates,

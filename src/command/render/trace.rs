@@ -96,10 +96,13 @@ fn row(servent: &TracedReport, before: &str) -> Vec<String> {
         true => millis(servent.answered_micros),
         false => "-".to_owned(),
     };
-    let hits = if servent.silent { "-".to_owned() } else { grouped(servent.hits.into()) };
+    let nothing = servent.silent && servent.hits == 0;
+    let hits = if nothing { "-".to_owned() } else { grouped(servent.hits.into()) };
     let mut notes = copies(servent.copies, servent.duplicates);
     match servent {
-        TracedReport { answered: false, .. } => notes.push("no answer".to_owned()),
+        TracedReport { answered: false, hits: 0, .. } => notes.push("no answer".to_owned()),
+        TracedReport { owes: true, .. } => notes.push("no end yet".to_owned()),
+        TracedReport { answered: false, .. } => notes.push("known by its hits".to_owned()),
         TracedReport { silent: true, .. } => notes.push("tells nothing".to_owned()),
         TracedReport { asked: false, .. } => notes.push("did not look".to_owned()),
         _ => {}
@@ -129,6 +132,7 @@ pub(super) mod tests {
             asked: true,
             silent: false,
             answered: true,
+            owes: false,
             hits: 0,
             copies: 0,
             duplicates: 0,
@@ -148,6 +152,9 @@ pub(super) mod tests {
             TracedReport { hits: 3, ..servent(Some(0), 2) },
             TracedReport { silent: true, link_micros: None, unsaid: 7, ..servent(Some(0), 2) },
             TracedReport { id: None, answered: false, silent: true, ..servent(None, 1) },
+            TracedReport { answered: false, owes: true, silent: true, hits: 4, ..servent(None, 1) },
+            TracedReport { answered: false, silent: true, hits: 5, ..servent(Some(4), 3) },
+            TracedReport { owes: true, copies: 1, ..servent(None, 1) },
         ];
         let trace = TraceReport { servents, unsaid: 0, copies: 3, duplicates: 1 };
         let drawn = "\
@@ -156,7 +163,10 @@ you                  0                          3 copies (1 known)
 ├─attic~k7f3q2xa     1  0.4 ms   12.3 ms     0  2 copies
 │ ├─k7f3q2xa         2  0.4 ms   12.3 ms     3
 │ └─k7f3q2xa         2       -   12.3 ms     -  tells nothing, and 7 more
-└─(unnamed)          1  0.4 ms         -     -  no answer
+├─(unnamed)          1  0.4 ms         -     -  no answer
+├─k7f3q2xa           1  0.4 ms         -     4  no end yet
+│ └─k7f3q2xa         3  0.4 ms         -     5  known by its hits
+└─k7f3q2xa           1  0.4 ms   12.3 ms     0  1 copy, no end yet
 ";
         let shown = tree(&trace, Some(80), true);
         assert_eq!(shown, drawn);

@@ -82,6 +82,9 @@ impl Flood {
             search.bytes = search.bytes.saturating_add(bytes);
             if search.hits <= HITS_OWN && search.bytes <= HIT_BYTES_OWN {
                 self.ways.note(now, hit.guid, hit.responder, Some(link), None);
+                if let Some(tracing) = self.traces.find_mut(hit.guid) {
+                    tracing.note_hits(link, &hit);
+                }
                 out.push(Output::Event(Event::Hit(hit)));
             } else {
                 (search.enough, search.cut) = (true, true);

@@ -9,7 +9,7 @@ use super::{Flood, Timer};
 use crate::base::{Guid, Time};
 use crate::message::Trace;
 use crate::overlay::config::RING_MOST;
-use crate::overlay::neighbours::{Neighbour, Neighbours};
+use crate::overlay::neighbours::Neighbours;
 use crate::overlay::routes::{Parent, Route};
 use crate::overlay::trace::TraceTree;
 use crate::overlay::{Event, Output};
@@ -156,7 +156,8 @@ impl Flood {
         };
         if last && let Some(tracing) = self.traces.forget(guid) {
             let owing = route.ties.iter().filter(|tie| tie.outstanding > 0);
-            let owing = owing.filter_map(|tie| neighbours.find(tie.link)).map(Neighbour::id);
+            let owing = owing.filter_map(|tie| neighbours.find(tie.link));
+            let owing = owing.map(|neighbour| (neighbour.link, neighbour.id()));
             let tree = TraceTree::of(tracing, owing);
             out.push(Output::Event(Event::Traced { guid, tree }));
         }

@@ -194,6 +194,54 @@ fn the_searcher_merges_what_all_rings_tell_and_names_who_did_not_answer() {
     assert_eq!(answered.collect::<Vec<_>>(), [true, true, true, true, false]);
 }
 
+/// A hit of `responder` that comes by `link`.
+fn hit_of(guid_of: u8, responder: u8, hops: u8, count: u8) -> LinkMessage {
+    let responder = ServentId([responder; 32]);
+    let body = Bytes::from_static(b"opaque");
+    LinkMessage::QueryHit(QueryHit {
+        guid: guid(guid_of),
+        hops: Hops(hops),
+        responder,
+        count,
+        body,
+    })
+}
+
+#[test]
+fn hits_are_told_of_who_has_not_ended_and_an_end_that_is_missing_of_who_has_answered() {
+    let mut overlay = with_neighbours(4);
+    let body = Bytes::from_static(WANTED);
+    tell(&mut overlay, at(1), Input::Search { guid: guid(1), body, rings: vec![2, 4] });
+    // The first answers the first ring and not the second; the second sends hits of its own
+    // and of one behind it, and no answer; the third tells nothing of itself; the fourth is
+    // dead.
+    tell(&mut overlay, at(1), from(1, done(1, 1, 0, trace([node(0, 1)]))));
+    tell(&mut overlay, at(1), from(3, done(1, 1, 0, vec![])));
+    tell(&mut overlay, at(1), from(2, hit_of(1, 2, 0, 3)));
+    tell(&mut overlay, at(1), from(2, hit_of(1, 22, 2, 5)));
+    tell(&mut overlay, at(1), from(3, hit_of(1, 3, 0, 4)));
+    tell(&mut overlay, at(5), Input::Wake);
+    tell(&mut overlay, at(5), from(3, done(1, 0, 0, vec![])));
+    let out = tell(&mut overlay, at(12), Input::Wake);
+    let [Event::Traced { tree, .. }, Event::RingEnded { end, .. }] = &events(&out)[..] else {
+        panic!("{out:?}")
+    };
+    assert!(end.last && end.by_timer);
+    let shown: Vec<_> = tree
+        .servents
+        .iter()
+        .map(|s| (s.id.0[0], s.parent, s.hops, s.hits, s.answered, s.owes))
+        .collect();
+    let expected = [
+        (1, None, 1, 0, true, true),
+        (3, None, 1, 4, true, false),
+        (2, None, 1, 3, false, true),
+        (22, Some(2), 3, 5, false, false),
+        (4, None, 1, 0, false, true),
+    ];
+    assert_eq!(shown, expected);
+}
+
 fn events(out: &[Output]) -> Vec<&Event> {
     let events = out.iter().filter_map(|output| match output {
         Output::Event(event @ (Event::Traced { .. } | Event::RingEnded { .. })) => Some(event),

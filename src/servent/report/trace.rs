@@ -34,7 +34,10 @@ pub struct TracedReport {
     pub silent: bool,
     /// Whether it answered before the end.
     pub answered: bool,
-    /// How many of its files matched.
+    /// Whether something was still to come from it at the end: all that it was sent, or what
+    /// a wider search added.
+    pub owes: bool,
+    /// How many of its files matched, as it told or as hits of it came.
     pub hits: u32,
     /// How many copies of the query it sent.
     pub copies: u32,
