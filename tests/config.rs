@@ -187,6 +187,19 @@ fn what_is_set_counts_at_once_and_after_a_restart_until_it_is_forgotten() {
 }
 
 #[test]
+fn looking_where_nobody_can_be_found_says_so_and_why_and_no_number() {
+    let servent = TestServent::start(Start::default());
+    let why = "this servent listens where only this machine can dial it";
+    assert!(done(&servent, &["set", "lan", "on"]).contains(why));
+    assert!(done(&servent, &["set", "lan"]).contains(why));
+    let status = done(&servent, &["status"]);
+    assert!(status.contains(&format!("nobody can be found: {why}")), "{status}");
+    assert!(!status.contains("0 servents found"), "{status}");
+    assert!(!done(&servent, &["set", "lan", "off"]).contains(why));
+    wait_until("it is forgotten", || servent.status().lan_error.is_none());
+}
+
+#[test]
 fn a_setting_that_makes_no_sense_is_refused_and_changes_nothing() {
     let servent = TestServent::start(Start::default());
     for (words, said) in [

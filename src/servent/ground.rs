@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::FutureExt;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +14,7 @@ use super::admission::Admission;
 use super::calling::Calls;
 use super::clock::Clock;
 use super::incidents::{Incident, Incidents};
+use super::lan::Looking;
 use super::mesh::Mesh;
 use super::network::Network;
 use super::panel::Panel;
@@ -58,8 +59,8 @@ pub(super) struct Ground {
     undialable: AtomicBool,
     /// Sources that we have asked to dial us.
     pub(super) calls: Calls,
-    /// Servents that were found on the local network.
-    pub(super) lan_found: AtomicUsize,
+    /// How the look at the local network goes.
+    pub(super) lan: watch::Sender<Looking>,
     pub(super) incidents: Incidents,
     /// The places of those who dial us.
     pub(super) admission: Admission,
@@ -108,7 +109,7 @@ impl Ground {
             turnstile: Turnstile::default(),
             undialable: AtomicBool::new(false),
             calls: Calls::default(),
-            lan_found: AtomicUsize::new(0),
+            lan: watch::channel(Looking::Off).0,
             incidents: Incidents::default(),
             admission: Admission::new(places),
             warnings: RwLock::default(),

@@ -8,13 +8,13 @@
 //!
 //! Always true: the engine is told of at most `FIND_RATE` a second, whatever the
 //! network claims, and only of addresses that lie in a network of this machine's own.
+//! Where the network cannot be looked at, [`Looking`] keeps the reason until it can.
 //! How the network is asked is left to `mdns`, or to an imitation.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
@@ -36,8 +36,11 @@ const FIND_BURST: u64 = 16;
 /// Servents that are remembered as found, and that wait to be told of: a large office.
 /// Those beyond are left to find us, or to the next look at the network.
 pub(super) const MAX_FOUND: usize = 256;
-/// The pause before the network is looked at again, when that failed.
-const AGAIN: Duration = Duration::from_secs(60);
+/// The pause before the network is looked at again, when that failed: a machine that wakes
+/// up has its network back by then, and a flood of announcements costs little so seldom.
+const AGAIN: Duration = Duration::from_secs(20);
+/// How long who switched `lan` on waits to hear that it cannot work.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long a goodbye to the network may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,33 @@ pub struct Announcement {
     pub port: u16,
     /// Where it listens; empty: on every address of the machine.
     pub addresses: Vec<IpAddr>,
+}
+
+/// How the look at the local network goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Looking {
+    /// It is not looked at, or not yet.
+    Off,
+    /// So many servents are found.
+    Finds(usize),
+    /// Nobody can be found; why, as a phrase.
+    Fails(String),
+}
+
+impl Looking {
+    pub(super) fn found(&self) -> usize {
+        match self {
+            Self::Finds(found) => *found,
+            Self::Off | Self::Fails(_) => 0,
+        }
+    }
+
+    pub(super) fn why(&self) -> Option<&str> {
+        match self {
+            Self::Fails(why) => Some(why),
+            Self::Off | Self::Finds(_) => None,
+        }
+    }
 }
 
 /// A servent that announced itself.
@@ -99,6 +129,7 @@ pub(super) async fn run(
             told = None; // switched off, or stopping
             continue;
         };
+        ground.lan.send_replace(Looking::Fails(error.to_string()));
         let text = format!("nobody can be found on the local network: {error}");
         if told.as_ref() != Some(&text) {
             ground.tell(News::Notice { text: text.clone() });
@@ -106,10 +137,20 @@ pub(super) async fn run(
         }
         tokio::select! {
             () = ground.stop.cancelled() => return,
-            () = ground.panel.until(|tuning| !tuning.lan) => told = None,
+            () = ground.panel.until(|tuning| !tuning.lan) => {
+                ground.lan.send_replace(Looking::Off);
+                told = None;
+            }
             () = sleep(AGAIN) => {}
         }
     }
+}
+
+/// Waits, for a moment, until a look that has been switched on has begun; why it failed.
+pub(super) async fn first_look(ground: &Ground) -> Option<String> {
+    let mut looking = ground.lan.subscribe();
+    let began = timeout(FIRST_LOOK, looking.wait_for(|looking| *looking != Looking::Off)).await;
+    began.ok()?.ok()?.why().map(str::to_owned)
 }
 
 /// Looks at the network until that fails, `lan` is off or the servent stops.
@@ -119,6 +160,7 @@ async fn look(
     degree: &watch::Receiver<usize>,
 ) -> io::Result<()> {
     let mut lan = ground.network.lan(&announcement(ground)?)?;
+    ground.lan.send_replace(Looking::Finds(0));
     let mut finds = Finds::new(ground.id, ground.clock.now());
     let mut news = ground.news.subscribe();
     let mut turn = interval(Duration::from_secs(1) / u32::try_from(FIND_RATE).unwrap_or(1));
@@ -142,7 +184,7 @@ async fn look(
             },
         }
         let contacts = finds.give(ground.clock.now(), *degree.borrow() == 0);
-        ground.lan_found.store(finds.found.len(), Ordering::Relaxed);
+        ground.lan.send_replace(Looking::Finds(finds.found.len()));
         if !contacts.is_empty() {
             // Their addresses were judged already; those of our own networks are all private
             // to us, whatever they look like.
@@ -150,7 +192,7 @@ async fn look(
             let _ = driver.send(Command::Tell(Input::Heard { contacts, giver })).await;
         }
     };
-    ground.lan_found.store(0, Ordering::Relaxed);
+    ground.lan.send_replace(Looking::Off);
     let _ = timeout(GOODBYE, lan.leave()).await;
     ended
 }

@@ -11,7 +11,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use if_addrs::{IfAddr, Interface};
+use if_addrs::{IfAddr, IfOperStatus, Interface};
 use mdns_sd::{IfKind, Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
@@ -41,6 +41,7 @@ pub(super) struct Mdns {
 
 impl Mdns {
     pub(super) fn start(announcement: &Announcement) -> io::Result<Self> {
+        connected()?;
         let daemon = ServiceDaemon::new().map_err(io::Error::other)?;
         let (service, events) = match register(&daemon, announcement) {
             Ok(registered) => registered,
@@ -86,6 +87,7 @@ impl Lan for Mdns {
                         Err(_) => return Err(io::Error::other("more is announced than can be read")),
                     },
                     _ = self.count.tick() => {
+                        connected()?;
                         if self.records().await > MAX_RECORDS {
                             return Err(io::Error::other("more is announced than can be kept"));
                         }
@@ -139,6 +141,15 @@ fn interfaces() -> Vec<Interface> {
     let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     interfaces.retain(|interface| !interface.is_loopback());
     interfaces
+}
+
+/// Fails where there is no network to be asked: packets for nobody are sent without error.
+fn connected() -> io::Result<()> {
+    let works = |interface: &Interface| interface.oper_status != IfOperStatus::Down;
+    if interfaces().iter().any(works) {
+        return Ok(());
+    }
+    Err(io::Error::other("this machine is in no network now; it is looked for again and again"))
 }
 
 /// What a service says, if it is a servent's.

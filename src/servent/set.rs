@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::handle::Servent;
+use super::lan;
 use super::offload::offload;
 use super::report::SettingReport;
 use super::tuning::{Knob, Origin, Tuning, TuningError};
@@ -20,7 +21,21 @@ impl Servent {
     /// [`TuningError`]; then nothing has changed.
     pub async fn set(&self, knob: Knob, text: &str) -> Result<SettingReport, TuningError> {
         Tuning::default().turn(knob, text, Origin::Set)?;
-        Ok(self.keep(knob, Some(text.to_owned())))
+        let mut report = self.keep(knob, Some(text.to_owned()));
+        if knob == Knob::Lan && self.tuning().lan {
+            let failed = lan::first_look(&self.0.ground).await;
+            report.note = report.note.or_else(|| failed.map(|why| unfound(&why)));
+        }
+        Ok(report)
+    }
+
+    /// What `knob` is now, and what there is to know of it.
+    #[must_use]
+    pub fn setting(&self, knob: Knob) -> SettingReport {
+        let tuning = self.tuning();
+        let fails = knob == Knob::Lan && tuning.lan;
+        let note = self.0.ground.lan.borrow().why().filter(|_| fails).map(unfound);
+        SettingReport { note, ..tuning.report(knob) }
     }
 
     /// Forgets what was set for `knob`: flags, environment, `config.toml` and the default
@@ -50,4 +65,8 @@ impl Servent {
         };
         report
     }
+}
+
+fn unfound(why: &str) -> String {
+    format!("nobody can be found on the local network: {why}")
 }

@@ -12,7 +12,7 @@ impl Servent {
         let Inner { ground, library, uploads, .. } = &*self.0;
         let (reachable, tested) =
             self.ask(Command::Reachability).await.unwrap_or((Reachable::Unknown, None));
-        let tuning = ground.panel.now();
+        let (tuning, looking) = (ground.panel.now(), ground.lan.borrow().clone());
         let totals = library.totals();
         let downloads = self.0.downloads.reports();
         let runs = |state: &DownloadState| !state.is_over() && *state != DownloadState::Paused;
@@ -27,7 +27,8 @@ impl Servent {
             neighbours: self.degree(),
             cached: self.ask(Command::Cached).await.unwrap_or(0),
             port_mapping: ground.port_mapping(),
-            lan: tuning.lan.then(|| ground.lan_found.load(Ordering::Relaxed)),
+            lan: tuning.lan.then(|| looking.found()),
+            lan_error: looking.why().filter(|_| tuning.lan).map(str::to_owned),
             serving: tuning.serve,
             shared_files: totals.files,
             shared_folders: library.folders(),

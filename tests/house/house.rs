@@ -106,6 +106,11 @@ impl House {
         TestServent::start(Start { under: under.to_vec(), listen: Some(everywhere), ..start })
     }
 
+    /// Takes this host off the cable: it has loopback alone.
+    pub(crate) fn unplug(&self, host: u8) {
+        batch(&["-n", self.name(None)], &format!("link del port{host}\n")).unwrap();
+    }
+
     /// Moves this host to the other side of the router, which is 198.19.77.1 there and
     /// lets nothing in; the host is 198.19.77.2.
     pub(crate) fn move_outside(&self, host: u8) {

@@ -63,6 +63,16 @@ fn a_private_mesh_meets_its_own_and_strangers_stay_outside() {
 }
 
 #[test]
+fn a_machine_without_a_cable_says_that_it_can_find_nobody() {
+    let Some(house) = House::new(2) else { return };
+    house.unplug(1);
+    let cellar = house.start(1, &["--lan"]);
+    wait_until("it says why", || cellar.status().lan_error.is_some());
+    let status = cellar.ctl(&["status"]).out;
+    assert!(status.contains("nobody can be found: this machine is in no network"), "{status}");
+}
+
+#[test]
 fn looking_at_the_cable_begins_and_ends_while_a_servent_runs() {
     let Some(house) = House::new(2) else { return };
     let attic = house.start(0, &["--lan"]);

@@ -14,10 +14,9 @@ impl Local {
         forget: bool,
         out: Out<'_>,
     ) -> Exit {
-        let tuning = self.servent.tuning();
         let knob = match key {
             None => {
-                let knobs = Knob::ALL.into_iter().map(|knob| tuning.report(knob));
+                let knobs = Knob::ALL.into_iter().map(|knob| self.servent.setting(knob));
                 let settings = knobs.chain([self.servent.mesh_setting()]).collect();
                 return self.done(Reply::Settings { settings }, out).await;
             }
@@ -29,7 +28,7 @@ impl Local {
         let set = match value {
             Some(value) => self.servent.set(knob, value).await,
             None if forget => Ok(self.servent.forget(knob).await),
-            None => return self.done(Reply::Setting(tuning.report(knob)), out).await,
+            None => return self.done(Reply::Setting(self.servent.setting(knob)), out).await,
         };
         match set {
             Ok(report) => self.done(Reply::Set(report), out).await,

@@ -26,8 +26,12 @@ pub(super) fn status_lines(status: &StatusReport) -> String {
     if let Some(mapping) = &status.port_mapping {
         line("mapping", mapping_line(mapping));
     }
-    if let Some(found) = status.lan {
-        line("lan", format!("{} found on this network", count(found as u64, "servent")));
+    match (status.lan, &status.lan_error) {
+        (Some(_), Some(why)) => line("lan", format!("nobody can be found: {}", Escaped(why))),
+        (Some(found), None) => {
+            line("lan", format!("{} found on this network", count(found as u64, "servent")));
+        }
+        (None, _) => {}
     }
     let withheld = if status.serving { "" } else { " (nobody is given any: serve is off)" };
     line("sharing", format!("{}, {}{withheld}", shared(status), size(status.shared_bytes)));

@@ -33,6 +33,8 @@ pub struct StatusReport {
     pub port_mapping: Option<PortMapping>,
     /// Servents that were found on the local network; none while `lan` is off.
     pub lan: Option<usize>,
+    /// Why nobody can be found there; none while all is well.
+    pub lan_error: Option<String>,
     /// Whether others are given files; `serve off` ends that.
     pub serving: bool,
     /// How many files it shares.
