@@ -26,7 +26,6 @@ mod text;
 
 use bar::Bar;
 use mine::{Mine, MineError};
-use text::Text;
 
 /// How often the bar is drawn anew.
 const TICK: Duration = Duration::from_millis(100);
@@ -98,8 +97,11 @@ async fn report(args: SimArgs) -> Result<Exit, SimError> {
         check_place(path)?;
     }
     let (report, picture) = carry_out(plan, args.plot.is_some()).await?;
-    let told =
-        if args.json { format!("{}\n", report.to_json()) } else { Text(&report).to_string() };
+    let told = if args.json {
+        format!("{}\n", report.to_json())
+    } else {
+        text::text(&report, bar::columns(io::stdout()))
+    };
     if let (Some(path), Some(picture)) = (&args.plot, picture) {
         place(path, picture?.as_bytes())
             .map_err(|source| SimError::Write { path: path.clone(), source })?;
