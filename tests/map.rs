@@ -74,7 +74,11 @@ fn a_map_holds_every_servent_and_every_link_of_the_mesh_and_no_other() {
     let links = true_links(&mesh);
     let servent = &mesh[MANY - 1];
     // The file lies where the user stands.
-    let (file, map) = read(&servent.replies(&["map", "mesh.svg"]));
+    let replies = servent.replies(&["map", "mesh.svg"]);
+    let (file, map) = read(&replies);
+    let told = replies.iter().filter(|reply| matches!(reply, Reply::Mapping(_)));
+    let told: Vec<&Reply> = told.collect();
+    assert!(!told.is_empty() && told.windows(2).all(|pair| pair[0] != pair[1]), "{told:?}");
     assert_eq!(drawn_links(&map), links);
     assert_eq!((map.servents.len(), map.note.as_deref()), (MANY, None));
     assert_eq!((map.servents[0].id, &map.servents[0].asking), (servent.id(), &Asking::Here));

@@ -216,6 +216,7 @@ impl Servent {
             map.lock().place(contact, peer.name, Asking::NotDialled);
         }
         let until = Instant::now() + CRAWL_TIME;
+        let mut told = None;
         let mut dials = JoinSet::new();
         loop {
             let mut waits = false;
@@ -256,12 +257,14 @@ impl Servent {
                 }
                 () = tokio::time::sleep(LOOK_AGAIN), if waits => {}
             }
-            let (known, asked) = {
+            let now = {
                 let chart = map.lock();
-                (chart.servents.len(), chart.asked)
+                MapProgress { known: chart.servents.len(), asked: chart.asked }
             };
             // Who shows it may be behind; the next one says the same and more.
-            let _ = progress.try_send(MapProgress { known, asked });
+            if told != Some(now) && progress.try_send(now).is_ok() {
+                told = Some(now);
+            }
         }
     }
 
