@@ -102,6 +102,11 @@ fn a_servent_that_nobody_can_dial_knows_it_and_is_found_and_downloaded_from() {
     let status = done(attic, &["status"]);
     let says = format!("no: middle~{} could not dial this servent", middle.id().short());
     assert!(status.contains(&says) && status.contains("forward TCP port"), "{status}");
+    // News and status advise the same.
+    let (_, advice) = status.split_once("; forward").unwrap();
+    let advice = advice.lines().next().unwrap();
+    wait_until("the news", || attic.log().contains("nobody can dial this servent: forward"));
+    assert!(attic.log().contains(advice), "{advice}: {}", attic.log());
     let undialled = |peer: &PeerReport| {
         peer.id == attic.id()
             && matches!(peer.relation, Relation::Neighbour { dialable: Some(false), .. })

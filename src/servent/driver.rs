@@ -22,7 +22,7 @@ use super::listen::Arrival;
 use super::matching::Job;
 use super::mesh::Mesh;
 use super::outbox::{Outbox, Pushed, Shed};
-use super::report::{News, PeerReport, Reachable, Relation, SharesReport, TestReport};
+use super::report::{News, PeerReport, Reachable, Relation, SharesReport, TestReport, undialable};
 use super::traffic::Traffic;
 use super::{dial, link};
 use crate::base::{Contact, Guid, ServentId, Time};
@@ -456,12 +456,9 @@ impl Driver {
                 let before = self.ground.is_undialable();
                 self.ground.set_undialable(dialable == Some(false));
                 if dialable == Some(false) {
-                    let port = self.ground.addresses().first().map_or(0, SocketAddr::port);
-                    let text = format!(
-                        "nobody can dial this servent: forward TCP port {port} to this machine, \
-                         or start it with --map-port; until then files come and go only between \
-                         it and those who can be dialled"
-                    );
+                    let port = self.ground.addresses().first().map(SocketAddr::port);
+                    let advice = undialable(port, self.ground.panel.now().map_port);
+                    let text = format!("nobody can dial this servent: {advice}");
                     self.ground.tell(News::Notice { text });
                 } else if before {
                     let text = "others can dial this servent now".to_owned();

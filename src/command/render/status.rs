@@ -1,9 +1,11 @@
 //! How the servent is: at length, in greeting, at the end.
 
+use std::net::SocketAddr;
+
 use crate::base::escape::Escaped;
 use crate::command::layout::{count, grouped, servent, size, span};
 use crate::servent::report::{
-    HashingReport, IncidentsReport, PortMapping, Reachable, StatusReport,
+    HashingReport, IncidentsReport, PortMapping, Reachable, StatusReport, undialable,
 };
 
 /// What a person who is alone is told to do about it.
@@ -62,16 +64,9 @@ fn reachable(status: &StatusReport) -> String {
         Reachable::Yes => format!("yes: {by} dialled this servent{ago}"),
         Reachable::No => {
             let port = status.addresses.first().or(status.listening.first());
-            let port = port.map(|address| format!(" {}", address.port())).unwrap_or_default();
-            let router = match status.port_mapping {
-                None => ", or 'set map-port on' to ask the router for it",
-                Some(_) => "",
-            };
-            format!(
-                "no: {by} could not dial this servent{ago}; forward TCP port{port} to this \
-                 machine{router}; until then files come and go only between it and those who can \
-                 be dialled"
-            )
+            let port = port.map(SocketAddr::port);
+            let advice = undialable(port, status.port_mapping.is_some());
+            format!("no: {by} could not dial this servent{ago}; {advice}")
         }
         Reachable::Unknown => "unknown: nobody has dialled this servent so far".to_owned(),
     }

@@ -31,6 +31,7 @@ pub use shared::{
 };
 pub use status::{
     HashingReport, IncidentsReport, MappedBy, PortMapping, Reachable, StatusReport, TestReport,
+    undialable,
 };
 pub use trace::{TraceReport, TracedReport};
 pub use upload::{UploadReport, UploadState};

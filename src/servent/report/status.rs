@@ -160,6 +160,18 @@ pub enum Reachable {
     Unknown,
 }
 
+/// What can be done for a servent that nobody can dial, and what it is like until then.
+/// `asked`: the router is asked for a port already.
+#[must_use]
+pub fn undialable(port: Option<u16>, asked: bool) -> String {
+    let port = port.map(|port| format!(" {port}")).unwrap_or_default();
+    let router = if asked { "" } else { ", or 'set map-port on' to ask the router for it" };
+    format!(
+        "forward TCP port{port} to this machine{router}; until then files come and go only \
+         between it and those who can be dialled"
+    )
+}
+
 /// The latest dial that showed whether a servent can be dialled.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TestReport {
