@@ -19,6 +19,9 @@ pub(super) struct Generations<V> {
     turned: Time,
     /// How much of the current generation each link has filled.
     filled: BTreeMap<LinkId, usize>,
+    /// How often an entry was looked for.
+    #[cfg(test)]
+    pub(super) looks: std::cell::Cell<u64>,
 }
 
 impl<V> Generations<V> {
@@ -29,14 +32,20 @@ impl<V> Generations<V> {
             capacity,
             turned: now,
             filled: BTreeMap::new(),
+            #[cfg(test)]
+            looks: std::cell::Cell::new(0),
         }
     }
 
     pub(super) fn find(&self, guid: Guid) -> Option<&V> {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         self.current.get(&guid).or_else(|| self.previous.get(&guid))
     }
 
     pub(super) fn find_mut(&mut self, guid: Guid) -> Option<&mut V> {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         self.current.get_mut(&guid).or_else(|| self.previous.get_mut(&guid))
     }
 

@@ -92,6 +92,12 @@ impl Flood {
         self.open.is_empty() && self.searches.is_empty()
     }
 
+    /// How often what is remembered of searches has been looked at.
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> u64 {
+        self.routes.looks.get()
+    }
+
     /// Whether nothing is owed over `link`, by either side, as far as this one knows.
     pub(super) fn is_settled(&self, link: LinkId) -> bool {
         let mut open = self.open.iter().filter_map(|&guid| self.routes.find(guid));

@@ -6,6 +6,7 @@ use super::*;
 use crate::base::{Hops, Ttl};
 use crate::message::{Bye, ByeReason, ForwardJoin, HitBody, Ping, Pong, Query, QueryDone};
 
+mod relaying;
 mod splitting;
 mod survey;
 mod traces;

@@ -450,6 +450,21 @@ fn a_query_is_relayed_without_reading_its_body() {
 }
 
 #[test]
+fn a_relay_passes_on_the_frame_of_a_query_that_came_but_for_two_bytes() {
+    let (guid, body) = (Guid([4; 16]), Bytes::from_static(b"\xff whatever"));
+    let came = encoded(&LinkMessage::Query(Query { guid, ttl: Ttl(5), hops: Hops(1), body }));
+    let (whole, begin) = (came.to_vec(), came[24..].as_ptr());
+    let Some(Received::Message(LinkMessage::Query(query))) = decoded(came).unwrap() else {
+        panic!("no query")
+    };
+    assert_eq!(query.body.as_ptr(), begin, "the body stays where it was read");
+    let onward = Query { ttl: Ttl(4), hops: Hops(2), ..query };
+    let gone = encoded(&LinkMessage::Query(onward));
+    let differ: Vec<usize> = (0..whole.len()).filter(|&at| whole[at] != gone[at]).collect();
+    assert_eq!((gone.len(), differ), (whole.len(), vec![6 + 16, 6 + 17]));
+}
+
+#[test]
 fn the_largest_honest_messages_fit_their_frames() {
     let address: SocketAddr = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
     let far = |i: u16| SocketAddr::new(address.ip(), address.port() - i);

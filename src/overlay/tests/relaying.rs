@@ -1,0 +1,82 @@
+//! What the flood costs a relay: one look for a copy that it knows, and no copy of a body.
+
+use super::*;
+
+/// How often what is remembered of searches was looked at for `input`.
+fn looks(overlay: &mut Overlay, input: Input) -> (u64, Vec<Output>) {
+    let before = overlay.flood.looks();
+    let out = tell(overlay, at(1), input);
+    (overlay.flood.looks() - before, out)
+}
+
+fn query_of(n: u8, ttl: u8, hops: u8, body: &Bytes) -> LinkMessage {
+    let body = body.clone();
+    LinkMessage::Query(Query { guid: guid(n), ttl: Ttl(ttl), hops: Hops(hops), body })
+}
+
+/// The bodies of the copies in `out`.
+fn bodies(out: &[Output]) -> Vec<&Bytes> {
+    let bodies = sent(out).into_iter().filter_map(|(_, message)| match message {
+        LinkMessage::Query(query) => Some(&query.body),
+        _ => None,
+    });
+    bodies.collect()
+}
+
+#[test]
+fn every_copy_that_goes_on_and_the_match_share_the_bytes_that_came() {
+    let mut overlay = with_neighbours(8);
+    let body = Bytes::from(b"ferris the crab".to_vec());
+    let out = tell(&mut overlay, at(1), from(1, query_of(1, 4, 1, &body)));
+    let matched = out.iter().find_map(|output| match output {
+        Output::Match { body, .. } => Some(body),
+        _ => None,
+    });
+    let all: Vec<&Bytes> = bodies(&out).into_iter().chain(matched).collect();
+    assert_eq!(all.len(), 7 + 1);
+    assert!(all.iter().all(|one| one.as_ptr() == body.as_ptr() && one.len() == body.len()));
+}
+
+#[test]
+fn an_improvement_that_goes_on_shares_the_bytes_that_it_came_with() {
+    let mut overlay = with_neighbours(3);
+    let first = Bytes::from(b"ferris".to_vec());
+    tell(&mut overlay, at(1), from(1, query_of(1, 2, 3, &first)));
+    let wider = Bytes::from(b"ferris".to_vec());
+    let out = tell(&mut overlay, at(1), from(2, query_of(1, 6, 1, &wider)));
+    let gone_on = bodies(&out);
+    assert_eq!(gone_on.len(), 2);
+    assert!(gone_on.iter().all(|body| body.as_ptr() == wider.as_ptr()));
+}
+
+#[test]
+fn a_known_copy_costs_one_look_and_one_done_and_keeps_nothing_of_it() {
+    let mut overlay = with_neighbours(8);
+    let body = Bytes::from(b"ferris".to_vec());
+    tell(&mut overlay, at(1), from(1, query_of(1, 4, 1, &body)));
+    for n in 2..=8 {
+        let again = Bytes::from(b"ferris".to_vec());
+        let (looks, out) = looks(&mut overlay, from(n, query_of(1, 3, 2, &again)));
+        assert_eq!(looks, 1);
+        let [Output::Send { link: to, message: LinkMessage::QueryDone(done) }] = &out[..] else {
+            panic!("{out:?}")
+        };
+        assert_eq!((*to, done.asked, done.lost, done.ext.capacity()), (link(n), 0, 0, 0));
+        assert!(again.is_unique(), "nobody holds on to the bytes of a copy that is known");
+    }
+}
+
+#[test]
+fn a_hit_that_goes_back_shares_the_bytes_that_came() {
+    let mut overlay = with_neighbours(3);
+    let body = Bytes::from(b"ferris".to_vec());
+    tell(&mut overlay, at(1), from(1, query_of(1, 4, 1, &body)));
+    let hits = Bytes::from(b"opaque hits".to_vec());
+    let responder = ServentId([9; 32]);
+    let hit = QueryHit { guid: guid(1), hops: Hops(0), responder, count: 1, body: hits.clone() };
+    let out = tell(&mut overlay, at(1), from(2, LinkMessage::QueryHit(hit)));
+    let [Output::Send { link: to, message: LinkMessage::QueryHit(back) }] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!((*to, back.hops, back.body.as_ptr()), (link(1), Hops(1), hits.as_ptr()));
+}
