@@ -60,6 +60,18 @@ fn in_a_line_everybody_is_drawn_behind_the_one_before() {
         let names: Vec<&str> = trace.servents.iter().map(|shown| shown.name.as_str()).collect();
         assert_eq!(names, ["s1", "", "s3", "", "", "", ""]);
     }
+    done(&line[4], &["set", "trace-name", "off"]);
+    let ids = || {
+        let (trace, end) = traced(&line[0], &["--ttl", "7", "nothing like it"]);
+        assert_eq!((end.asked, trace.servents.len()), (7, 7), "it is asked all the same");
+        trace.servents.into_iter().map(|shown| shown.id).collect::<Vec<_>>()
+    };
+    let named = |at: &usize| Some(line[*at].id().short());
+    let expected: Vec<_> = (1..8).map(|at| named(&at).filter(|_| at != 4)).collect();
+    assert_eq!(ids(), expected);
+    done(&line[4], &["set", "--forget", "trace-name"]);
+    assert_eq!(ids()[3], named(&4));
+
     let text = line[0].ctl(&["search", "--trace", "--ttl", "2", "ferris"]);
     let lines: Vec<&str> = text.out.lines().collect();
     let [header, you, first, second, end] = lines[..] else { panic!("{text:?}") };

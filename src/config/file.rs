@@ -47,7 +47,7 @@ impl Kind {
 
 /// The keys of the file. Those of the flags that do not say which servent, and so which
 /// file, is meant; and what can be changed at the prompt.
-pub(super) const KEYS: [(&str, Kind); 16] = [
+pub(super) const KEYS: [(&str, Kind); 17] = [
     ("join", Kind::Texts),
     ("share", Kind::Paths),
     ("listen", Kind::Text),
@@ -63,6 +63,7 @@ pub(super) const KEYS: [(&str, Kind); 16] = [
     ("share-downloads", Kind::Switch),
     ("news", Kind::Switch),
     ("serve", Kind::Switch),
+    ("trace-name", Kind::Switch),
     ("ephemeral", Kind::Switch),
 ];
 

@@ -25,6 +25,8 @@ pub struct Given {
     /// Of the keys that are no flags: `on` or `off`.
     pub(super) news: Option<String>,
     pub(super) serve: Option<String>,
+    /// `trace-name`, which has no flag.
+    pub(super) trace_name: Option<String>,
     /// The values of `config.toml` that flags take as other words.
     pub(super) share_downloads: Option<String>,
     pub(super) announce: Option<String>,
@@ -86,6 +88,7 @@ impl Given {
             "share-downloads" => self.share_downloads = Some(value),
             "news" => self.news = Some(value),
             "serve" => self.serve = Some(value),
+            "trace-name" => self.trace_name = Some(value),
             // The last of the keys.
             _ => args.ephemeral = value == "on",
         }
@@ -151,7 +154,7 @@ mod tests {
             assert!(KEYS.iter().any(|(known, _)| *known == key) || WHICH.contains(flag), "{flag}");
         }
         for (key, _) in KEYS {
-            let own = ["news", "serve"].contains(&key);
+            let own = ["news", "serve", "trace-name"].contains(&key);
             assert_eq!(flags.contains(&long(key)), !own, "{key}");
         }
     }

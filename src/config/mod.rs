@@ -186,6 +186,7 @@ fn tuning(given: &Given) -> Result<Tuning, ConfigError> {
         (Knob::Name, args.name.clone()),
         (Knob::News, given.news.clone()),
         (Knob::Serve, given.serve.clone()),
+        (Knob::TraceName, given.trace_name.clone()),
         (Knob::MapPort, flagged(Knob::MapPort, args.map_port)),
         (Knob::Lan, flagged(Knob::Lan, args.lan)),
     ]);

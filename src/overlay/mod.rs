@@ -232,6 +232,8 @@ pub enum Input {
     },
     /// What this servent shares has changed; neighbours learn it with the next ping.
     Shares(Shares),
+    /// Whether traces of others' searches name this servent; they do until this says no.
+    TraceName(bool),
     /// The user wants to be in the mesh.
     Join,
     /// The user wants to be alone.
@@ -433,6 +435,7 @@ impl Overlay {
             }
             Input::Called { seen } => self.calls.on_called(&mut self.membership.dialling, seen),
             Input::Shares(shares) => self.membership.shares = shares,
+            Input::TraceName(named) => self.flood.name_in_traces(named),
             Input::Join => self.membership.join(now, out),
             Input::Leave => self.membership.leave(now, out),
             Input::Wake => {}

@@ -35,7 +35,7 @@ use super::trace::Traces;
 use super::ways::Ways;
 use super::{LinkId, Output};
 use crate::base::{Bucket, Guid, Hops, ServentId, Time, Ttl};
-use crate::message::{LinkMessage, Query, Trace};
+use crate::message::{LinkMessage, Query, ShortId, Trace};
 
 mod end;
 mod hits;
@@ -79,7 +79,7 @@ impl Flood {
             ways: Ways::default(),
             open: BTreeSet::new(),
             searches: BTreeMap::new(),
-            traces: Traces::new(id, now),
+            traces: Traces::new(id.into(), now),
             timers: BTreeSet::new(),
             relayed: FairShare::new(config.relayed_per_second, now),
             own: Bucket::new(OWN_RATE, OWN_BURST, now),
@@ -96,6 +96,11 @@ impl Flood {
     #[cfg(test)]
     pub(super) fn looks(&self) -> u64 {
         self.routes.looks.get()
+    }
+
+    /// Whether others' traces name this servent from now on.
+    pub(super) fn name_in_traces(&mut self, named: bool) {
+        self.traces.name(if named { self.id.into() } else { ShortId::default() });
     }
 
     /// Whether nothing is owed over `link`, by either side, as far as this one knows.

@@ -73,6 +73,8 @@ pub(super) struct Tracing {
     behind: Vec<TraceNode>,
     most: usize,
     deepest: u8,
+    /// Whether it is an own search.
+    is_own: bool,
     /// What the Dones of those behind count as lost.
     lost_behind: u32,
     /// When the first copy left that waits for its answer.
@@ -91,10 +93,11 @@ struct Delivered {
 }
 
 impl Tracing {
-    fn new(id: ServentId, since: Time, most: usize, deepest: u8) -> Self {
-        let own = TraceNode { id: id.into(), ..TraceNode::default() };
+    fn new(id: ShortId, since: Time, most: usize, deepest: u8) -> Self {
+        let own = TraceNode { id, ..TraceNode::default() };
         let (behind, sent, delivered) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { since, own, behind, most, deepest, lost_behind: 0, sent, delivered }
+        let is_own = false;
+        Self { since, own, behind, most, deepest, is_own, lost_behind: 0, sent, delivered }
     }
 
     /// A copy leaves.
@@ -137,7 +140,12 @@ impl Tracing {
         match trace {
             Some(trace) => {
                 self.lost_behind = self.lost_behind.saturating_add(done.lost);
+                let own = self.is_own;
                 let nodes = trace.nodes().iter().map(|node| match node.depth {
+                    // The searcher knows its own neighbours, whatever they tell others.
+                    0 if own && !node.id.is_named() => {
+                        TraceNode { depth: 1, id: id.into(), sent, back, ..*node }
+                    }
                     0 => TraceNode { depth: 1, sent, back, ..*node },
                     depth => TraceNode { depth: depth + 1, ..*node },
                 });
@@ -146,7 +154,9 @@ impl Tracing {
             None if done.asked > 0 => {
                 self.lost_behind = self.lost_behind.saturating_add(done.lost);
                 let lost = u16::try_from(done.lost).unwrap_or(u16::MAX);
-                let node = TraceNode { depth: 1, id: id.into(), silent: true, lost, ..self.own };
+                // Who says nothing may not want to be named to others.
+                let id = if self.is_own { id.into() } else { ShortId::default() };
+                let node = TraceNode { depth: 1, id, silent: true, lost, ..self.own };
                 let node = TraceNode { asked: false, hits: 0, copies: 0, duplicates: 0, ..node };
                 self.append([TraceNode { unsaid: done.asked, sent, back, took: 0, ..node }]);
             }
@@ -194,7 +204,8 @@ impl Tracing {
 /// The traces that are being gathered.
 #[derive(Debug)]
 pub(super) struct Traces {
-    id: ServentId,
+    /// What this servent calls itself in them.
+    id: ShortId,
     map: BTreeMap<Guid, Tracing>,
     /// Searches of others that are traced, oldest first.
     others: VecDeque<Guid>,
@@ -202,9 +213,14 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    pub(super) fn new(id: ServentId, now: Time) -> Self {
+    pub(super) fn new(id: ShortId, now: Time) -> Self {
         let rate = Bucket::new(TRACE_RATE, TRACE_BURST, now);
         Self { id, map: BTreeMap::new(), others: VecDeque::new(), rate }
+    }
+
+    /// Calls itself `id` from now on.
+    pub(super) fn name(&mut self, id: ShortId) {
+        self.id = id;
     }
 
     /// Whether one more search of others may be traced.
@@ -230,7 +246,8 @@ impl Traces {
 
     /// Begins to trace an own search.
     pub(super) fn begin_own(&mut self, now: Time, guid: Guid) {
-        self.map.insert(guid, Tracing::new(self.id, now, TRACE_SERVENTS, Trace::MAX_DEPTH));
+        let tracing = Tracing::new(self.id, now, TRACE_SERVENTS, Trace::MAX_DEPTH);
+        self.map.insert(guid, Tracing { is_own: true, ..tracing });
     }
 
     pub(super) fn find_mut(&mut self, guid: Guid) -> Option<&mut Tracing> {

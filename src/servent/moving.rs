@@ -123,7 +123,8 @@ impl Servent {
         let totals = inner.library.totals();
         let files = u32::try_from(totals.files).unwrap_or(u32::MAX);
         let shares = Shares { files, bytes: totals.bytes };
-        let first = vec![Input::Cached(cached), Input::Shares(shares)];
+        let named = Input::TraceName(ground.panel.now().trace_name);
+        let first = vec![Input::Cached(cached), Input::Shares(shares), named];
         let moved = |reply| {
             Command::Move(Box::new(Move { mesh: Arc::new(mesh), overlay, hosts, first }), reply)
         };

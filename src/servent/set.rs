@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::driver::Command;
 use super::handle::Servent;
 use super::lan;
 use super::offload::offload;
 use super::report::SettingReport;
 use super::tuning::{Knob, Origin, Tuning, TuningError};
+use crate::overlay::Input;
 
 impl Servent {
     /// What counts now.
@@ -22,6 +24,7 @@ impl Servent {
     pub async fn set(&self, knob: Knob, text: &str) -> Result<SettingReport, TuningError> {
         Tuning::default().turn(knob, text, Origin::Set)?;
         let mut report = self.keep(knob, Some(text.to_owned()));
+        self.tell_engine(knob).await;
         if knob == Knob::Lan && self.tuning().lan {
             let failed = lan::first_look(&self.0.ground).await;
             report.note = report.note.or_else(|| failed.map(|why| unfound(&why)));
@@ -41,7 +44,18 @@ impl Servent {
     /// Forgets what was set for `knob`: flags, environment, `config.toml` and the default
     /// count again.
     pub async fn forget(&self, knob: Knob) -> SettingReport {
-        self.keep(knob, None)
+        let report = self.keep(knob, None);
+        self.tell_engine(knob).await;
+        report
+    }
+
+    /// The engine reads no panel.
+    async fn tell_engine(&self, knob: Knob) {
+        if knob == Knob::TraceName {
+            let named = Input::TraceName(self.tuning().trace_name);
+            // A servent that stops traces nothing any more.
+            let _ = self.tell(Command::Tell(named)).await;
+        }
     }
 
     fn keep(&self, knob: Knob, text: Option<String>) -> SettingReport {

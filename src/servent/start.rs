@@ -191,7 +191,10 @@ impl Servent {
         ground.spawn(changes::watch(Arc::clone(&ground), library.clone()));
         let shares = changes::tell_shares(Arc::clone(&ground), library.clone(), commands.clone());
         ground.spawn(shares);
-        let _ = commands.send(Command::Tell(Input::Cached(cached))).await;
+        let named = Input::TraceName(ground.panel.now().trace_name);
+        for first in [Input::Cached(cached), named] {
+            let _ = commands.send(Command::Tell(first)).await;
+        }
         ground.spawn(port_map::run(Arc::clone(&ground), identity.secret_for(PORT_MAP)));
         ground.spawn(lan::run(Arc::clone(&ground), commands.clone(), degree_seen.clone()));
         ground.spawn(server::run(

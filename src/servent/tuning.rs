@@ -36,11 +36,13 @@ pub enum Knob {
     MapPort,
     /// Whether servents of the local network are looked for, and told of this one.
     Lan,
+    /// Whether traces of others' searches name this servent.
+    TraceName,
 }
 
 impl Knob {
     /// All of them, as they are listed.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::MaxUpload,
         Self::MaxDownload,
         Self::ShareDownloads,
@@ -49,6 +51,7 @@ impl Knob {
         Self::Serve,
         Self::MapPort,
         Self::Lan,
+        Self::TraceName,
     ];
 
     /// Its key, in `set` and in `config.toml`.
@@ -63,6 +66,7 @@ impl Knob {
             Self::Serve => "serve",
             Self::MapPort => "map-port",
             Self::Lan => "lan",
+            Self::TraceName => "trace-name",
         }
     }
 
@@ -78,6 +82,7 @@ impl Knob {
             Self::Serve => "whether others are given files; off: they are told to ask later",
             Self::MapPort => "whether the router is asked to pass a port on: on or off",
             Self::Lan => "whether servents of the local network are found, and find this one",
+            Self::TraceName => "whether 'search --trace' of others shows this servent's short id",
         }
     }
 
@@ -162,6 +167,8 @@ pub struct Tuning {
     pub map_port: bool,
     /// Whether servents of the local network are looked for, and told of this one.
     pub lan: bool,
+    /// Whether traces of others' searches name this servent.
+    pub trace_name: bool,
     /// Where those values came from that have no default.
     pub origins: BTreeMap<Knob, Origin>,
 }
@@ -177,6 +184,7 @@ impl Default for Tuning {
             serve: true,
             map_port: false,
             lan: false,
+            trace_name: true,
             origins: BTreeMap::new(),
         }
     }
@@ -203,6 +211,7 @@ impl Tuning {
             Knob::Serve => self.serve = switch(text)?,
             Knob::MapPort => self.map_port = switch(text)?,
             Knob::Lan => self.lan = switch(text)?,
+            Knob::TraceName => self.trace_name = switch(text)?,
         }
         self.origins.insert(knob, origin);
         Ok(())
@@ -221,6 +230,7 @@ impl Tuning {
             Knob::Serve => word(self.serve),
             Knob::MapPort => word(self.map_port),
             Knob::Lan => word(self.lan),
+            Knob::TraceName => word(self.trace_name),
         }
     }
 
@@ -308,6 +318,7 @@ mod tests {
             (Knob::Serve, &["off", "on"]),
             (Knob::MapPort, &["on", "off"]),
             (Knob::Lan, &["on", "off"]),
+            (Knob::TraceName, &["off", "on"]),
         ];
         assert_eq!(values.len(), Knob::ALL.len());
         for (knob, texts) in values {

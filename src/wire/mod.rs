@@ -147,7 +147,7 @@
 //! if the query asked for one and this Done answers a copy that engaged its sender: 1 to
 //! 256 servents, each behind the one that sent it its copy, the sender of the Done first.
 //! Each has 31 bytes, numbers little-endian: how many hops below the sender (0 to 63); the
-//! first 5 bytes of its id, or zeros; flags (bit 0: it was asked now, for the first time;
+//! first 5 bytes of its id, or zeros for who is not to be named; flags (bit 0: it was asked now, for the first time;
 //! bit 1: it says nothing of itself, its parent speaks for it); 2 bytes each: its files that
 //! match, the copies that it sent, those of them that found the query known, what was lost
 //! with it; 4 bytes each: servents asked behind it of which nothing is told; microseconds

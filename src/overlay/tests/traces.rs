@@ -60,8 +60,9 @@ fn a_relay_tells_what_it_did_and_what_those_behind_it_tell() {
     let (done, trace) = told(&out);
     assert_eq!((done.asked, done.lost), (11, 4));
     let own = TraceNode { hits: 3, copies: 4, duplicates: 1, lost: 1, took: 9000, ..node(0, 100) };
+    // Nobody else names who says nothing of itself.
     let silent =
-        TraceNode { asked: false, silent: true, lost: 2, unsaid: 7, took: 0, ..node(1, 4) };
+        TraceNode { asked: false, silent: true, lost: 2, unsaid: 7, took: 0, ..node(1, 0) };
     assert_eq!(
         trace.unwrap().nodes(),
         [
@@ -192,6 +193,18 @@ fn the_searcher_merges_what_all_rings_tell_and_names_who_did_not_answer() {
     assert_eq!(tree.servents[0].hits, 2);
     let answered = tree.servents.iter().map(|servent| servent.answered);
     assert_eq!(answered.collect::<Vec<_>>(), [true, true, true, true, false]);
+}
+
+#[test]
+fn who_does_not_want_to_be_named_tells_all_but_its_id() {
+    let mut overlay = with_neighbours(1);
+    for (n, named) in [(1, true), (2, false), (3, true)] {
+        tell(&mut overlay, at(1), Input::TraceName(named));
+        tell(&mut overlay, at(1), from(1, traced(n, 1, 0)));
+        let trace = told(&tell(&mut overlay, at(1), matched(n, 3))).1.unwrap();
+        let own = trace.nodes()[0];
+        assert_eq!((own.id.is_named(), own.asked, own.hits), (named, true, 3));
+    }
 }
 
 /// A hit of `responder` that comes by `link`.
