@@ -10,6 +10,8 @@ use crate::servent::report::MapReport;
 
 /// Rounds of pulling: more change little.
 const ROUNDS: usize = 24;
+/// The least room of a ring, as a share of what the fullest gets: names stand in it.
+const LEAST_ROOM: f64 = 0.45;
 
 /// Where one servent stands, seen from the middle.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -20,11 +22,13 @@ pub(super) struct Place {
     pub(super) angle: f64,
     /// How many share its ring.
     pub(super) beside: usize,
+    /// How far out its ring lies: 1 is the outermost.
+    pub(super) far: f64,
 }
 
-/// The places, and how many rings there are around the middle. Those to whom no way is known
-/// stand on the outermost ring.
-pub(super) fn places(map: &MapReport) -> (Vec<Place>, usize) {
+/// The places, and how far out each ring lies around the middle, which comes first. Those to
+/// whom no way is known stand on the outermost ring.
+pub(super) fn places(map: &MapReport) -> (Vec<Place>, Vec<f64>) {
     let farthest = map.servents.iter().filter_map(|servent| servent.hops).max().unwrap_or(0);
     let mut rings: Vec<Vec<usize>> = vec![Vec::new(); farthest + 2];
     for (at, servent) in map.servents.iter().enumerate() {
@@ -48,7 +52,25 @@ pub(super) fn places(map: &MapReport) -> (Vec<Place>, usize) {
             pull(&mut places, number, ring, &near);
         }
     }
-    (places, rings.len().saturating_sub(1))
+    let radii = radii(&rings);
+    for place in &mut places {
+        place.far = radii.get(place.ring).copied().unwrap_or(1.0);
+    }
+    (places, radii)
+}
+
+/// A ring that many share gets more room than one of few, from the one within.
+fn radii(rings: &[Vec<usize>]) -> Vec<f64> {
+    let most = rings.iter().skip(1).map(Vec::len).max().unwrap_or(1).max(1) as f64;
+    let room = |ring: &Vec<usize>| (ring.len() as f64 / most).sqrt().max(LEAST_ROOM);
+    let whole: f64 = rings.iter().skip(1).map(room).sum();
+    let mut far = 0.0;
+    let around = rings.iter().skip(1).map(|ring| {
+        far += room(ring) / whole;
+        far
+    });
+    let around: Vec<f64> = around.collect();
+    [0.0].into_iter().chain(around).collect()
 }
 
 /// Spaces a ring evenly, in its order, beginning at `first`.
@@ -57,7 +79,7 @@ fn settle(places: &mut [Place], number: usize, ring: &[usize], first: f64) {
     for (nth, &at) in ring.iter().enumerate() {
         if let Some(place) = places.get_mut(at) {
             let angle = (first + TAU * nth as f64 / beside as f64).rem_euclid(TAU);
-            *place = Place { ring: number, angle, beside };
+            *place = Place { ring: number, angle, beside, far: 0.0 };
         }
     }
 }
@@ -104,7 +126,7 @@ mod tests {
         let links: Vec<(usize, usize)> = (1..100).map(|at| (at / 3, at)).collect();
         let map = map(&links);
         let (places, rings) = places(&map);
-        assert_eq!((rings, places[0].ring), (3, 0));
+        assert_eq!((rings.len(), places[0].ring), (1 + 3, 0));
         for (at, one) in places.iter().enumerate() {
             assert_eq!(Some(one.ring), map.servents[at].hops);
             for other in places.iter().skip(at + 1).filter(|other| other.ring == one.ring) {
@@ -112,6 +134,19 @@ mod tests {
                 assert!(apart.min(TAU - apart) > 0.9 * TAU / one.beside as f64);
             }
         }
+    }
+
+    #[test]
+    fn a_crowded_ring_has_more_room_than_one_of_few() {
+        let mut map = map(&(1..50).map(|at| (0, at)).collect::<Vec<_>>());
+        for (at, servent) in map.servents.iter_mut().enumerate() {
+            servent.hops = Some(usize::from(at > 0) + usize::from(at > 12) + usize::from(at > 47));
+        }
+        let (places, rings) = places(&map);
+        let [middle, few, crowd, outermost] = rings[..] else { panic!("{rings:?}") };
+        assert_eq!((middle, outermost), (0.0, 1.0));
+        assert!(crowd - few > few && crowd - few > 2.0 * (outermost - crowd), "{rings:?}");
+        assert!(places.iter().all(|place| place.far == rings[place.ring]));
     }
 
     #[test]

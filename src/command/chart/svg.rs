@@ -26,9 +26,7 @@ pub(super) fn draw(map: &MapReport) -> String {
          width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\">\n\
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n"
     );
-    let step = 1.0 / rings.max(1) as f64;
-    for ring in 1..=rings {
-        let far = ring as f64 * step;
+    for far in rings.into_iter().skip(1) {
         let (rx, ry) = (OUTERMOST.0 * far, OUTERMOST.1 * far);
         svg.push_str(&format!(
             "<ellipse cx=\"{}\" cy=\"{}\" rx=\"{rx:.1}\" ry=\"{ry:.1}\" fill=\"none\" \
@@ -36,7 +34,7 @@ pub(super) fn draw(map: &MapReport) -> String {
             MIDDLE.0, MIDDLE.1
         ));
     }
-    let spots: Vec<(f64, f64)> = places.iter().map(|place| spot(place, step)).collect();
+    let spots: Vec<(f64, f64)> = places.iter().map(spot).collect();
     svg.push_str("<g stroke=\"#5b7a99\" stroke-opacity=\"0.35\" stroke-width=\"1\">\n");
     for link in &map.links {
         if let (Some((x1, y1)), Some((x2, y2))) = (spots.get(link.one), spots.get(link.other)) {
@@ -47,28 +45,26 @@ pub(super) fn draw(map: &MapReport) -> String {
     }
     svg.push_str("</g>\n");
     for ((servent, place), &spot) in map.servents.iter().zip(&places).zip(&spots) {
-        svg.push_str(&dot(servent, place, spot, step));
+        svg.push_str(&dot(servent, place, spot));
     }
     svg.push_str(&legend(map));
     svg.push_str("</svg>\n");
     svg
 }
 
-fn spot(place: &Place, step: f64) -> (f64, f64) {
-    let far = place.ring as f64 * step;
+fn spot(place: &Place) -> (f64, f64) {
     let (x, y) = (place.angle.cos() * OUTERMOST.0, place.angle.sin() * OUTERMOST.1);
-    (MIDDLE.0 + x * far, MIDDLE.1 + y * far)
+    (MIDDLE.0 + x * place.far, MIDDLE.1 + y * place.far)
 }
 
-fn dot(servent: &MappedReport, place: &Place, (x, y): (f64, f64), step: f64) -> String {
+fn dot(servent: &MappedReport, place: &Place, (x, y): (f64, f64)) -> String {
     let (fill, edge, ink) = colours(servent);
     let radius = if place.ring == 0 { 9.0 } else { 4.5 };
     let mut text = format!(
         "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{fill}\" stroke=\"{edge}\"/>\n"
     );
-    let far = place.ring as f64 * step;
     // Half the way around an ellipse is about this often its mean radius.
-    let around = PI * far * (OUTERMOST.0 + OUTERMOST.1);
+    let around = PI * place.far * (OUTERMOST.0 + OUTERMOST.1);
     let room = around / place.beside as f64;
     let outward = (place.angle.sin() * OUTERMOST.1).atan2(place.angle.cos() * OUTERMOST.0);
     let left = outward.cos() < 0.0;
@@ -142,7 +138,7 @@ fn legend(map: &MapReport) -> String {
         count(map.links.len() as u64, "link"),
     );
     text.push_str(&format!(
-        "<text x=\"976\" y=\"780\" font-size=\"11\" text-anchor=\"end\" fill=\"#444444\">{}</text>\n",
+        "<text x=\"24\" y=\"756\" font-size=\"11\" fill=\"#444444\">{}</text>\n",
         escaped(&summary)
     ));
     text
