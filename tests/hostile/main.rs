@@ -14,14 +14,17 @@ mod common;
 mod acceptor;
 mod bad_hits;
 mod calls;
+mod control;
 mod conversation;
 mod doors;
 mod files;
 mod floods;
 mod greeting;
+mod names;
 mod private_mesh;
 mod publisher;
 mod searches;
+mod sources;
 mod transfers;
 
 use std::fs;

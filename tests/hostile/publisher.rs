@@ -115,6 +115,10 @@ impl Publisher {
         Self { addr, id, task }
     }
 
+    pub(crate) fn id(&self) -> ServentId {
+        self.id
+    }
+
     /// `ID@HOST:PORT`, what `join` takes.
     pub(crate) fn invitation(&self) -> String {
         format!("{}@{}", self.id, self.addr)
