@@ -23,7 +23,13 @@ fn query_body() -> QueryBody {
 
 fn query() -> LinkMessage {
     let body = encode_query_body(&query_body()).expect("a good query");
-    LinkMessage::Query(Query { guid: Guid([7; 16]), ttl: Ttl(5), hops: Hops(2), body })
+    LinkMessage::Query(Query {
+        guid: Guid([7; 16]),
+        ttl: Ttl(5),
+        hops: Hops(2),
+        seen: Ttl(0),
+        body,
+    })
 }
 
 /// Twenty files, as an answer often has.

@@ -218,7 +218,7 @@ impl Bench {
                     search.owed += 1;
                     self.counts.copies += 1;
                     let body = body.clone();
-                    (link, LinkMessage::Query(Query { guid, ttl, hops, body }))
+                    (link, LinkMessage::Query(Query { guid, ttl, hops, seen: Ttl(0), body }))
                 }
                 None => {
                     let at = self.rng.random_range(0..search.unanswered.len());

@@ -129,7 +129,8 @@ fn presence_on_a_link_is_as_documented() {
 fn a_search_is_as_documented() {
     let asked = QueryBody { text: "ferris .ogg".into(), ext: vec![] };
     let body = encode_query_body(&asked).unwrap();
-    let query = Query { guid: guid(), ttl: Ttl(5), hops: Hops(3), body: body.clone() };
+    let query =
+        Query { guid: guid(), ttl: Ttl(5), hops: Hops(3), seen: Ttl(0), body: body.clone() };
     let bytes = is("query", &LinkMessage::Query(query), false);
     assert_eq!(decode_query_body(&bytes[6 + 18..]).unwrap(), asked);
 
@@ -172,7 +173,7 @@ fn a_traced_search_is_as_documented() {
     let asked = QueryBody { text: "ferris .ogg".into(), ext: Trace::wanted() };
     let body = encode_query_body(&asked).unwrap();
     assert!(Trace::is_wanted(&body));
-    let query = Query { guid: guid(), ttl: Ttl(5), hops: Hops(3), body };
+    let query = Query { guid: guid(), ttl: Ttl(5), hops: Hops(3), seen: Ttl(0), body };
     is("query_traced", &LinkMessage::Query(query), false);
 
     let sender = TraceNode {

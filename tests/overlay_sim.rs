@@ -11,7 +11,7 @@ use part2part::base::{Guid, MAX_TTL};
 use part2part::message::{CallMe, Purpose, ShortId, Trace};
 use part2part::overlay::{Config, Input, Neighbour};
 use part2part::sim::topology::{self, Links};
-use part2part::sim::{Delay, Network};
+use part2part::sim::{Delay, Network, SearchReport};
 use rand::rngs::ChaCha12Rng;
 use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
@@ -96,12 +96,17 @@ fn check(net: &Network, guid: Guid, expected: &BTreeSet<usize>) -> Result<(), St
         (end.asked != expected.len() as u64, "the searcher counts wrongly who was asked"),
         (end.lost != 0, "something counts as lost"),
         (end.by_timer, "the clock ended it"),
-        (report.copies != report.dones, "not one Done for each copy"),
+        (!answered(&report), "not a Done for each copy, or another copy that crossed it"),
     ];
     match problems.iter().find(|(wrong, _)| *wrong) {
         Some((_, what)) => Err(format!("{what}: {end:?}, horizon {}", expected.len())),
         None => Ok(()),
     }
+}
+
+/// Whether what was not answered by a Done can have been by a copy, two and two.
+fn answered(report: &SearchReport) -> bool {
+    report.copies.checked_sub(report.dones).is_some_and(|crossed| crossed.is_multiple_of(2))
 }
 
 #[test]
@@ -320,9 +325,16 @@ fn a_large_mesh_is_asked_whole_at_a_bounded_cost() {
             let (report, end) = (net.report(guid), net.report(guid).end().unwrap());
             assert_eq!(report.asked.iter().copied().collect::<BTreeSet<_>>(), expected);
             assert_eq!((end.asked, end.lost), (expected.len() as u64, 0), "{delay:?} {rings:?}");
-            assert_eq!(report.copies, report.dones);
-            let cost = report.copies as f64 / expected.len() as f64;
-            println!("{delay:?} {rings:?}: asked {}, {cost:.2} copies each", expected.len());
+            assert!(answered(&report));
+            let each = |count: usize| count as f64 / expected.len() as f64;
+            let (cost, dones) = (each(report.copies), each(report.dones));
+            let asked = expected.len();
+            println!(
+                "{delay:?} {rings:?}: asked {asked}, {cost:.2} copies and {dones:.2} Dones each"
+            );
+            // Where all links are alike most copies cross; where they are not, fewer are sent.
+            let crossing = if matches!(delay, Delay::Unit) { cost / 3.0 } else { cost };
+            assert!(dones <= crossing, "{delay:?} {rings:?}: {dones:.2} for {cost:.2} copies");
             assert!(cost <= most, "{delay:?} {rings:?}: {cost:.2} copies for each servent asked");
         }
     }

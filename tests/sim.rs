@@ -82,14 +82,15 @@ fn the_json_is_as_described_and_as_promised() {
 }
 
 #[test]
-fn a_search_asks_all_within_its_radius_and_costs_one_done_a_copy() {
+fn a_search_asks_all_within_its_radius_and_most_copies_answer_each_other() {
     let report = json(&["--nodes", "80", "--topology", "random", "--queries", "6", "--ttl", "8"]);
     let searches = &report["searches"];
     assert_eq!(report["mesh"]["components"], 1);
     assert_eq!(searches["recall_of_horizon_min"], 1.0, "{searches}");
     assert_eq!(searches["recall_of_holders"], 1.0);
     assert_eq!(searches["asked"], 79.0);
-    assert_eq!(searches["copies"], searches["dones"]);
+    let dones = searches["dones"].as_f64().unwrap();
+    assert!((79.0..200.0).contains(&dones), "{searches}");
     let (copies, asked) = (&searches["copies"], &searches["asked"]);
     let duplicates = copies.as_f64().unwrap() - asked.as_f64().unwrap();
     assert!((duplicates - searches["duplicates"].as_f64().unwrap()).abs() < 1e-6);

@@ -17,6 +17,9 @@ pub struct Query {
     pub ttl: Ttl,
     /// Hops behind it.
     pub hops: Hops,
+    /// The life of the last copy of this search that had come from the receiver when this
+    /// one was sent; 0: none had. So both ends know of two copies that crossed on the way.
+    pub seen: Ttl,
     /// An encoded [`QueryBody`]; relays pass it on unread.
     pub body: Bytes,
 }

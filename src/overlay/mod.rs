@@ -34,7 +34,7 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 
-use crate::base::{Contact, Guid, ServentId, Time};
+use crate::base::{Contact, Guid, ServentId, Time, Ttl};
 use crate::message::{AgedContact, CallMe, Greeting, LinkMessage, Purpose, QueryHit, Shares};
 
 mod absent;
@@ -170,6 +170,8 @@ pub enum Input {
         link: LinkId,
         /// The search.
         guid: Guid,
+        /// Its life.
+        ttl: Ttl,
     },
     /// Hits were thrown out of a full queue before they were sent.
     HitShed {
@@ -394,8 +396,8 @@ impl Overlay {
             }
             Input::Enough { guid } => self.flood.on_enough(guid),
             Input::Abandon { guid } => self.flood.abandon(guid),
-            Input::CopyShed { link, guid } => {
-                self.flood.on_copy_shed(now, neighbours, link, guid, out);
+            Input::CopyShed { link, guid, ttl } => {
+                self.flood.on_copy_shed(now, neighbours, link, (guid, ttl), out);
             }
             Input::HitShed { guid } => self.flood.on_hit_shed(guid),
             Input::Accepted { link, peer, purpose } => {

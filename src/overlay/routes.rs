@@ -7,6 +7,9 @@ use super::{LinkId, Output};
 use crate::base::{Guid, Hops, Time, Ttl};
 use crate::message::{Extensions, LinkMessage, QueryDone};
 
+/// The largest life that has a bit; no copy has more than `MAX_TTL`.
+const MAX_BIT: u8 = 15;
+
 /// Who waits for a servent's Done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Parent {
@@ -59,8 +62,10 @@ pub(super) struct Tie {
     pub(super) came: u8,
     /// The fewest hops of its copies.
     pub(super) hops: u8,
-    /// Whether we sent it a copy: then it may send hits.
-    pub(super) sent: bool,
+    /// The lives of the copies that we sent it, a bit each.
+    lives: u16,
+    /// The largest of them when its last copy came.
+    since: u8,
     pub(super) outstanding: u16,
     pub(super) hits: u32,
     pub(super) bytes: u32,
@@ -100,7 +105,8 @@ impl Route {
                 known: 0,
                 came: 0,
                 hops: u8::MAX,
-                sent: false,
+                lives: 0,
+                since: 0,
                 outstanding: 0,
                 hits: 0,
                 bytes: 0,
@@ -150,6 +156,11 @@ impl Route {
         waits
     }
 
+    /// Whether nothing is awaited any more, here or elsewhere.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.matching && self.pause.is_none() && self.outstanding == 0
+    }
+
     /// Forgets a link that is gone for good; how many of its answers were awaited.
     pub(super) fn cut(&mut self, link: LinkId) -> u16 {
         let at = self.ties.iter().position(|tie| tie.link == link);
@@ -167,10 +178,41 @@ impl Route {
 }
 
 impl Tie {
+    /// A copy came from it.
     pub(super) fn note_copy(&mut self, life: u8, hops: u8) {
         self.known = self.known.max(life.saturating_add(1));
         self.came = self.came.max(life);
         self.hops = self.hops.min(hops);
+        self.since = self.last();
+    }
+
+    /// A copy goes to it.
+    pub(super) fn note_sent(&mut self, life: u8) {
+        self.known = life;
+        self.lives |= 1 << life.min(MAX_BIT);
+        self.outstanding = self.outstanding.saturating_add(1);
+    }
+
+    /// A copy that went to it was never sent.
+    pub(super) fn note_shed(&mut self, life: u8) {
+        self.lives &= !(1 << life.min(MAX_BIT));
+        self.since = self.since.min(self.last());
+    }
+
+    /// Whether we sent it a copy: then it may send hits.
+    pub(super) fn is_sent(&self) -> bool {
+        self.lives != 0
+    }
+
+    /// Whether a copy from it, sent when it had `seen` that life of ours, crossed one of
+    /// ours on the way: the next one, sent when all before this one had come. It says the
+    /// same of that one, so each is the other's answer.
+    pub(super) fn crosses(&self, seen: Ttl) -> bool {
+        self.outstanding > 0 && seen.0 >= self.since && seen.0 < self.last()
+    }
+
+    fn last(&self) -> u8 {
+        MAX_BIT.saturating_sub(u8::try_from(self.lives.leading_zeros()).unwrap_or(MAX_BIT))
     }
 }
 

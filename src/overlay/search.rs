@@ -12,7 +12,9 @@
 //! answered by one [`QueryDone`], at once if it engaged nobody, otherwise when the
 //! servent's own matching is done and every copy that it sent has been answered. The
 //! copy that engaged a servent is its way back, for hits and for the Done; since both
-//! keep their order on a link, hits never come after the end.
+//! keep their order on a link, hits never come after the end. Two copies that cross on a
+//! link answer each other, as in Chang's echo algorithm (1982): either end has sent one,
+//! so it is engaged until the other's comes, and most links of a flood are of that sort.
 //!
 //! Which links a copy crosses is decided in one place: [`Flood::spread`].
 //!
@@ -118,7 +120,7 @@ impl Flood {
         query: Query,
         out: &mut Vec<Output>,
     ) {
-        let Query { guid, ttl, hops, body } = query;
+        let Query { guid, ttl, hops, seen, body } = query;
         let Some(Ttl(life)) = ttl.clamp_after(hops) else {
             neighbours.strike(now, link, STRIKE);
             return;
@@ -128,31 +130,35 @@ impl Flood {
         }
         let tag = self.hasher.hash_one(&body);
         let Some(route) = self.routes.find_mut(guid) else {
-            self.on_first(now, neighbours, link, Query { guid, ttl: Ttl(life), hops, body }, out);
+            let query = Query { guid, ttl: Ttl(life), hops, seen, body };
+            self.on_first(now, neighbours, link, query, out);
             return;
         };
         if route.tag != tag {
             out.push(done(link, guid, 0, 1));
             return;
         }
-        if route.mine {
-            route.tie(link).note_copy(life, hops.0);
-            out.push(done(link, guid, 0, 0));
-            return;
-        }
         let tie = route.tie(link);
         let repeated = tie.came >= life;
+        let crossed = tie.crosses(seen);
         tie.note_copy(life, hops.0);
-        if repeated {
+        if repeated && !route.mine {
             neighbours.strike(now, link, ODD); // each copy on a link has more life than the last
         }
-        if life <= route.life || !self.config.improve {
-            out.push(done(link, guid, 0, 0));
+        if route.mine || life <= route.life || !self.config.improve {
+            if !crossed {
+                out.push(done(link, guid, 0, 0));
+            } else if route.traced {
+                self.on_crossed(now, neighbours, link, guid, out);
+            } else if route.settle(link) && route.is_quiet() {
+                self.finish_if_quiet(now, neighbours, guid, out);
+            }
             return;
         }
         let wider = life + hops.0 > route.radius && hops.0 <= route.fewest;
         route.hold(life, hops);
         match route.parent {
+            _ if crossed => {}
             Parent::Searcher | Parent::Link(_) => out.push(done(link, guid, 0, 0)),
             Parent::None | Parent::Gone => {
                 route.parent = Parent::Link(link);
@@ -171,7 +177,11 @@ impl Flood {
             route.pause = Some((now + pause, body));
             self.timers.insert((now + pause, Timer::Pause(guid)));
         }
-        self.finish_if_quiet(now, neighbours, guid, out);
+        if crossed {
+            self.on_crossed(now, neighbours, link, guid, out);
+        } else {
+            self.finish_if_quiet(now, neighbours, guid, out);
+        }
     }
 
     /// The first copy: matched, and passed on at once.
@@ -183,7 +193,7 @@ impl Flood {
         query: Query,
         out: &mut Vec<Output>,
     ) {
-        let Query { guid, ttl, hops, body } = query;
+        let Query { guid, ttl, hops, body, .. } = query;
         self.turn_if_due(now, out);
         let within = neighbours.find_mut(link).is_some_and(|n| n.taken.take(now, 1));
         if !within {
@@ -231,19 +241,18 @@ impl Flood {
             if tie.known >= life {
                 continue;
             }
-            let fresh = !tie.sent && !mine;
+            let fresh = !tie.is_sent() && !mine;
             if fresh && !neighbour.sent.take(now, 1) {
                 route.lost = route.lost.saturating_add(1);
                 continue;
             }
-            tie.known = life;
-            tie.sent = true;
-            tie.outstanding = tie.outstanding.saturating_add(1);
+            tie.note_sent(life);
+            let seen = Ttl(tie.came);
             route.outstanding += 1;
             if let Some(tracing) = &mut tracing {
                 tracing.note_copy(now, neighbour.link);
             }
-            let query = Query { guid, ttl, hops, body: body.clone() };
+            let query = Query { guid, ttl, hops, seen, body: body.clone() };
             let message = LinkMessage::Query(query);
             out.push(Output::Send { link: neighbour.link, message });
         }

@@ -52,7 +52,7 @@ fn guid(n: u8) -> Guid {
 
 fn query(n: u8, ttl: u8, hops: u8, text: &'static str) -> LinkMessage {
     let body = Bytes::from_static(text.as_bytes());
-    LinkMessage::Query(Query { guid: guid(n), ttl: Ttl(ttl), hops: Hops(hops), body })
+    LinkMessage::Query(Query { guid: guid(n), ttl: Ttl(ttl), hops: Hops(hops), seen: Ttl(0), body })
 }
 
 fn from(n: u8, message: LinkMessage) -> Input {
@@ -281,7 +281,7 @@ fn taken_up(overlay: &mut Overlay, second: u64, links: &[(u8, u64)]) -> Vec<usiz
             guid[..8].copy_from_slice(&(second * 1000 + milli).to_le_bytes());
             guid[8] = from;
             let (guid, body) = (Guid(guid), Bytes::from_static(b"ferris"));
-            let query = Query { guid, ttl: Ttl(1), hops: Hops(0), body };
+            let query = Query { guid, ttl: Ttl(1), hops: Hops(0), seen: Ttl(0), body };
             let now = at(second) + std::time::Duration::from_millis(milli);
             let input = Input::Received { link: link(from), message: LinkMessage::Query(query) };
             let out = tell(overlay, now, input);

@@ -343,7 +343,7 @@ impl Driver {
                 match outbox.push(message) {
                     Pushed::Queued(shed) => {
                         self.backlog.extend(shed.into_iter().map(|shed| match shed {
-                            Shed::Copy(guid) => Input::CopyShed { link, guid },
+                            Shed::Copy(guid, ttl) => Input::CopyShed { link, guid, ttl },
                             Shed::Hit(guid) => Input::HitShed { guid },
                         }));
                     }

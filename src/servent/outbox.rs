@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::sync::Notify;
 
 use super::frames::encode;
-use crate::base::{Guid, Hops};
+use crate::base::{Guid, Hops, Ttl};
 use crate::message::LinkMessage;
 
 /// Bytes that may wait for one neighbour. Beyond, something is thrown out.
@@ -39,8 +39,8 @@ pub(super) enum Pushed {
 /// What was thrown out, as far as somebody must know of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Shed {
-    /// A copy of a query.
-    Copy(Guid),
+    /// A copy of a query, with its life.
+    Copy(Guid, Ttl),
     /// Hits.
     Hit(Guid),
 }
@@ -121,7 +121,7 @@ impl Outbox {
             } else if let Some(gone) = queue.messages.remove(at) {
                 queue.bytes = queue.bytes.saturating_sub(weight(&gone));
                 match gone {
-                    LinkMessage::Query(query) => shed.push(Shed::Copy(query.guid)),
+                    LinkMessage::Query(query) => shed.push(Shed::Copy(query.guid, query.ttl)),
                     LinkMessage::QueryHit(hit) => shed.push(Shed::Hit(hit.guid)),
                     _ => {}
                 }
@@ -167,12 +167,18 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::base::{Contact, ServentId, Ttl};
+    use crate::base::{Contact, ServentId};
     use crate::message::{AgedContact, Ping, Query, QueryDone, QueryHit, Shuffle};
 
     fn query(n: u8, hops: u8) -> LinkMessage {
         let body = Bytes::from(vec![0; 400]);
-        LinkMessage::Query(Query { guid: Guid([n; 16]), ttl: Ttl(3), hops: Hops(hops), body })
+        LinkMessage::Query(Query {
+            guid: Guid([n; 16]),
+            ttl: Ttl(3),
+            hops: Hops(hops),
+            seen: Ttl(0),
+            body,
+        })
     }
 
     fn hits(n: u8, hops: u8) -> LinkMessage {
@@ -247,9 +253,9 @@ mod tests {
         let outbox = full();
         press(&outbox, 1);
         let spare = room(&outbox);
-        assert_eq!(press(&outbox, spare + 1), [Shed::Copy(Guid([4; 16]))]);
+        assert_eq!(press(&outbox, spare + 1), [Shed::Copy(Guid([4; 16]), Ttl(3))]);
         let spare = room(&outbox);
-        assert_eq!(press(&outbox, spare + 1), [Shed::Copy(Guid([5; 16]))]);
+        assert_eq!(press(&outbox, spare + 1), [Shed::Copy(Guid([5; 16]), Ttl(3))]);
         assert_eq!(waiting(&outbox, Worth::OthersHit), 1);
     }
 
@@ -288,14 +294,17 @@ mod tests {
         while let Pushed::Queued(gone) = outbox.push(done()) {
             shed.extend(gone);
         }
-        let own = [Shed::Hit(Guid([1; 16])), Shed::Copy(Guid([2; 16]))];
+        let own = [Shed::Hit(Guid([1; 16])), Shed::Copy(Guid([2; 16]), Ttl(3))];
         assert_eq!(shed, [&[Shed::Hit(Guid([3; 16]))], &own[..]].concat());
     }
 
     #[test]
     fn a_newcomer_that_is_worth_the_least_is_the_one_that_goes() {
         let outbox = without_queries();
-        assert_eq!(outbox.push(query(7, 1)), Pushed::Queued(vec![Shed::Copy(Guid([7; 16]))]));
+        assert_eq!(
+            outbox.push(query(7, 1)),
+            Pushed::Queued(vec![Shed::Copy(Guid([7; 16]), Ttl(3))])
+        );
     }
 
     #[test]

@@ -233,14 +233,16 @@ fn more_than(kind: Kind, body: &Bytes, raw: usize) -> Result<(), DecodeError> {
 fn decode_query(mut body: Bytes) -> Result<Query, DecodeError> {
     more_than(Kind::Query, &body, QUERY_RAW_LEN)?;
     let guid = Guid(take(&mut body));
-    let [ttl, hops] = take(&mut body);
-    Ok(Query { guid, ttl: Ttl(ttl), hops: Hops(hops), body })
+    let [lives, hops] = take(&mut body);
+    let (ttl, seen) = (Ttl(lives & 0x0f), Ttl(lives >> 4));
+    Ok(Query { guid, ttl, hops: Hops(hops), seen, body })
 }
 
 fn encode_query(query: &Query, to: &mut BytesMut) -> Result<(), EncodeError> {
     opaque_fits(Kind::Query, QUERY_RAW_LEN, &query.body)?;
     to.put_slice(&query.guid.0);
-    to.put_u8(query.ttl.0);
+    // Neither is ever above `MAX_TTL`.
+    to.put_u8(query.ttl.0.min(0x0f) | query.seen.0.min(0x0f) << 4);
     to.put_u8(query.hops.0);
     to.put_slice(&query.body);
     Ok(())

@@ -132,7 +132,9 @@
 //!
 //! **shuffle**, **shuffle reply**: list of at most 8 aged contacts; ext.
 //!
-//! **query**: raw guid `[16]`, raw ttl `u8`, raw hops `u8`, then the opaque body, which
+//! **query**: raw guid `[16]`, a raw byte whose lower four bits are the ttl and whose upper
+//! four say *seen*: the ttl of the last copy of this query that had come from the receiver
+//! when this one was sent, 0 if none had; raw hops `u8`, then the opaque body, which
 //! relays pass on bit for bit: text of 2 to 256 bytes and at most 12 words; ext, of which
 //! tag 1 (the byte 01) asks for a trace.
 //!
@@ -142,6 +144,12 @@
 //! unreachable `bool`; list of 1 to 64 hits (as many as the count says), each with
 //! content id `[32]`, size `u64`, name `text` (1 to 255 bytes: a claim, in which
 //! a receiver maps what could be a path or steer a terminal), ext; more `bool` (there are more that match); ext.
+//!
+//! Each copy on a link has a larger ttl than the one before it. Every copy is answered, by a
+//! *query done* or by a copy that crossed it: copies of one query cross where either was sent
+//! when all before the other had come, and nothing more of them. So a copy with *seen* S
+//! answers the next one after S that the receiver has sent, if that one waits for an answer
+//! and was sent after all that the receiver had from this side; and neither gets a *done*.
 //!
 //! **query done**: guid `[16]`; asked `u32`; lost `u32`; ext, of which tag 1 is the trace,
 //! if the query asked for one and this Done answers a copy that engaged its sender: 1 to

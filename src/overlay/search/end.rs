@@ -1,11 +1,11 @@
 //! The end of a search: every copy is answered by one Done, whatever becomes of it.
 
 use super::Flood;
-use crate::base::{Guid, Time};
+use crate::base::{Guid, Time, Ttl};
 use crate::message::{Extensions, QueryDone, Trace};
 use crate::overlay::config::STRIKE;
 use crate::overlay::neighbours::{Neighbour, Neighbours};
-use crate::overlay::routes::Parent;
+use crate::overlay::routes::{Parent, done};
 use crate::overlay::{LinkId, Output};
 
 impl Flood {
@@ -39,8 +39,9 @@ impl Flood {
         self.finish_if_quiet(now, neighbours, done.guid, out);
     }
 
-    /// A copy was thrown out of a full queue before it was sent.
-    pub(in crate::overlay) fn on_copy_shed(
+    /// A copy that we sent has crossed one that came, which found nothing to do here
+    /// either: that is its answer.
+    pub(super) fn on_crossed(
         &mut self,
         now: Time,
         neighbours: &mut Neighbours,
@@ -48,10 +49,27 @@ impl Flood {
         guid: Guid,
         out: &mut Vec<Output>,
     ) {
+        let done = QueryDone { guid, asked: 0, lost: 0, ext: Extensions::new() };
+        self.on_done(now, neighbours, link, &done, out);
+    }
+
+    /// A copy was thrown out of a full queue before it was sent.
+    pub(in crate::overlay) fn on_copy_shed(
+        &mut self,
+        now: Time,
+        neighbours: &mut Neighbours,
+        link: LinkId,
+        (guid, ttl): (Guid, Ttl),
+        out: &mut Vec<Output>,
+    ) {
         let Some(route) = self.routes.find_mut(guid) else { return };
+        route.tie(link).note_shed(ttl.0);
         if route.settle(link) {
             route.lost = route.lost.saturating_add(1);
             self.finish_if_quiet(now, neighbours, guid, out);
+        } else {
+            // It was to answer one that crossed it.
+            out.push(done(link, guid, 0, 1));
         }
     }
 
@@ -86,7 +104,7 @@ impl Flood {
         out: &mut Vec<Output>,
     ) {
         let Some(route) = self.routes.find_mut(guid) else { return };
-        if route.matching || route.pause.is_some() || route.outstanding > 0 {
+        if !route.is_quiet() {
             return;
         }
         match route.parent {

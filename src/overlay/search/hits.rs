@@ -70,7 +70,7 @@ impl Flood {
         };
         let (mine, born) = (route.mine, route.born);
         let tie = route.tie(link);
-        if !tie.sent {
+        if !tie.is_sent() {
             neighbours.strike(now, link, STRIKE);
             return;
         }

@@ -11,7 +11,7 @@ fn looks(overlay: &mut Overlay, input: Input) -> (u64, Vec<Output>) {
 
 fn query_of(n: u8, ttl: u8, hops: u8, body: &Bytes) -> LinkMessage {
     let body = body.clone();
-    LinkMessage::Query(Query { guid: guid(n), ttl: Ttl(ttl), hops: Hops(hops), body })
+    LinkMessage::Query(Query { guid: guid(n), ttl: Ttl(ttl), hops: Hops(hops), seen: Ttl(0), body })
 }
 
 /// The bodies of the copies in `out`.
@@ -50,20 +50,42 @@ fn an_improvement_that_goes_on_shares_the_bytes_that_it_came_with() {
 }
 
 #[test]
-fn a_known_copy_costs_one_look_and_one_done_and_keeps_nothing_of_it() {
+fn a_known_copy_costs_one_look_and_at_most_one_done_and_keeps_nothing_of_it() {
     let mut overlay = with_neighbours(8);
     let body = Bytes::from(b"ferris".to_vec());
     tell(&mut overlay, at(1), from(1, query_of(1, 4, 1, &body)));
     for n in 2..=8 {
         let again = Bytes::from(b"ferris".to_vec());
-        let (looks, out) = looks(&mut overlay, from(n, query_of(1, 3, 2, &again)));
+        let LinkMessage::Query(query) = query_of(1, 3, 2, &again) else { unreachable!() };
+        // Those that crossed ours need no answer; the others had ours, which had life 3.
+        let seen = if n < 5 { Ttl(0) } else { Ttl(3) };
+        let copy = LinkMessage::Query(Query { seen, ..query });
+        let (looks, out) = looks(&mut overlay, from(n, copy));
         assert_eq!(looks, 1);
+        assert!(again.is_unique(), "nobody holds on to the bytes of a copy that is known");
+        if n < 5 {
+            assert_eq!(out, []);
+            continue;
+        }
         let [Output::Send { link: to, message: LinkMessage::QueryDone(done) }] = &out[..] else {
             panic!("{out:?}")
         };
         assert_eq!((*to, done.asked, done.lost, done.ext.capacity()), (link(n), 0, 0, 0));
-        assert!(again.is_unique(), "nobody holds on to the bytes of a copy that is known");
     }
+}
+
+#[test]
+fn a_copy_that_crossed_ours_and_was_never_sent_is_answered_after_all() {
+    let mut overlay = with_neighbours(2);
+    let body = Bytes::from(b"ferris".to_vec());
+    tell(&mut overlay, at(1), from(1, query_of(1, 4, 1, &body)));
+    assert_eq!(tell(&mut overlay, at(1), from(2, query_of(1, 3, 2, &body))), []);
+    let shed = Input::CopyShed { link: link(2), guid: guid(1), ttl: Ttl(3) };
+    let out = tell(&mut overlay, at(1), shed);
+    let [Output::Send { link: to, message: LinkMessage::QueryDone(done) }] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!((*to, done.asked, done.lost), (link(2), 0, 1));
 }
 
 #[test]

@@ -9,7 +9,7 @@ const WANTED: &[u8] = b"\x06ferris\x01\x01\x01\x01";
 
 fn traced(n: u8, ttl: u8, hops: u8) -> LinkMessage {
     let body = Bytes::from_static(WANTED);
-    LinkMessage::Query(Query { guid: guid(n), ttl: Ttl(ttl), hops: Hops(hops), body })
+    LinkMessage::Query(Query { guid: guid(n), ttl: Ttl(ttl), hops: Hops(hops), seen: Ttl(0), body })
 }
 
 fn done(n: u8, asked: u32, lost: u32, ext: Extensions) -> LinkMessage {

@@ -94,10 +94,10 @@ fn link_message() -> impl Strategy<Value = LinkMessage> {
             .prop_map(|(contacts, ext)| LinkMessage::Shuffle(Shuffle { contacts, ext })),
         (aged(8), ext())
             .prop_map(|(contacts, ext)| LinkMessage::ShuffleReply(ShuffleReply { contacts, ext })),
-        (any::<[u8; 16]>(), any::<u8>(), any::<u8>(), vec(any::<u8>(), 1..400)).prop_map(
-            |(guid, ttl, hops, body)| {
-                let (guid, ttl, hops) = (Guid(guid), Ttl(ttl), Hops(hops));
-                LinkMessage::Query(Query { guid, ttl, hops, body: body.into() })
+        (any::<[u8; 16]>(), (0..16u8, 0..16u8), any::<u8>(), vec(any::<u8>(), 1..400)).prop_map(
+            |(guid, (ttl, seen), hops, body)| {
+                let (guid, ttl, hops, seen) = (Guid(guid), Ttl(ttl), Hops(hops), Ttl(seen));
+                LinkMessage::Query(Query { guid, ttl, hops, seen, body: body.into() })
             }
         ),
         (any::<[u8; 16]>(), any::<u8>(), any::<[u8; 32]>(), 1..=64u8, vec(any::<u8>(), 1..2000))

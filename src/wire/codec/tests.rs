@@ -442,8 +442,9 @@ fn mapped_addresses_are_undressed_and_long_walks_shortened() {
 fn a_query_is_relayed_without_reading_its_body() {
     let query = LinkMessage::Query(Query {
         guid: Guid([4; 16]),
-        ttl: Ttl(255),
+        ttl: Ttl(15),
         hops: Hops(9),
+        seen: Ttl(3),
         body: Bytes::from_static(b"\xff nothing that anybody knows"),
     });
     assert_eq!(decoded(encoded(&query)).unwrap(), Some(Received::Message(query)));
@@ -452,13 +453,19 @@ fn a_query_is_relayed_without_reading_its_body() {
 #[test]
 fn a_relay_passes_on_the_frame_of_a_query_that_came_but_for_two_bytes() {
     let (guid, body) = (Guid([4; 16]), Bytes::from_static(b"\xff whatever"));
-    let came = encoded(&LinkMessage::Query(Query { guid, ttl: Ttl(5), hops: Hops(1), body }));
+    let came = encoded(&LinkMessage::Query(Query {
+        guid,
+        ttl: Ttl(5),
+        hops: Hops(1),
+        seen: Ttl(0),
+        body,
+    }));
     let (whole, begin) = (came.to_vec(), came[24..].as_ptr());
     let Some(Received::Message(LinkMessage::Query(query))) = decoded(came).unwrap() else {
         panic!("no query")
     };
     assert_eq!(query.body.as_ptr(), begin, "the body stays where it was read");
-    let onward = Query { ttl: Ttl(4), hops: Hops(2), ..query };
+    let onward = Query { ttl: Ttl(4), hops: Hops(2), seen: Ttl(5), ..query };
     let gone = encoded(&LinkMessage::Query(onward));
     let differ: Vec<usize> = (0..whole.len()).filter(|&at| whole[at] != gone[at]).collect();
     assert_eq!((gone.len(), differ), (whole.len(), vec![6 + 16, 6 + 17]));
