@@ -49,6 +49,7 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Option<Answer> {
     let hits: Vec<Hit> = found
         .files
         .into_iter()
+        .map(|found| found.file)
         .map(|file| Hit {
             id: file.id,
             size: file.size,

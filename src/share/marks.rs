@@ -117,6 +117,20 @@ impl Marks {
         nearest.filter(|at| self.roots.contains_key(*at))
     }
 
+    /// The folder below which others are told where `path` lies: the largest one that was
+    /// published by name and holds `path` with nothing taken out between the two. Its own
+    /// name and what is above it are never told. None for a file that is only shared by its
+    /// own name.
+    ///
+    /// So a folder that is published within a published one hides nothing that the larger
+    /// one tells, and what was published by name within a folder that was taken out does
+    /// not tell the name of that.
+    pub(super) fn told_below<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+        let folders = path.ancestors().skip(1);
+        let within = folders.take_while(|at| !self.excluded.contains(*at));
+        within.filter(|at| self.roots.get(*at).is_some_and(|root| root.folder)).last()
+    }
+
     pub(super) fn root(&self, path: &Path) -> Option<Root> {
         self.roots.get(path).copied()
     }
@@ -210,6 +224,27 @@ mod tests {
         unpublish(&mut marks, "/a");
         marks.undo(path, before);
         assert!(!marks.excludes(path), "what was unpublished meanwhile stays so");
+    }
+
+    #[test]
+    fn where_a_file_lies_is_told_below_the_largest_folder_without_a_gap() {
+        let mut marks = Marks::default();
+        let told = |marks: &Marks| {
+            marks.told_below(Path::new("/a/b/c/d/file")).map(|path| path.display().to_string())
+        };
+        marks.publish(Path::new("/a/b/c/d/file"), false);
+        assert_eq!(told(&marks), None, "by its own name");
+        for (folder, largest) in [("/a/b/c", "/a/b/c"), ("/a", "/a"), ("/a/b", "/a")] {
+            marks.publish(Path::new(folder), true);
+            assert_eq!(told(&marks).as_deref(), Some(largest));
+        }
+        marks.unpublish(Path::new("/a/b"));
+        assert_eq!(told(&marks), None, "a gap");
+        marks.publish(Path::new("/a/b/c"), true);
+        assert_eq!(told(&marks).as_deref(), Some("/a/b/c"), "not through what was taken out");
+        marks.publish(Path::new("/a/b"), true);
+        assert_eq!(told(&marks).as_deref(), Some("/a"));
+        assert_eq!(marks.told_below(Path::new("/a")), None);
     }
 
     #[test]

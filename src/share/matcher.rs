@@ -3,17 +3,30 @@
 //! Every name is looked at, in order of paths, so the same library gives the same
 //! answer each time. The cost for a name is that of finding a few strings in it.
 
+use super::fold::FoldedName;
 use super::library::Library;
 use super::query::{Query, Term, Test};
-use super::shelf::Published;
+use super::shelf::{Published, Shelf};
 use crate::base::FileInfo;
 use crate::message::HitBody;
+
+/// A published file that matches a query, as others may know it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Match {
+    /// What it is.
+    pub file: FileInfo,
+    /// The folders in which it lies below the published one, `/` between them; none when
+    /// there are none. The published folder's own name, and what is above it, is never here.
+    pub folder: Option<String>,
+    /// When its content was last changed, in seconds since 1970; 0 for what is older.
+    pub modified: u64,
+}
 
 /// What matches a query.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Matches {
     /// The files; one content under one name only once.
-    pub files: Vec<FileInfo>,
+    pub files: Vec<Match>,
     /// Whether more match.
     pub more: bool,
 }
@@ -27,44 +40,64 @@ impl Library {
         let shelf = self.shelf();
         match query.content() {
             Some(id) => match shelf.copies(id) {
-                Some((copies, _)) => select(copies.iter().map(AsRef::as_ref), query, max),
+                Some((copies, _)) => select(copies.iter().map(AsRef::as_ref), &shelf, query, max),
                 None => Matches::default(),
             },
-            None => select(shelf.files().map(AsRef::as_ref), query, max),
+            None => select(shelf.files().map(AsRef::as_ref), &shelf, query, max),
         }
     }
 }
 
-fn select<'a>(files: impl Iterator<Item = &'a Published>, query: &Query, max: usize) -> Matches {
+fn select<'a>(
+    files: impl Iterator<Item = &'a Published>,
+    shelf: &Shelf,
+    query: &Query,
+    max: usize,
+) -> Matches {
     let mut matches = Matches::default();
-    for file in files.filter(|file| query.terms().iter().all(|term| term.holds(file))) {
+    for file in files {
+        let folder = folder(shelf, file);
+        if !query.terms().iter().all(|term| term.holds(file, folder.as_deref())) {
+            continue;
+        }
         let info = FileInfo { id: file.list.id(), size: file.stamp.size, name: file.name.clone() };
-        if matches.files.contains(&info) {
+        if matches.files.iter().any(|found| found.file == info) {
             continue;
         }
         if matches.files.len() >= max {
             matches.more = true;
             break;
         }
-        matches.files.push(info);
+        let modified = u64::try_from(file.stamp.mtime_ns / 1_000_000_000).unwrap_or(0);
+        matches.files.push(Match { file: info, folder, modified });
     }
     matches
 }
 
+/// Where others are told that `file` lies.
+fn folder(shelf: &Shelf, file: &Published) -> Option<String> {
+    let below = file.path.parent()?.strip_prefix(shelf.marks.told_below(&file.path)?).ok()?;
+    let folders = below.to_str()?;
+    (!folders.is_empty()).then(|| folders.to_owned())
+}
+
 impl Term {
-    fn holds(&self, file: &Published) -> bool {
-        self.test.holds(file) != self.negative
+    fn holds(&self, file: &Published, folder: Option<&str>) -> bool {
+        self.test.holds(file, folder) != self.negative
     }
 }
 
 impl Test {
-    fn holds(&self, file: &Published) -> bool {
+    fn holds(&self, file: &Published, folder: Option<&str>) -> bool {
         let name = file.name.as_str();
         match self {
             Self::Content(id) => file.list.id() == *id,
             Self::Larger(bytes) => file.stamp.size > *bytes,
             Self::Smaller(bytes) => file.stamp.size < *bytes,
-            Self::Words(needle) => file.folded.has(needle),
+            Self::Words(needle) => {
+                let mut folders = folder.unwrap_or_default().split('/');
+                file.folded.has(needle) || folders.any(|at| FoldedName::of(at).has(needle))
+            }
             Self::Ending(ending) => ends_with(name, ending),
             Self::Type(types) => types.iter().any(|kind| kind.fits(name)),
         }
@@ -93,7 +126,7 @@ mod tests {
         let query = Query::parse(query).unwrap();
         let matches = library.matches(&query, 64);
         assert!(!matches.more);
-        matches.files.into_iter().map(|file| file.name.as_str().to_owned()).collect()
+        matches.files.into_iter().map(|found| found.file.name.as_str().to_owned()).collect()
     }
 
     #[test]
@@ -140,6 +173,42 @@ mod tests {
         assert_eq!(names(&library, &format!("id:{id}")), ["notes.tar.gz"]);
         assert_eq!(names(&library, &format!("id:{id} -.gz")), [""; 0]);
         assert_eq!(names(&library, &format!("id:{}", ContentId([1; 32]))), [""; 0]);
+    }
+
+    #[test]
+    fn folders_below_the_published_one_are_words_and_are_told_and_nothing_above_is() {
+        let (disk, library) = library();
+        disk.put("/home/secret/music/Jazz/Coltrane, John/Blue Train.flac", b"train");
+        disk.put("/home/secret/music/Blue.flac", b"blue");
+        publish(&library, "/home/secret/music").unwrap();
+        let found = |query: &str| {
+            let matches = library.matches(&Query::parse(query).unwrap(), 64);
+            let tell = |found: Match| (found.file.name.as_str().to_owned(), found.folder);
+            matches.files.into_iter().map(tell).collect::<Vec<_>>()
+        };
+        let train = ("Blue Train.flac".to_owned(), Some("Jazz/Coltrane, John".to_owned()));
+        for query in ["coltrane train", "\"coltrane john\"", "colt*", "*azz* blue", "jazz john"] {
+            assert_eq!(found(query), [train.clone()], "{query}");
+        }
+        assert_eq!(found("blue -jazz"), [("Blue.flac".to_owned(), None)]);
+        for query in ["music", "secret", "home", "*usi*", "\"john blue\"", "\"jazz coltrane\""] {
+            assert_eq!(found(query), [], "{query}");
+        }
+        disk.put("/home/secret/other", b"other");
+        publish(&library, "/home/secret").unwrap();
+        assert_eq!(found("train music")[0].1.as_deref(), Some("music/Jazz/Coltrane, John"));
+        assert_eq!(found("secret").len(), 0);
+    }
+
+    #[test]
+    fn a_match_tells_when_its_file_was_changed() {
+        let (disk, library) = library();
+        disk.put("/share/a file", b"a");
+        publish(&library, "/share").unwrap();
+        let stamp = library.shelf().files().next().map(|file| file.stamp).unwrap();
+        let matches = library.matches(&Query::parse("file").unwrap(), 64);
+        assert!(matches.files[0].modified > 0);
+        assert_eq!(i128::from(matches.files[0].modified), stamp.mtime_ns / 1_000_000_000);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use left_out::{LeftOut, LeftOutExample, LeftOutReport};
 pub use library::{
     Library, Notice, Protected, SharedFile, Totals, UnpublishReport, UnpublishTarget,
 };
-pub use matcher::Matches;
+pub use matcher::{Match, Matches};
 pub use publish::{PublishProgress, PublishReport};
 pub use published::SharedReader;
 pub use query::{Query, QueryError, QueryProblem};
