@@ -1,5 +1,7 @@
 //! What kind of thing a file is, as far as its name tells.
 
+use super::fold::{ending, folded};
+
 /// The kinds that `type:` asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileType {
@@ -38,37 +40,32 @@ impl FileType {
         Self::ALL.into_iter().find(|kind| kind.word().eq_ignore_ascii_case(word))
     }
 
-    /// Whether a file of this name is of this type.
+    /// The type of files with this folded ending.
     #[must_use]
-    pub fn fits(self, name: &str) -> bool {
-        let Some((_, ending)) = name.rsplit_once('.') else { return false };
-        self.endings().iter().any(|known| known.eq_ignore_ascii_case(ending))
+    pub fn of_ending(ending: &str) -> Option<Self> {
+        Some(match ending {
+            "aac" | "aif" | "aiff" | "alac" | "amr" | "ape" | "flac" | "m4a" | "m4b" | "mid"
+            | "midi" | "mka" | "mp2" | "mp3" | "mpc" | "oga" | "ogg" | "opus" | "spx" | "wav"
+            | "wma" | "wv" => Self::Audio,
+            "3gp" | "avi" | "flv" | "m2ts" | "m4v" | "mkv" | "mov" | "mp4" | "mpeg" | "mpg"
+            | "mts" | "ogm" | "ogv" | "rm" | "rmvb" | "ts" | "vob" | "webm" | "wmv" => Self::Video,
+            "avif" | "bmp" | "cr2" | "dng" | "gif" | "heic" | "heif" | "ico" | "jpeg" | "jpg"
+            | "jxl" | "nef" | "png" | "psd" | "raw" | "svg" | "tga" | "tif" | "tiff" | "webp"
+            | "xcf" => Self::Image,
+            "azw" | "azw3" | "chm" | "csv" | "djvu" | "doc" | "docx" | "epub" | "fb2" | "htm"
+            | "html" | "md" | "mobi" | "odp" | "ods" | "odt" | "pdf" | "ppt" | "pptx" | "ps"
+            | "rst" | "rtf" | "tex" | "txt" | "xls" | "xlsx" => Self::Document,
+            "7z" | "ar" | "bz2" | "cab" | "cpio" | "deb" | "dmg" | "gz" | "img" | "iso" | "jar"
+            | "lz" | "lz4" | "lzma" | "rar" | "rpm" | "tar" | "tbz2" | "tgz" | "txz" | "xz"
+            | "zip" | "zst" => Self::Archive,
+            _ => return None,
+        })
     }
 
-    fn endings(self) -> &'static [&'static str] {
-        match self {
-            Self::Audio => &[
-                "aac", "aif", "aiff", "alac", "amr", "ape", "flac", "m4a", "m4b", "mid", "midi",
-                "mka", "mp2", "mp3", "mpc", "oga", "ogg", "opus", "spx", "wav", "wma", "wv",
-            ],
-            Self::Video => &[
-                "3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts",
-                "ogm", "ogv", "rm", "rmvb", "ts", "vob", "webm", "wmv",
-            ],
-            Self::Image => &[
-                "avif", "bmp", "cr2", "dng", "gif", "heic", "heif", "ico", "jpeg", "jpg", "jxl",
-                "nef", "png", "psd", "raw", "svg", "tga", "tif", "tiff", "webp", "xcf",
-            ],
-            Self::Document => &[
-                "azw", "azw3", "chm", "csv", "djvu", "doc", "docx", "epub", "fb2", "htm", "html",
-                "md", "mobi", "odp", "ods", "odt", "pdf", "ppt", "pptx", "ps", "rst", "rtf", "tex",
-                "txt", "xls", "xlsx",
-            ],
-            Self::Archive => &[
-                "7z", "ar", "bz2", "cab", "cpio", "deb", "dmg", "gz", "img", "iso", "jar", "lz",
-                "lz4", "lzma", "rar", "rpm", "tar", "tbz2", "tgz", "txz", "xz", "zip", "zst",
-            ],
-        }
+    /// The type of a file of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::of_ending(ending(&folded(name))?)
     }
 }
 
@@ -78,22 +75,12 @@ mod tests {
 
     #[test]
     fn a_type_is_told_by_the_last_ending_in_any_case() {
-        assert!(FileType::Audio.fits("Help!.MP3"));
-        assert!(FileType::Archive.fits("source.tar.gz"));
-        assert!(!FileType::Audio.fits("mp3"));
-        assert!(!FileType::Audio.fits("song.mp3.exe"));
+        assert_eq!(FileType::of_name("Help!.MP3"), Some(FileType::Audio));
+        assert_eq!(FileType::of_name("source.tar.gz"), Some(FileType::Archive));
+        for none in ["mp3", ".mp3", "song.mp3.exe", "song."] {
+            assert_eq!(FileType::of_name(none), None, "{none}");
+        }
         assert_eq!(FileType::from_word("Video"), Some(FileType::Video));
         assert_eq!(FileType::from_word("software"), None);
-    }
-
-    #[test]
-    fn no_ending_is_of_two_types() {
-        for one in FileType::ALL {
-            for ending in one.endings() {
-                let name = format!("x.{ending}");
-                let fits = FileType::ALL.into_iter().filter(|kind| kind.fits(&name));
-                assert_eq!(fits.collect::<Vec<_>>(), [one], "{ending}");
-            }
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! Every name is looked at, in order of paths, so the same library gives the same
 //! answer each time. The cost for a name is that of finding a few strings in it.
 
+use super::file_type::FileType;
 use super::fold::FoldedName;
 use super::library::Library;
 use super::query::{Query, Term, Test};
@@ -99,7 +100,7 @@ impl Test {
                 file.folded.has(needle) || folders.any(|at| FoldedName::of(at).has(needle))
             }
             Self::Ending(ending) => ends_with(name, ending),
-            Self::Type(types) => types.iter().any(|kind| kind.fits(name)),
+            Self::Type(types) => FileType::of_name(name).is_some_and(|kind| types.contains(&kind)),
         }
     }
 }
