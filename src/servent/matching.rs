@@ -45,7 +45,7 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Option<Answer> {
         return None;
     }
     let query = Query::parse(&decode_query_body(body).ok()?.text).ok()?;
-    let found = library.matches(&query, HitBody::MAX_HITS);
+    let found = library.matches_for_stranger(&query);
     let hits: Vec<Hit> = found
         .files
         .into_iter()

@@ -131,6 +131,16 @@ impl Marks {
         within.filter(|at| self.roots.get(*at).is_some_and(|root| root.folder)).last()
     }
 
+    /// How many bytes of `path` are not told: the published folder and the `/` behind it, or
+    /// all where it is not told where it lies.
+    pub(super) fn untold(&self, path: &Path) -> u32 {
+        let told = self.told_below(path).map(|root| match root.as_os_str().len() {
+            1 => 1, // the root of the machine is a '/' itself
+            len => len + 1,
+        });
+        told.and_then(|len| u32::try_from(len).ok()).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn root(&self, path: &Path) -> Option<Root> {
         self.roots.get(path).copied()
     }

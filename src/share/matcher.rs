@@ -1,14 +1,16 @@
-//! Matching a query against all that is published: the slow, obvious way.
+//! What of the library matches a query, as others may know it.
 //!
-//! Every name is looked at, in order of paths, so the same library gives the same
-//! answer each time. The cost for a name is that of finding a few strings in it.
+//! The index finds it, and the shelf says what it is. A content is named once under each
+//! of its names, wherever else it lies.
 
-use super::file_type::FileType;
-use super::fold::FoldedName;
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use super::index::{Budget, Entry};
 use super::library::Library;
-use super::query::{Query, Term, Test};
-use super::shelf::{Published, Shelf};
-use crate::base::FileInfo;
+use super::query::Query;
+use super::shelf::Published;
+use crate::base::{ContentId, FileInfo};
 use crate::message::HitBody;
 
 /// A published file that matches a query, as others may know it.
@@ -30,95 +32,83 @@ pub struct Matches {
     pub files: Vec<Match>,
     /// Whether more match.
     pub more: bool,
+    /// Whether looking was ended before all was looked at: more may match.
+    pub cut: bool,
 }
 
 impl Library {
-    /// The published files that match `query`: at most `max`, and never more than
-    /// [`HitBody::MAX_HITS`].
+    /// The published files that match `query`, at most `max` of them, in order of paths.
+    /// For the user: it may take as long as it takes.
     #[must_use]
     pub fn matches(&self, query: &Query, max: usize) -> Matches {
-        let max = max.min(HitBody::MAX_HITS);
+        self.matches_within(query, max, Budget::unlimited())
+    }
+
+    /// What another servent is told: at most [`HitBody::MAX_HITS`], and no more than can be
+    /// found with the work that a stranger's query may cost.
+    #[must_use]
+    pub fn matches_for_stranger(&self, query: &Query) -> Matches {
+        self.matches_within(query, HitBody::MAX_HITS, Budget::of_stranger())
+    }
+
+    fn matches_within(&self, query: &Query, max: usize, mut budget: Budget) -> Matches {
         let shelf = self.shelf();
+        let (index, names) = shelf.index();
+        let mut found = Found { max, ..Found::default() };
         match query.content() {
-            Some(id) => match shelf.copies(id) {
-                Some((copies, _)) => select(copies.iter().map(AsRef::as_ref), &shelf, query, max),
-                None => Matches::default(),
-            },
-            None => select(shelf.files().map(AsRef::as_ref), &shelf, query, max),
-        }
-    }
-}
-
-fn select<'a>(
-    files: impl Iterator<Item = &'a Published>,
-    shelf: &Shelf,
-    query: &Query,
-    max: usize,
-) -> Matches {
-    let mut matches = Matches::default();
-    for file in files {
-        let folder = folder(shelf, file);
-        if !query.terms().iter().all(|term| term.holds(file, folder.as_deref())) {
-            continue;
-        }
-        let info = FileInfo { id: file.list.id(), size: file.stamp.size, name: file.name.clone() };
-        if matches.files.iter().any(|found| found.file == info) {
-            continue;
-        }
-        if matches.files.len() >= max {
-            matches.more = true;
-            break;
-        }
-        let modified = u64::try_from(file.stamp.mtime_ns / 1_000_000_000).unwrap_or(0);
-        matches.files.push(Match { file: info, folder, modified });
-    }
-    matches
-}
-
-/// Where others are told that `file` lies.
-fn folder(shelf: &Shelf, file: &Published) -> Option<String> {
-    let below = file.path.parent()?.strip_prefix(shelf.marks.told_below(&file.path)?).ok()?;
-    let folders = below.to_str()?;
-    (!folders.is_empty()).then(|| folders.to_owned())
-}
-
-impl Term {
-    fn holds(&self, file: &Published, folder: Option<&str>) -> bool {
-        self.test.holds(file, folder) != self.negative
-    }
-}
-
-impl Test {
-    fn holds(&self, file: &Published, folder: Option<&str>) -> bool {
-        let name = file.name.as_str();
-        match self {
-            Self::Content(id) => file.list.id() == *id,
-            Self::Larger(bytes) => file.stamp.size > *bytes,
-            Self::Smaller(bytes) => file.stamp.size < *bytes,
-            Self::Words(needle) => {
-                let mut folders = folder.unwrap_or_default().split('/');
-                file.folded.has(needle) || folders.any(|at| FoldedName::of(at).has(needle))
+            None => index.search(names, query, &mut budget, |number, entry| {
+                names.file(number).map_or(ControlFlow::Continue(()), |file| found.take(file, entry))
+            }),
+            Some(id) => {
+                let copies = shelf.copies(id).map_or(&[][..], |(copies, _)| copies);
+                for file in copies {
+                    let Some(entry) = names.entry_of(file) else { continue };
+                    let checked = budget.name();
+                    if checked.is_break()
+                        || entry.satisfies(query.terms()) && found.take(file, &entry).is_break()
+                    {
+                        break;
+                    }
+                }
             }
-            Self::Ending(ending) => ends_with(name, ending),
-            Self::Type(types) => FileType::of_name(name).is_some_and(|kind| types.contains(&kind)),
         }
+        found.files.sort_unstable_by(|(one, _), (other, _)| one.path.cmp(&other.path));
+        let files = found.files.into_iter().map(|(_, found)| found).collect();
+        Matches { files, more: found.more, cut: budget.is_cut() }
     }
 }
 
-/// Whether `name` ends with `ending`, which is folded, and has something before it.
-fn ends_with(name: &str, ending: &str) -> bool {
-    if !name.is_ascii() {
-        let folded = super::fold::fold(name);
-        return folded.len() > ending.len() && folded.ends_with(ending);
+/// What was found so far.
+#[derive(Default)]
+struct Found<'a> {
+    max: usize,
+    files: Vec<(&'a Published, Match)>,
+    known: HashSet<(ContentId, &'a str)>,
+    more: bool,
+}
+
+impl<'a> Found<'a> {
+    fn take(&mut self, file: &'a Published, entry: &Entry<'_>) -> ControlFlow<()> {
+        if !self.known.insert((entry.id, file.name.as_str())) {
+            return ControlFlow::Continue(());
+        }
+        if self.files.len() >= self.max {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        let found = Match {
+            file: FileInfo { id: entry.id, size: entry.size, name: file.name.clone() },
+            folder: (!entry.folder.is_empty()).then(|| entry.folder.to_owned()),
+            modified: u64::try_from(file.stamp.mtime_ns / 1_000_000_000).unwrap_or(0),
+        };
+        self.files.push((file, found));
+        ControlFlow::Continue(())
     }
-    let Some(begin) = name.len().checked_sub(ending.len()).filter(|&begin| begin > 0) else {
-        return false;
-    };
-    name.get(begin..).is_some_and(|tail| tail.eq_ignore_ascii_case(ending))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::library::UnpublishTarget;
     use super::super::publish::tests::{library, publish};
     use super::*;
     use crate::base::ContentId;
@@ -221,35 +211,50 @@ mod tests {
         disk.put("/share/copies/song 00", &[0]);
         publish(&library, "/share").unwrap();
         let query = Query::parse("song").unwrap();
-        let all = library.matches(&query, 1000);
+        let all = library.matches_for_stranger(&query);
         assert_eq!((all.files.len(), all.more), (64, false));
         disk.put("/share/song 64", &[64]);
         publish(&library, "/share").unwrap();
-        let some = library.matches(&query, 1000);
+        let some = library.matches_for_stranger(&query);
         assert_eq!((some.files.len(), some.more), (64, true));
-        assert_eq!(library.matches(&query, 3).files, all.files[..3]);
+        assert_eq!(library.matches(&query, 1000).files.len(), 65, "the user sees all");
+        let few = library.matches(&query, 3);
+        assert_eq!((few.files.len(), few.more), (3, true));
     }
 
     #[test]
-    fn the_dearest_query_on_many_long_names_is_cheap() {
+    fn where_a_file_lies_is_told_by_what_is_published_now() {
         let (disk, library) = library();
-        disk.put("/share/x", b"x");
+        disk.put("/a/b/c/file", b"f");
+        disk.put("/a/b/other", b"o");
+        let told = |query: &str| {
+            let matches = library.matches(&Query::parse(query).unwrap(), 9);
+            matches.files.first().map(|found| found.folder.clone().unwrap_or_default())
+        };
+        publish(&library, "/a/b/c/file").unwrap();
+        assert_eq!(told("file"), Some(String::new()), "published by its own name");
+        publish(&library, "/a/b").unwrap();
+        assert_eq!((told("file c*"), told("other")), (Some("c".into()), Some(String::new())));
+        publish(&library, "/a").unwrap();
+        assert_eq!((told("file c*"), told("b* other")), (Some("b/c".into()), Some("b".into())));
+        assert!(publish(&library, "/a/none").is_err());
+        library.unpublish(&UnpublishTarget::of("/a/b")).unwrap();
+        assert_eq!((told("file"), told("b*")), (None, None));
+        publish(&library, "/a/b/c").unwrap();
+        assert_eq!((told("file"), told("c*")), (Some(String::new()), None));
+    }
+
+    #[test]
+    fn what_is_taken_away_is_found_no_more() {
+        let (disk, library) = library();
+        disk.put("/share/one song.mp3", b"1");
+        disk.put("/share/two songs.mp3", b"2");
         publish(&library, "/share").unwrap();
-        let file = library.shelf().files().next().map(std::sync::Arc::clone).unwrap();
-        for number in 0..20_000 {
-            let name = format!("{}{number:06}", "a".repeat(240));
-            let copy = Published::new(
-                format!("/share/{name}").into(),
-                crate::base::FileName::new(name).unwrap(),
-                file.stamp,
-                std::sync::Arc::clone(&file.list),
-                false,
-            );
-            library.shelf_mut().insert(copy).unwrap();
-        }
-        let part = format!("*{}b*", "a".repeat(18));
-        let query = Query::parse(&vec![part; 11].join(" ")).unwrap();
-        // Backtracking would not come back before the test run is given up.
-        assert_eq!(library.matches(&query, 64), Matches::default());
+        disk.put("/share/one song.mp3", b"another");
+        publish(&library, "/share").unwrap();
+        assert_eq!(names(&library, "song* .mp3").len(), 2);
+        library.unpublish(&UnpublishTarget::of("/share/one song.mp3")).unwrap();
+        assert_eq!(names(&library, ".mp3"), ["two songs.mp3"]);
+        assert!(names(&library, "song").is_empty() && names(&library, "*ong* -two").is_empty());
     }
 }

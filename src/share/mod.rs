@@ -14,6 +14,7 @@ pub mod error;
 pub mod file_type;
 pub mod fold;
 mod hashing;
+pub mod index;
 mod keeping;
 pub mod left_out;
 pub mod library;

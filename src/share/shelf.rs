@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::fold::FoldedName;
+use super::index::{Entry, Files, Index};
 use super::left_out::LeftOut;
 use super::library::{MAX_NOTICES, MAX_PATHS, Notice, UnpublishReport};
 use super::marks::{Before, Marks, Root, inside};
@@ -22,7 +22,6 @@ use crate::transfer::PieceList;
 pub(super) struct Published {
     pub(super) path: PathBuf,
     pub(super) name: FileName,
-    pub(super) folded: FoldedName,
     /// The state of the file that was hashed.
     pub(super) stamp: Stamp,
     /// Whether that had settled when it was hashed.
@@ -33,11 +32,15 @@ pub(super) struct Published {
     withdrawn: AtomicBool,
     /// Its place in the order in which files came onto the shelf.
     since: u64,
+    /// What the index knows it by while it is on the shelf.
+    number: u32,
 }
 
 #[derive(Default)]
 pub(super) struct Shelf {
     paths: BTreeMap<PathBuf, Arc<Published>>,
+    names: Names,
+    index: Index,
     contents: BTreeMap<ContentId, Content>,
     bytes: u64,
     notices: VecDeque<Notice>,
@@ -59,6 +62,19 @@ pub(super) struct Shelf {
 struct Content {
     copies: Vec<Arc<Published>>,
     gone: Arc<AtomicBool>,
+}
+
+/// The files on the shelf by their numbers, which are as small as they can be.
+#[derive(Default)]
+pub(super) struct Names {
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+}
+
+/// A file on the shelf, and how many bytes of its path are not told to others.
+struct Slot {
+    file: Arc<Published>,
+    untold: u32,
 }
 
 /// The paths whose rows are no longer what was saved.
@@ -159,8 +175,13 @@ impl Shelf {
         file.since = self.inserted;
         self.inserted += 1;
         self.bytes = self.bytes.saturating_add(file.stamp.size);
+        file.number = self.names.next();
         let file = Arc::new(file);
         content.copies.push(Arc::clone(&file));
+        self.names.put(Arc::clone(&file), self.marks.untold(&file.path));
+        if let Some(entry) = self.names.entry(file.number) {
+            self.index.insert(file.number, &entry);
+        }
         file
     }
 
@@ -186,6 +207,10 @@ impl Shelf {
     /// Takes a file that is no longer among the paths from its content.
     fn let_go(&mut self, file: &Arc<Published>) {
         file.withdrawn.store(true, Ordering::Release);
+        if let Some(entry) = self.names.entry(file.number) {
+            self.index.remove(file.number, &entry);
+        }
+        self.names.clear(file.number);
         self.bytes = self.bytes.saturating_sub(file.stamp.size);
         let id = file.list.id();
         if let Some(content) = self.contents.get_mut(&id) {
@@ -219,16 +244,45 @@ impl Shelf {
         self.notices.drain(..).collect()
     }
 
+    /// What is on the shelf, by the words of its names.
+    pub(super) fn index(&self) -> (&Index, &Names) {
+        (&self.index, &self.names)
+    }
+
+    /// Tells anew where the files in `path` lie: what was published around them changed.
+    fn tell_anew(&mut self, path: &Path) {
+        for path in self.paths_in(path) {
+            let Some(file) = self.paths.get(&path) else { continue };
+            let untold = self.marks.untold(&path);
+            if self.names.untold(file.number) == Some(untold) {
+                continue;
+            }
+            if let Some(entry) = self.names.entry(file.number) {
+                self.index.remove(file.number, &entry);
+            }
+            self.names.put(Arc::clone(file), untold);
+            if let Some(entry) = self.names.entry(file.number) {
+                self.index.insert(file.number, &entry);
+            }
+        }
+    }
+
     /// Marks `path` as published by name.
     pub(super) fn mark(&mut self, path: &Path, folder: bool) -> Before {
         self.touch_mark(path);
-        self.marks.publish(path, folder)
+        let known = self.marks.root(path).is_some_and(|root| root.folder == folder);
+        let before = self.marks.publish(path, folder);
+        if !known {
+            self.tell_anew(path);
+        }
+        before
     }
 
     /// Takes back a mark that came to nothing.
     pub(super) fn unmark(&mut self, path: &Path, before: Before) {
         self.touch_mark(path);
         self.marks.undo(path, before);
+        self.tell_anew(path);
     }
 
     /// Stops sharing all at and in `path`, now and later. None when there was nothing to
@@ -263,6 +317,7 @@ impl Shelf {
         self.touch_mark(root);
         self.marks.forget(root);
         self.missing.remove(root);
+        self.tell_anew(root);
         self.remove(root).is_some()
     }
 
@@ -344,6 +399,62 @@ impl Shelf {
     }
 }
 
+impl Names {
+    /// The number that the next file gets.
+    fn next(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            // At most `MAX_PATHS`.
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    fn put(&mut self, file: Arc<Published>, untold: u32) {
+        if let Some(slot) = self.slots.get_mut(file.number as usize) {
+            *slot = Some(Slot { file, untold });
+        }
+    }
+
+    fn clear(&mut self, number: u32) {
+        let slot = self.slots.get_mut(number as usize);
+        if slot.is_some_and(|slot| slot.take().is_some()) {
+            self.free.push(number);
+        }
+    }
+
+    fn untold(&self, number: u32) -> Option<u32> {
+        self.slot(number).map(|slot| slot.untold)
+    }
+
+    fn slot(&self, number: u32) -> Option<&Slot> {
+        self.slots.get(number as usize)?.as_ref()
+    }
+
+    /// The file of a number.
+    pub(super) fn file(&self, number: u32) -> Option<&Arc<Published>> {
+        self.slot(number).map(|slot| &slot.file)
+    }
+
+    /// What queries see of a file on the shelf.
+    pub(super) fn entry_of(&self, file: &Published) -> Option<Entry<'_>> {
+        self.entry(file.number)
+    }
+}
+
+impl Files for Names {
+    fn entry(&self, number: u32) -> Option<Entry<'_>> {
+        let Slot { file, untold } = self.slot(number)?;
+        let folder = file.path.parent()?.to_str()?;
+        Some(Entry {
+            // Shorter than what is not told: it lies in what was published, or is it.
+            folder: folder.get(*untold as usize..).unwrap_or_default(),
+            name: file.name.as_str(),
+            size: file.stamp.size,
+            id: file.list.id(),
+        })
+    }
+}
+
 impl Unsaved {
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.marks.is_empty()
@@ -360,11 +471,10 @@ impl Published {
         list: Arc<PieceList>,
         settled: bool,
     ) -> Self {
-        let folded = FoldedName::of(name.as_str());
         let count = list.geometry().count();
         let checked = if settled { PieceMap::full(count) } else { PieceMap::new(count) };
         let (checked, withdrawn) = (Mutex::new(checked), AtomicBool::new(false));
-        Self { path, name, folded, stamp, settled, list, checked, withdrawn, since: 0 }
+        Self { path, name, stamp, settled, list, checked, withdrawn, since: 0, number: 0 }
     }
 
     /// The same file, seen under `stamp`: as it was, or with its device renumbered.
