@@ -156,8 +156,12 @@ fn a_search_is_as_documented() {
         count: 2,
         body: encode_hit_body(&found).unwrap(),
     };
-    let bytes = is("query_hit", &LinkMessage::QueryHit(hit), false);
+    let bytes = is("query_hit", &LinkMessage::QueryHit(hit.clone()), false);
     assert_eq!(decode_hit_body(&bytes[6 + 51..]).unwrap(), found);
+    let cut = HitBody { ext: HitBody::extensions(true), ..found };
+    let hit = QueryHit { body: encode_hit_body(&cut).unwrap(), ..hit };
+    let bytes = is("query_hit_cut", &LinkMessage::QueryHit(hit), false);
+    assert!(decode_hit_body(&bytes[6 + 51..]).unwrap().is_cut());
 
     let done = QueryDone { guid: guid(), asked: 412, lost: 3, ext: vec![] };
     is("query_done", &LinkMessage::QueryDone(done), false);

@@ -175,6 +175,12 @@ pub enum Reply {
         kind: Exit,
         /// One clear sentence; a second line may show the usage.
         text: String,
+        /// The query that is wrong, where one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        query: Option<String>,
+        /// How many characters of it stand before what is wrong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<usize>,
     },
     /// The last line that the control socket sends; no command answers this itself.
     Exit {
@@ -187,7 +193,14 @@ impl Reply {
     /// An error of `kind`.
     #[must_use]
     pub fn error(kind: Exit, text: &impl ToString) -> Self {
-        Self::Error { kind, text: text.to_string() }
+        Self::Error { kind, text: text.to_string(), query: None, at: None }
+    }
+
+    /// An error in a query, behind so many characters of it.
+    #[must_use]
+    pub fn query_error(text: &impl ToString, query: &str, at: usize) -> Self {
+        let (kind, text) = (Exit::Usage, text.to_string());
+        Self::Error { kind, text, query: Some(query.to_owned()), at: Some(at) }
     }
 }
 
@@ -307,5 +320,8 @@ mod tests {
         let error = Reply::error(Exit::NothingFound, &"no");
         let json = serde_json::to_string(&error).unwrap();
         assert_eq!(json, r#"{"reply":"error","kind":"nothing_found","text":"no"}"#);
+        let json = serde_json::to_string(&Reply::query_error(&"no", "a *", 2)).unwrap();
+        let told = r#"{"reply":"error","kind":"usage","text":"no","query":"a *","at":2}"#;
+        assert_eq!(json, told);
     }
 }

@@ -72,13 +72,28 @@ pub struct HitBody {
     pub hits: Vec<Hit>,
     /// Whether the responder has more that match than it says.
     pub more: bool,
-    /// Extensions.
+    /// Extensions: see [`HitBody::is_cut`].
     pub ext: Extensions,
 }
 
 impl HitBody {
     /// Most hits in one frame, and in one servent's answer.
     pub const MAX_HITS: usize = 64;
+    /// The extension that says that the responder stopped looking.
+    const CUT: u16 = 1;
+
+    /// The extensions of an answer; `cut` when the responder stopped looking before it had
+    /// looked at all that may match, because a stranger's query may not cost more.
+    #[must_use]
+    pub fn extensions(cut: bool) -> Extensions {
+        if cut { vec![(Self::CUT, vec![1])] } else { Vec::new() }
+    }
+
+    /// Whether the responder says that it stopped looking.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.ext.iter().any(|(tag, value)| *tag == Self::CUT && value[..] == [1])
+    }
 }
 
 /// One file that matches.

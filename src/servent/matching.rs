@@ -30,21 +30,29 @@ pub(super) async fn run(
     mut jobs: mpsc::Receiver<Job>,
 ) {
     while let Some(Job { guid, body }) = jobs.recv().await {
-        let answers = offload(|| answer(&ground, &library, &body)).into_iter().collect();
-        if driver.send(Input::Matched { guid, answers }).await.is_err() {
+        let input = match offload(|| answer(&ground, &library, &body)) {
+            Ok(found) => Input::Matched { guid, answers: found.into_iter().collect() },
+            Err(CutShort) => Input::MatchRefused { guid },
+        };
+        if driver.send(input).await.is_err() {
             return;
         }
     }
 }
 
+/// Looking was ended by what it may cost before anything was found. Of that no hit can tell,
+/// so the search counts one servent that did not answer.
+struct CutShort;
+
 /// The frame that answers a query, if anything matches. What we do not understand we do
 /// not answer: a later version may have asked it. Nor do we name what we do not give.
-fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Option<Answer> {
+fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Result<Option<Answer>, CutShort> {
     let tuning = ground.panel.now();
     if !tuning.serve {
-        return None;
+        return Ok(None);
     }
-    let query = Query::parse(&decode_query_body(body).ok()?.text).ok()?;
+    let Ok(body) = decode_query_body(body) else { return Ok(None) };
+    let Ok(query) = Query::parse(&body.text) else { return Ok(None) };
     let found = library.matches_for_stranger(&query);
     let hits: Vec<Hit> = found
         .files
@@ -57,14 +65,16 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Option<Answer> {
             ext: Vec::new(),
         })
         .collect();
-    let count = u8::try_from(hits.len()).ok().filter(|&count| count > 0)?;
+    let Some(count) = u8::try_from(hits.len()).ok().filter(|&count| count > 0) else {
+        return if found.cut { Err(CutShort) } else { Ok(None) };
+    };
     let body = HitBody {
         addresses: ground.addresses(),
         name: tuning.name.clone(),
         unreachable: ground.is_undialable(),
         hits,
         more: found.more,
-        ext: Vec::new(),
+        ext: HitBody::extensions(found.cut),
     };
-    Some(Answer { count, body: encode_hit_body(&body).ok()? })
+    Ok(encode_hit_body(&body).ok().map(|body| Answer { count, body }))
 }

@@ -12,7 +12,7 @@ use super::ground::Ground;
 use super::handle::Servent;
 use super::report::{
     HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
-    TraceReport, TracedReport,
+    StoppedReport, TraceReport, TracedReport,
 };
 use crate::base::{Contact, ContentId, Geometry, Guid, MAX_TTL, ServentId};
 use crate::message::{Hit, HitBody, QueryBody, QueryHit, ShortId, Trace};
@@ -22,6 +22,9 @@ use crate::wire::{decode_hit_body, encode_query_body};
 
 /// Events of one search that its user may be behind with; then it waits for them.
 const EVENTS: usize = 256;
+/// Servents that stopped looking and are named at the end; a search that more servents cut
+/// short wants other words anyway.
+const MAX_STOPPED: usize = 64;
 /// Radii of a search in rings: most of what is wanted is near.
 const RINGS: [u8; 3] = [2, 4, MAX_TTL];
 
@@ -43,6 +46,17 @@ pub enum SearchError {
     /// The servent is stopping.
     #[error("the servent is stopping")]
     Stopping,
+}
+
+impl SearchError {
+    /// How many characters of the query stand before what is wrong with it, if that is it.
+    #[must_use]
+    pub fn place(&self) -> Option<usize> {
+        match self {
+            Self::Query(error) => error.place(),
+            _ => None,
+        }
+    }
 }
 
 /// The results of the latest search, by number.
@@ -218,6 +232,7 @@ pub(super) async fn start(
         enough: request.enough,
         networks: ground.networks(),
         results,
+        stopped: Vec::new(),
         began: Instant::now(),
     };
     ground.spawn(run.run(inbox, events));
@@ -240,11 +255,12 @@ struct Run {
     /// Where this servent is itself.
     networks: Vec<IpAddr>,
     results: SharedResults,
+    stopped: Vec<StoppedReport>,
     began: Instant,
 }
 
 impl Run {
-    async fn run(self, mut inbox: mpsc::Receiver<Update>, events: mpsc::Sender<SearchEvent>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Update>, events: mpsc::Sender<SearchEvent>) {
         loop {
             let update = tokio::select! {
                 biased;
@@ -275,6 +291,7 @@ impl Run {
                         by_timer: end.by_timer,
                         enough: files >= self.enough,
                         cut: end.cut,
+                        stopped: std::mem::take(&mut self.stopped),
                         files,
                         took_micros: self.took_micros(),
                     };
@@ -329,14 +346,18 @@ impl Run {
     }
 
     /// Turns a frame of hits into results. What is no file of ours to be is dropped.
-    fn take(&self, hit: &QueryHit, seen: &[IpAddr]) -> Vec<HitReport> {
-        let Ok(HitBody { addresses, name, unreachable, hits, .. }) = decode_hit_body(&hit.body)
-        else {
-            return Vec::new();
-        };
+    fn take(&mut self, hit: &QueryHit, seen: &[IpAddr]) -> Vec<HitReport> {
+        let Ok(body) = decode_hit_body(&hit.body) else { return Vec::new() };
+        let cut = body.is_cut();
+        let HitBody { addresses, name, unreachable, hits, .. } = body;
         // The relays counted by the frame's own number; who lies to them is not heard.
         if hit.responder == self.ground.id || hits.len() != usize::from(hit.count) {
             return Vec::new();
+        }
+        let known = |stopped: &StoppedReport| stopped.servent == hit.responder;
+        if cut && self.stopped.len() < MAX_STOPPED && !self.stopped.iter().any(known) {
+            let servent_name = name.clone();
+            self.stopped.push(StoppedReport { servent: hit.responder, servent_name });
         }
         // A hit is a stranger's word, and it crossed others: only what may be dialled on
         // such a word is. It may have come from as near as we or our neighbours are.

@@ -52,6 +52,17 @@ pub enum WantedError {
     Store(#[from] StoreError),
 }
 
+impl WantedError {
+    /// How many characters of the query stand before what is wrong with it, if that is it.
+    #[must_use]
+    pub fn place(&self) -> Option<usize> {
+        match self {
+            Self::Query(error) => error.place(),
+            _ => None,
+        }
+    }
+}
+
 struct Want {
     text: String,
     results: SharedResults,

@@ -111,16 +111,26 @@ pub enum QueryProblem {
     NothingWanted,
 }
 
-impl fmt::Display for QueryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.problem)?;
+impl QueryError {
+    /// How many characters stand before the place; none where it is about the whole query.
+    #[must_use]
+    pub fn place(&self) -> Option<usize> {
         match self.problem {
-            // These are about the whole of it.
             QueryProblem::TooShort
             | QueryProblem::TooLong
             | QueryProblem::TooManyWords
-            | QueryProblem::NothingWanted => Ok(()),
-            _ => write!(f, " (at character {} of the query)", self.at + 1),
+            | QueryProblem::NothingWanted => None,
+            _ => Some(self.at),
+        }
+    }
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.problem)?;
+        match self.place() {
+            None => Ok(()),
+            Some(at) => write!(f, " (at character {} of the query)", at + 1),
         }
     }
 }
@@ -293,12 +303,23 @@ fn starred(body: &str) -> Parsed {
         (false, false) => format!(" {line} "),
         (false, true) => format!(" {line}"),
         (true, false) => return Err(QueryProblem::StarBefore),
-        (true, true) if line.chars().filter(|c| *c != ' ').count() < MIN_PART => {
+        (true, true) if line.chars().map(weight).sum::<usize>() < MIN_PART => {
             return Err(QueryProblem::ShortPart);
         }
         (true, true) => line,
     };
     Ok(Some((Test::Words(needle), words.len())))
+}
+
+/// For how many letters `c` counts in a part of a word: what is written with thousands of
+/// signs, as Chinese, says with two of them what takes many letters elsewhere.
+fn weight(c: char) -> usize {
+    match c {
+        ' ' => 0,
+        '\u{3040}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' => 2,
+        '\u{20000}'..='\u{3ffff}' => 2,
+        _ => 1,
+    }
 }
 
 /// A number of bytes with a unit: `k`, `M`, `G`, `T` count in thousands, `Ki`, `Mi`,
@@ -346,6 +367,8 @@ mod tests {
         assert_eq!(tests_of("Help beatles"), [words_of(" help "), words_of(" beatles ")]);
         assert_eq!(tests_of("beat*"), [words_of(" beat")]);
         assert_eq!(tests_of("*eat*"), [words_of("eat")]);
+        assert_eq!(tests_of("*日本*"), [words_of("日本")]);
+        assert_eq!(tests_of("*한국*"), [words_of("한국")]);
         assert_eq!(tests_of("\"Yellow  Submarine!\""), [words_of(" yellow submarine ")]);
         assert_eq!(tests_of("foo-bar*"), [words_of(" foo bar")]);
         assert_eq!(tests_of("a - b & c")[1..], [words_of(" b "), words_of(" c ")]);
@@ -404,6 +427,7 @@ mod tests {
             ("x *a*a*a*", 2, P::StarWithin),
             ("x *ab", 2, P::StarBefore),
             ("x *ab*", 2, P::ShortPart),
+            ("x *日*", 2, P::ShortPart),
             ("x type:software", 2, P::BadType),
             ("x type:", 2, P::BadType),
             ("x id:abc", 2, P::BadId),

@@ -143,7 +143,8 @@
 //! bit: list of at most 8 addresses of the responder; its name `text`, at most 64 bytes;
 //! unreachable `bool`; list of 1 to 64 hits (as many as the count says), each with
 //! content id `[32]`, size `u64`, name `text` (1 to 255 bytes: a claim, in which
-//! a receiver maps what could be a path or steer a terminal), ext; more `bool` (there are more that match); ext.
+//! a receiver maps what could be a path or steer a terminal), ext; more `bool` (there are more that match); ext, of which
+//! tag 1 (the byte 01) says that the responder stopped looking before it had looked at all.
 //!
 //! Each copy on a link has a larger ttl than the one before it. Every copy is answered, by a
 //! *query done* or by a copy that crossed it: copies of one query cross where either was sent

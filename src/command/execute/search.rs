@@ -7,8 +7,13 @@ use crate::servent::{SearchError, WantedError};
 
 impl Local {
     pub(super) async fn search(&self, request: SearchRequest, out: Out<'_>) -> Exit {
+        let query = request.text.clone();
         let mut events = match self.servent.search(request).await {
             Ok(events) => events,
+            Err(error) if let Some(at) = error.place() => {
+                out.say(Reply::query_error(&error, &query, at)).await;
+                return Exit::Usage;
+            }
             Err(error @ (SearchError::Query(_) | SearchError::Ttl(_))) => {
                 return out.fail(Exit::Usage, &error).await;
             }
@@ -59,6 +64,7 @@ impl Local {
         words: Option<String>,
         out: Out<'_>,
     ) -> Exit {
+        let query = words.clone().unwrap_or_default();
         let reply = match (show, forget, words) {
             (Some(number), ..) => {
                 self.servent.show_wanted(number).await.map(|results| Reply::Results { results })
@@ -69,6 +75,10 @@ impl Local {
         };
         match reply {
             Ok(reply) => self.done(reply, out).await,
+            Err(error) if let Some(at) = error.place() => {
+                out.say(Reply::query_error(&error, &query, at)).await;
+                Exit::Usage
+            }
             Err(error @ WantedError::Query(_)) => out.fail(Exit::Usage, &error).await,
             Err(error) => out.fail(Exit::Failed, &error).await,
         }

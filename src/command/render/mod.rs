@@ -34,7 +34,7 @@ pub fn json(reply: &Reply) -> String {
 pub fn ascii(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_else(|error| {
         let text = Escaped(&error.to_string()).to_string();
-        let error = Reply::Error { kind: Exit::Failed, text };
+        let error = Reply::error(Exit::Failed, &text);
         serde_json::to_string(&error).unwrap_or_default()
     });
     let mut ascii = String::with_capacity(text.len());
@@ -124,6 +124,9 @@ fn unfolded(reply: &Reply, width: Option<usize>) -> String {
         Reply::ServeSwitch { on: true } => "others are given files\n".into(),
         Reply::ServeSwitch { on: false } => {
             "others are given no files and no hits until 'serve on'\n".into()
+        }
+        Reply::Error { text, query: Some(query), at: Some(at), .. } => {
+            format!("{}{}", lines(text), search::pointed(query, *at))
         }
         Reply::Notice { text } | Reply::Error { text, .. } => lines(text),
         Reply::Help { text } => format!("{text}\n"),

@@ -1,9 +1,23 @@
 //! Hits, results, and how a search ended.
 
+use unicode_width::UnicodeWidthStr;
+
+use crate::base::escape::Escaped;
 use crate::command::layout::{
     Column, MAX_NAME, count, cut, grouped, servent, size, table, wrapped,
 };
-use crate::servent::report::{HitReport, ResultReport, SearchEnd, WantedReport};
+use crate::servent::report::{HitReport, ResultReport, SearchEnd, StoppedReport, WantedReport};
+
+/// Servents named that stopped looking; of more, the number will do.
+const MAX_STOPPED: usize = 3;
+
+/// The work that a stranger's query may cost, as the time that it takes.
+const STOPPED_AFTER: &str = "2 ms";
+
+/// Characters of a wrong query that are shown before and behind the place, so that both lines
+/// fit a terminal.
+const BEFORE_MARK: usize = 40;
+const BEHIND_MARK: usize = 30;
 
 /// Hits come one by one, so their columns cannot wait for the widest: they are fixed,
 /// and the name comes after what is narrow.
@@ -41,7 +55,31 @@ pub(super) fn search_end(end: &SearchEnd) -> String {
         files => count(files as u64, "file"),
     };
     let (asked, radius) = (count(end.asked, "servent"), hops(end.radius.into()));
-    format!("asked {asked} within {radius}, {answered}: {found}")
+    let stopped = stopped(&end.stopped);
+    format!("asked {asked} within {radius}, {answered}: {found}{stopped}")
+}
+
+/// Who has more to look at than a query may cost; empty when nobody has.
+fn stopped(stopped: &[StoppedReport]) -> String {
+    let named = stopped.iter().take(MAX_STOPPED);
+    let names: Vec<_> = named.map(|who| servent(&who.servent_name, &who.servent)).collect();
+    let names = names.join(", ");
+    let who = match stopped.len().checked_sub(MAX_STOPPED).filter(|more| *more > 0) {
+        _ if stopped.is_empty() => return String::new(),
+        None => names,
+        Some(more) => format!("{names} and {}", count(more as u64, "more servent")),
+    };
+    format!("\n{who} stopped looking after {STOPPED_AFTER}: narrow the search")
+}
+
+/// A query with a mark below what is wrong in it; of a long one what stands around that.
+pub(super) fn pointed(query: &str, at: usize) -> String {
+    let from = at.saturating_sub(BEFORE_MARK);
+    let before: String = query.chars().skip(from).take(at - from).collect();
+    let behind: String = query.chars().skip(at).take(BEHIND_MARK).collect();
+    let before = Escaped(&before).to_string();
+    let space = " ".repeat(before.width());
+    format!("  {before}{}\n  {space}^\n", Escaped(&behind))
 }
 
 pub(super) fn results_table(results: &[ResultReport], width: Option<usize>) -> String {
@@ -127,6 +165,7 @@ pub(super) mod tests {
             by_timer: false,
             enough: false,
             cut: false,
+            stopped: Vec::new(),
             files: 0,
             took_micros: 1,
         }
@@ -180,6 +219,33 @@ pub(super) mod tests {
         assert!(
             say(|end| (end.files, end.cut) = (50, true)).ends_with("more than one search takes")
         );
+    }
+
+    #[test]
+    fn who_stopped_looking_is_named_with_what_to_do() {
+        let who =
+            |n: u8| StoppedReport { servent: ServentId([n; 32]), servent_name: "attic".into() };
+        let say = |count: u8| {
+            search_end(&SearchEnd { stopped: (0..count).map(who).collect(), files: 64, ..end() })
+        };
+        assert!(
+            say(1).ends_with(
+                ": 64 files\nattic~aaaaaaaa stopped looking after 2 ms: narrow the search"
+            )
+        );
+        assert!(say(5).contains(" and 2 more servents stopped looking"), "{}", say(5));
+        assert!(!say(0).contains("stopped"));
+    }
+
+    #[test]
+    fn the_mark_stands_below_what_is_wrong() {
+        assert_eq!(pointed("foo \"bar", 4), "  foo \"bar\n      ^\n");
+        assert_eq!(pointed("日本 *x", 3), "  日本 *x\n       ^\n", "by width");
+        let long = pointed(&format!("{} *x{}", "a".repeat(99), " b".repeat(99)), 100);
+        let lines: Vec<_> = long.lines().collect();
+        assert_eq!(lines[0].find('*'), lines[1].find('^'));
+        assert!(lines[0].len() < 79, "{long}");
+        assert_eq!(pointed("\x1b[2J *", 5), "  \\u{1b}[2J *\n            ^\n");
     }
 
     #[test]

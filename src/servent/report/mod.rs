@@ -23,7 +23,7 @@ pub use news::News;
 pub use peer::{JoinReport, PeerReport, Relation, SharesReport};
 pub use search::{
     HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
-    WantedReport,
+    StoppedReport, WantedReport,
 };
 pub use setting::{LimitReport, SettingReport, Unit};
 pub use shared::{

@@ -83,10 +83,21 @@ pub struct SearchEnd {
     pub enough: bool,
     /// Whether there were more hits than one search takes; the rest was dropped.
     pub cut: bool,
+    /// Who has hits, and stopped looking for more because a query may not cost more.
+    pub stopped: Vec<StoppedReport>,
     /// How many different files were found.
     pub files: usize,
     /// How long it took, in microseconds.
     pub took_micros: u64,
+}
+
+/// A servent that stopped looking before it had looked at all that it shares.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StoppedReport {
+    /// Who.
+    pub servent: ServentId,
+    /// What its user calls it.
+    pub servent_name: String,
 }
 
 /// One content that the latest search found.
