@@ -14,11 +14,13 @@ pub const STRANGERS: u64 = 2_000_000;
 const FOR_NAMES: u64 = STRANGERS / 10;
 
 /// Bytes of the vocabulary that are searched in a nanosecond, at worst.
-const SCANNED: u64 = 8;
+const SCANNED: u64 = 16;
 /// A word that is found in the vocabulary, and its way to its files.
-const WORD: u64 = 40;
+const WORD: u64 = 120;
 /// One file of a word, added to those of others.
-const FILE: u64 = 4;
+const FILE: u64 = 10;
+/// Gathering the files of many words: 65,536 numbers of files, however many are in use.
+const GATHER: u64 = 12_000;
 /// Setting up a set of many files, and each of the files that it is joined or cut with:
 /// a bitmap takes them by the word.
 const SET: u64 = 2_000;
@@ -28,10 +30,11 @@ const CANDIDATE: u64 = 30;
 /// Reading and folding a name, to see what only the name tells.
 const NAME: u64 = 900;
 
-/// The work that a query may still do.
+/// The work that a query may do, and has done.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    left: u64,
+    most: u64,
+    spent: u64,
     cut: bool,
 }
 
@@ -39,13 +42,13 @@ impl Budget {
     /// For the query of another servent.
     #[must_use]
     pub fn of_stranger() -> Self {
-        Self { left: STRANGERS, cut: false }
+        Self { most: STRANGERS, spent: 0, cut: false }
     }
 
     /// For the user's own questions about the own library.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self { left: u64::MAX, cut: false }
+        Self { most: u64::MAX, spent: 0, cut: false }
     }
 
     /// Whether the work was ended before it was done.
@@ -54,25 +57,26 @@ impl Budget {
         self.cut
     }
 
-    /// How much has been spent of what a stranger has.
+    /// What was spent, in nanoseconds as they are priced.
     #[must_use]
     pub fn spent(&self) -> u64 {
-        STRANGERS.saturating_sub(self.left)
+        self.spent
     }
 
     /// Takes `work` from what is left, of which `kept` is for something else.
     fn spend(&mut self, work: u64, kept: u64) -> ControlFlow<()> {
-        if self.left.saturating_sub(kept) < work {
+        if self.most.saturating_sub(kept).saturating_sub(self.spent) < work {
             self.cut = true;
             return ControlFlow::Break(());
         }
-        self.left -= work;
+        self.spent += work;
         ControlFlow::Continue(())
     }
 
     /// How many of `len` bytes of the vocabulary may be searched at most.
     pub(super) fn reach(&mut self, len: usize) -> usize {
-        let left = self.left.saturating_sub(FOR_NAMES).saturating_mul(SCANNED);
+        let left = self.most.saturating_sub(FOR_NAMES).saturating_sub(self.spent);
+        let left = left.saturating_mul(SCANNED);
         let most = usize::try_from(left).unwrap_or(usize::MAX);
         self.cut |= most < len;
         len.min(most)
@@ -89,6 +93,11 @@ impl Budget {
 
     pub(super) fn files(&mut self, count: usize) -> ControlFlow<()> {
         self.spend(FILE * count as u64, FOR_NAMES)
+    }
+
+    /// A field of bits for so many files.
+    pub(super) fn gather(&mut self, files: usize) -> ControlFlow<()> {
+        self.spend(GATHER * (files as u64).div_ceil(1 << 16), FOR_NAMES)
     }
 
     pub(super) fn sets(&mut self, count: u64) -> ControlFlow<()> {

@@ -17,7 +17,7 @@ use super::{Index, rank};
 use crate::share::query::{Query, Term, Test};
 
 /// Files whose names are read rather than the vocabulary scanned.
-const FEW: u64 = 64;
+const FEW: u64 = 256;
 
 /// Files that are looked at before all files of a beginning or a part are gathered: most
 /// such questions have enough answers in the first few words.
@@ -236,8 +236,11 @@ impl<'a> Plan<'a> {
     /// The files with a word that `needle` is found in: all, or what the budget is for.
     fn gather(&self, needle: &str, budget: &mut Budget) -> RoaringBitmap {
         // Most words have few files, which go into a plain field of bits first.
-        let mut bits = vec![0u8; self.index.sizes.len().div_ceil(8)];
         let mut maps = RoaringBitmap::new();
+        if budget.gather(self.index.sizes.len()).is_break() {
+            return maps;
+        }
+        let mut bits = vec![0u8; self.index.sizes.len().div_ceil(8)];
         let _ = self.index.words.scan(needle.as_bytes(), budget, |postings, budget| {
             match postings.mapped() {
                 Some(map) => {
