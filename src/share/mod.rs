@@ -10,6 +10,7 @@
 //! nothing of this room. Calls that read files or save block: the driver runs them away
 //! from its loop.
 
+mod by_path;
 pub mod error;
 pub mod file_type;
 pub mod fold;

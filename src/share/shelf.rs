@@ -5,10 +5,12 @@
 //! nothing is here that the [`Marks`] do not want.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::by_path::ByPath;
 use super::index::{Entry, Files, Index};
 use super::left_out::LeftOut;
 use super::library::{MAX_NOTICES, MAX_PATHS, Notice, UnpublishReport};
@@ -27,8 +29,10 @@ pub(super) struct Published {
     /// Whether that had settled when it was hashed.
     settled: bool,
     pub(super) list: Arc<PieceList>,
-    /// The pieces that were hashed under this stamp once it had settled.
-    checked: Mutex<PieceMap>,
+    /// The pieces that were hashed under this stamp once it had settled; none while that is
+    /// not one of them, or all.
+    checked: Mutex<Option<Box<PieceMap>>>,
+    all_checked: AtomicBool,
     withdrawn: AtomicBool,
     /// Its place in the order in which files came onto the shelf.
     since: u64,
@@ -38,7 +42,7 @@ pub(super) struct Published {
 
 #[derive(Default)]
 pub(super) struct Shelf {
-    paths: BTreeMap<PathBuf, Arc<Published>>,
+    paths: ByPath,
     names: Names,
     index: Index,
     contents: BTreeMap<ContentId, Content>,
@@ -80,7 +84,8 @@ struct Slot {
 /// The paths whose rows are no longer what was saved.
 #[derive(Default)]
 pub(super) struct Unsaved {
-    files: BTreeSet<PathBuf>,
+    /// As strings, which compare sooner than paths.
+    files: BTreeSet<OsString>,
     marks: BTreeSet<PathBuf>,
 }
 
@@ -95,7 +100,7 @@ pub(super) enum Known {
 impl Shelf {
     /// The published paths that are `path` or lie in it.
     pub(super) fn paths_in(&self, path: &Path) -> Vec<PathBuf> {
-        inside(self.paths.range(path.to_path_buf()..).map(|(path, _)| path), path)
+        inside(self.paths.from(path).map(|file| &file.path), path)
     }
 
     /// Those at or in `path` that are not there at present.
@@ -104,16 +109,16 @@ impl Shelf {
     }
 
     pub(super) fn file(&self, path: &Path) -> Option<&Arc<Published>> {
-        self.paths.get(path)
+        self.paths.find(path)
     }
 
     pub(super) fn known(&self, path: &Path) -> Option<Known> {
-        let here = self.paths.get(path).map(|file| Known::Here(Arc::clone(file)));
+        let here = self.paths.find(path).map(|file| Known::Here(Arc::clone(file)));
         here.or_else(|| self.absent.get(path).map(|file| Known::Absent(Arc::clone(file))))
     }
 
     pub(super) fn files(&self) -> impl Iterator<Item = &Arc<Published>> {
-        self.paths.values()
+        self.paths.iter()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -146,17 +151,16 @@ impl Shelf {
         if !self.marks.wants(&file.path) {
             return Err(LeftOut::Unpublished);
         }
-        if self.paths.len() >= MAX_PATHS && !self.paths.contains_key(&file.path) {
+        if self.paths.len() >= MAX_PATHS && self.paths.find(&file.path).is_none() {
             return Err(LeftOut::TooMany);
         }
-        let path = file.path.clone();
-        let replaced = self.paths.remove(&path);
-        self.absent.remove(&path);
+        if !self.absent.is_empty() {
+            self.absent.remove(&file.path);
+        }
         let file = self.shelve(file);
-        self.touch(&path);
-        self.paths.insert(path, file);
+        self.touch(&file.path);
         // After the new one is in: a content that stays is never seen to be gone.
-        if let Some(old) = replaced {
+        if let Some(old) = self.paths.insert(file) {
             self.let_go(&old);
         }
         Ok(())
@@ -165,7 +169,7 @@ impl Shelf {
     /// Adds a file to its content.
     fn shelve(&mut self, mut file: Published) -> Arc<Published> {
         let content = self.contents.entry(file.list.id()).or_insert_with(|| Content {
-            copies: Vec::new(),
+            copies: Vec::with_capacity(1),
             gone: Arc::new(AtomicBool::new(false)),
         });
         // The same content has the same values: one list is enough in memory.
@@ -225,7 +229,7 @@ impl Shelf {
     /// Withdraws `file`, which is no longer what was published, and leaves a notice. One
     /// that is `gone`, and not changed, may come back.
     pub(super) fn withdraw(&mut self, file: &Arc<Published>, gone: bool) {
-        if !self.paths.get(&file.path).is_some_and(|present| Arc::ptr_eq(present, file)) {
+        if !self.paths.find(&file.path).is_some_and(|present| Arc::ptr_eq(present, file)) {
             return;
         }
         match gone {
@@ -252,7 +256,7 @@ impl Shelf {
     /// Tells anew where the files in `path` lie: what was published around them changed.
     fn tell_anew(&mut self, path: &Path) {
         for path in self.paths_in(path) {
-            let Some(file) = self.paths.get(&path) else { continue };
+            let Some(file) = self.paths.find(&path) else { continue };
             let untold = self.marks.untold(&path);
             if self.names.untold(file.number) == Some(untold) {
                 continue;
@@ -337,11 +341,11 @@ impl Shelf {
         for (path, file) in files {
             let room = paths.len() < MAX_PATHS;
             match file.filter(|_| room && self.marks.wants(&path)) {
-                Some(file) => paths.push((path, self.shelve(file))),
-                None => drop(self.unsaved.files.insert(path)),
+                Some(file) => paths.push(self.shelve(file)),
+                None => drop(self.unsaved.files.insert(path.into())),
             }
         }
-        // At one stroke: a path is dear to compare, and this is what a start waits for.
+        // At one stroke: this is what a start waits for.
         self.paths = paths.into_iter().collect();
         self.keeps = true;
     }
@@ -349,7 +353,7 @@ impl Shelf {
     /// Notes that the row of a file is no longer what was saved.
     fn touch(&mut self, path: &Path) {
         if self.keeps {
-            self.unsaved.files.insert(path.to_path_buf());
+            self.unsaved.files.insert(path.as_os_str().to_owned());
         }
     }
 
@@ -375,9 +379,10 @@ impl Shelf {
 
     /// The rows of `unsaved` as they are now.
     pub(super) fn changes(&self, unsaved: &Unsaved) -> Changes {
-        let row = |path: &PathBuf| {
-            let file = self.paths.get(path).or_else(|| self.absent.get(path));
-            (path.clone(), file.map(|file| file.row()))
+        let row = |path: &OsString| {
+            let path = Path::new(path);
+            let file = self.paths.find(path).or_else(|| self.absent.get(path));
+            (path.to_path_buf(), file.map(|file| file.row()))
         };
         let root = |path: &PathBuf| {
             let root = self.marks.root(path);
@@ -471,10 +476,18 @@ impl Published {
         list: Arc<PieceList>,
         settled: bool,
     ) -> Self {
-        let count = list.geometry().count();
-        let checked = if settled { PieceMap::full(count) } else { PieceMap::new(count) };
-        let (checked, withdrawn) = (Mutex::new(checked), AtomicBool::new(false));
-        Self { path, name, stamp, settled, list, checked, withdrawn, since: 0, number: 0 }
+        Self {
+            path,
+            name,
+            stamp,
+            settled,
+            list,
+            checked: Mutex::default(),
+            all_checked: AtomicBool::new(settled),
+            withdrawn: AtomicBool::new(false),
+            since: 0,
+            number: 0,
+        }
     }
 
     /// The same file, seen under `stamp`: as it was, or with its device renumbered.
@@ -503,10 +516,22 @@ impl Published {
     }
 
     pub(super) fn is_checked(&self, piece: PieceIndex) -> bool {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner).contains(piece)
+        self.all_checked.load(Ordering::Acquire)
+            || self.checked().as_ref().is_some_and(|checked| checked.contains(piece))
     }
 
     pub(super) fn set_checked(&self, piece: PieceIndex) {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
+        let mut checked = self.checked();
+        let count = self.list.geometry().count();
+        let pieces = checked.get_or_insert_with(|| Box::new(PieceMap::new(count)));
+        pieces.insert(piece);
+        if pieces.is_full() {
+            self.all_checked.store(true, Ordering::Release);
+            *checked = None;
+        }
+    }
+
+    fn checked(&self) -> MutexGuard<'_, Option<Box<PieceMap>>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

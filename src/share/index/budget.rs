@@ -19,6 +19,7 @@ const SCANNED: u64 = 16;
 const WORD: u64 = 120;
 /// One file of a word, added to those of others.
 const FILE: u64 = 10;
+const MAPPED_FILE: u64 = 3;
 /// Gathering the files of many words: 65,536 numbers of files, however many are in use.
 const GATHER: u64 = 12_000;
 /// Setting up a set of many files, and each of the files that it is joined or cut with:
@@ -93,6 +94,11 @@ impl Budget {
 
     pub(super) fn files(&mut self, count: usize) -> ControlFlow<()> {
         self.spend(FILE * count as u64, FOR_NAMES)
+    }
+
+    /// As [`Budget::files`], of a word that has them in a bitmap, one near the other.
+    pub(super) fn mapped_files(&mut self, count: u64) -> ControlFlow<()> {
+        self.spend(SET + MAPPED_FILE * count, FOR_NAMES)
     }
 
     /// A field of bits for so many files.

@@ -23,6 +23,9 @@ const FEW: u64 = 256;
 /// such questions have enough answers in the first few words.
 const FIRST: usize = 128;
 
+/// One file of so many is enough for a bitmap to keep a bit for each.
+const DENSE: u64 = 16;
+
 /// A query, as an index answers it.
 pub(super) struct Plan<'a> {
     index: &'a Index,
@@ -241,20 +244,27 @@ impl<'a> Plan<'a> {
             return maps;
         }
         let mut bits = vec![0u8; self.index.sizes.len().div_ceil(8)];
+        // Bitmaps with so many files are fields of bits themselves, and joined as such.
+        let dense = self.index.sizes.len() as u64 / DENSE;
         let _ = self.index.words.scan(needle.as_bytes(), budget, |postings, budget| {
-            match postings.mapped() {
-                Some(map) => {
+            let mut set = |file: u32| {
+                if let Some(byte) = bits.get_mut(file as usize / 8) {
+                    *byte |= 1 << (file % 8);
+                }
+            };
+            match (postings.listed(), postings.mapped()) {
+                (None, Some(map)) if map.len() >= dense => {
                     budget.sets(map.len())?;
                     maps |= map;
                 }
-                None => {
-                    let list = postings.listed().unwrap_or_default();
+                (None, Some(map)) => {
+                    budget.mapped_files(map.len())?;
+                    map.iter().for_each(set);
+                }
+                (list, _) => {
+                    let list = list.unwrap_or_default();
                     budget.files(list.len())?;
-                    for &file in list {
-                        if let Some(byte) = bits.get_mut(file as usize / 8) {
-                            *byte |= 1 << (file % 8);
-                        }
-                    }
+                    list.iter().for_each(|&file| set(file));
                 }
             }
             ControlFlow::Continue(())
