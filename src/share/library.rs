@@ -296,7 +296,8 @@ impl Library {
         let Protected { state, keys, .. } = &self.0.protected;
         state.as_ref().is_some_and(|state| path.starts_with(state))
             || keys.iter().any(|key| key == path)
-            || path.components().any(|part| part.as_os_str() == PARTS_FOLDER)
+            || memchr::memmem::find(path.as_os_str().as_encoded_bytes(), PARTS_FOLDER.as_bytes())
+                .is_some_and(|_| path.components().any(|part| part.as_os_str() == PARTS_FOLDER))
     }
 
     /// (device, inode) of the key files, which hard links share.

@@ -65,7 +65,7 @@ impl Library {
                     let Some(entry) = names.entry_of(file) else { continue };
                     let checked = budget.name();
                     if checked.is_break()
-                        || entry.satisfies(query.terms()) && found.take(file, &entry).is_break()
+                        || query.holds(&entry) && found.take(file, &entry).is_break()
                     {
                         break;
                     }

@@ -21,6 +21,7 @@ pub mod left_out;
 pub mod library;
 mod marks;
 pub mod matcher;
+mod names;
 pub mod publish;
 pub mod published;
 pub mod query;

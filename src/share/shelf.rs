@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::by_path::ByPath;
-use super::index::{Entry, Files, Index};
+use super::index::{Files, Index};
 use super::left_out::LeftOut;
 use super::library::{MAX_NOTICES, MAX_PATHS, Notice, UnpublishReport};
 use super::marks::{Before, Marks, Root, inside};
+use super::names::Names;
 use crate::base::{ContentId, FileName, PieceIndex, PieceMap};
 use crate::store::disk::Stamp;
 use crate::store::share_index::{Changes, FileRow, RootRow};
@@ -37,7 +38,7 @@ pub(super) struct Published {
     /// Its place in the order in which files came onto the shelf.
     since: u64,
     /// What the index knows it by while it is on the shelf.
-    number: u32,
+    pub(super) number: u32,
 }
 
 #[derive(Default)]
@@ -45,6 +46,8 @@ pub(super) struct Shelf {
     paths: ByPath,
     names: Names,
     index: Index,
+    /// What the marks say of the folder that was last asked about: files come by folders.
+    near: Option<Near>,
     contents: BTreeMap<ContentId, Content>,
     bytes: u64,
     notices: VecDeque<Notice>,
@@ -68,16 +71,10 @@ struct Content {
     gone: Arc<AtomicBool>,
 }
 
-/// The files on the shelf by their numbers, which are as small as they can be.
-#[derive(Default)]
-pub(super) struct Names {
-    slots: Vec<Option<Slot>>,
-    free: Vec<u32>,
-}
-
-/// A file on the shelf, and how many bytes of its path are not told to others.
-struct Slot {
-    file: Arc<Published>,
+/// What the marks say of all in one folder that has no mark of its own.
+struct Near {
+    folder: PathBuf,
+    wanted: bool,
     untold: u32,
 }
 
@@ -148,16 +145,14 @@ impl Shelf {
 
     /// Adds a file, in place of what its path held.
     pub(super) fn insert(&mut self, file: Published) -> Result<(), LeftOut> {
-        if !self.marks.wants(&file.path) {
-            return Err(LeftOut::Unpublished);
-        }
+        let Some(untold) = self.place(&file.path) else { return Err(LeftOut::Unpublished) };
         if self.paths.len() >= MAX_PATHS && self.paths.find(&file.path).is_none() {
             return Err(LeftOut::TooMany);
         }
         if !self.absent.is_empty() {
             self.absent.remove(&file.path);
         }
-        let file = self.shelve(file);
+        let file = self.shelve(file, untold);
         self.touch(&file.path);
         // After the new one is in: a content that stays is never seen to be gone.
         if let Some(old) = self.paths.insert(file) {
@@ -166,8 +161,29 @@ impl Shelf {
         Ok(())
     }
 
+    /// How many bytes of `path` are not told; none when it is not to be shared.
+    fn place(&mut self, path: &Path) -> Option<u32> {
+        let folder = path.parent()?;
+        let known = |near: &Near| near.folder.as_os_str() == folder.as_os_str();
+        let near = match self.near.take().filter(known) {
+            Some(near) => near,
+            None => Near {
+                folder: folder.to_path_buf(),
+                wanted: self.marks.wants(folder),
+                untold: self.marks.untold(path),
+            },
+        };
+        let untold = near.untold;
+        let wanted = match near.wanted {
+            true => !self.marks.excludes(path),
+            false => self.marks.root(path).is_some(),
+        };
+        self.near = Some(near);
+        wanted.then_some(untold)
+    }
+
     /// Adds a file to its content.
-    fn shelve(&mut self, mut file: Published) -> Arc<Published> {
+    fn shelve(&mut self, mut file: Published, untold: u32) -> Arc<Published> {
         let content = self.contents.entry(file.list.id()).or_insert_with(|| Content {
             copies: Vec::with_capacity(1),
             gone: Arc::new(AtomicBool::new(false)),
@@ -182,7 +198,7 @@ impl Shelf {
         file.number = self.names.next();
         let file = Arc::new(file);
         content.copies.push(Arc::clone(&file));
-        self.names.put(Arc::clone(&file), self.marks.untold(&file.path));
+        self.names.put(Arc::clone(&file), untold);
         if let Some(entry) = self.names.entry(file.number) {
             self.index.insert(file.number, &entry);
         }
@@ -255,6 +271,7 @@ impl Shelf {
 
     /// Tells anew where the files in `path` lie: what was published around them changed.
     fn tell_anew(&mut self, path: &Path) {
+        self.near = None;
         for path in self.paths_in(path) {
             let Some(file) = self.paths.find(&path) else { continue };
             let untold = self.marks.untold(&path);
@@ -279,6 +296,7 @@ impl Shelf {
         if !known {
             self.tell_anew(path);
         }
+        self.near = None;
         before
     }
 
@@ -308,6 +326,7 @@ impl Shelf {
             report.files += 1;
             report.bytes = report.bytes.saturating_add(size);
         }
+        self.near = None;
         for path in self.marks.unpublish(path) {
             self.touch_mark(&path);
         }
@@ -337,11 +356,12 @@ impl Shelf {
             self.marks.restore(path, Root { order, folder, fresh: false });
         }
         excluded.into_iter().for_each(|path| self.marks.exclude(path));
+        self.near = None;
         let mut paths = Vec::new();
         for (path, file) in files {
-            let room = paths.len() < MAX_PATHS;
-            match file.filter(|_| room && self.marks.wants(&path)) {
-                Some(file) => paths.push(self.shelve(file)),
+            let place = if paths.len() < MAX_PATHS { self.place(&path) } else { None };
+            match file.zip(place) {
+                Some((file, untold)) => paths.push(self.shelve(file, untold)),
                 None => drop(self.unsaved.files.insert(path.into())),
             }
         }
@@ -401,62 +421,6 @@ impl Shelf {
                 marks.map(|path| (path.clone(), self.marks.excludes(path))).collect()
             },
         }
-    }
-}
-
-impl Names {
-    /// The number that the next file gets.
-    fn next(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            // At most `MAX_PATHS`.
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-        })
-    }
-
-    fn put(&mut self, file: Arc<Published>, untold: u32) {
-        if let Some(slot) = self.slots.get_mut(file.number as usize) {
-            *slot = Some(Slot { file, untold });
-        }
-    }
-
-    fn clear(&mut self, number: u32) {
-        let slot = self.slots.get_mut(number as usize);
-        if slot.is_some_and(|slot| slot.take().is_some()) {
-            self.free.push(number);
-        }
-    }
-
-    fn untold(&self, number: u32) -> Option<u32> {
-        self.slot(number).map(|slot| slot.untold)
-    }
-
-    fn slot(&self, number: u32) -> Option<&Slot> {
-        self.slots.get(number as usize)?.as_ref()
-    }
-
-    /// The file of a number.
-    pub(super) fn file(&self, number: u32) -> Option<&Arc<Published>> {
-        self.slot(number).map(|slot| &slot.file)
-    }
-
-    /// What queries see of a file on the shelf.
-    pub(super) fn entry_of(&self, file: &Published) -> Option<Entry<'_>> {
-        self.entry(file.number)
-    }
-}
-
-impl Files for Names {
-    fn entry(&self, number: u32) -> Option<Entry<'_>> {
-        let Slot { file, untold } = self.slot(number)?;
-        let folder = file.path.parent()?.to_str()?;
-        Some(Entry {
-            // Shorter than what is not told: it lies in what was published, or is it.
-            folder: folder.get(*untold as usize..).unwrap_or_default(),
-            name: file.name.as_str(),
-            size: file.stamp.size,
-            id: file.list.id(),
-        })
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::base::ContentId;
 use crate::share::file_type::FileType;
 use crate::share::fold::{FoldedName, folded};
-use crate::share::query::{Term, Test};
+use crate::share::query::{Query, Term, Test};
 
 /// A published file as queries see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,12 +26,17 @@ pub trait Files {
     fn entry(&self, number: u32) -> Option<Entry<'_>>;
 }
 
+impl Query {
+    /// Whether it holds for `entry`, be that published here or somewhere else.
+    #[must_use]
+    pub fn holds(&self, entry: &Entry<'_>) -> bool {
+        entry.satisfies(self.terms())
+    }
+}
+
 impl Entry<'_> {
     /// Whether all of `terms` hold for it.
-    pub(in crate::share) fn satisfies<'t>(
-        &self,
-        terms: impl IntoIterator<Item = &'t Term>,
-    ) -> bool {
+    pub(super) fn satisfies<'t>(&self, terms: impl IntoIterator<Item = &'t Term>) -> bool {
         let mut line = None;
         terms.into_iter().all(|term| self.passes(&term.test, &mut line) != term.negative)
     }
