@@ -16,16 +16,16 @@ const FOR_NAMES: u64 = STRANGERS / 10;
 /// Bytes of the vocabulary that are searched in a nanosecond, at worst.
 const SCANNED: u64 = 16;
 /// A word that is found in the vocabulary, and its way to its files.
-const WORD: u64 = 120;
+const WORD: u64 = 200;
 /// One file of a word, added to those of others.
-const FILE: u64 = 10;
-const MAPPED_FILE: u64 = 3;
+const FILE: u64 = 15;
+const MAPPED_FILE: u64 = 4;
 /// Gathering the files of many words: 65,536 numbers of files, however many are in use.
 const GATHER: u64 = 12_000;
-/// Setting up a set of many files, and each of the files that it is joined or cut with:
-/// a bitmap takes them by the word.
+/// Setting up a set of many files, and every two of the files that it is joined or cut with,
+/// up to so many: beyond, they are bits and taken by the word.
 const SET: u64 = 2_000;
-const IN_SET: u64 = 8;
+const MOST_LISTED: u64 = 100_000;
 /// Looking whether a file is among those of the other words.
 const CANDIDATE: u64 = 30;
 /// Reading and folding a name, to see what only the name tells.
@@ -107,7 +107,7 @@ impl Budget {
     }
 
     pub(super) fn sets(&mut self, count: u64) -> ControlFlow<()> {
-        self.spend(SET + count / IN_SET, FOR_NAMES)
+        self.spend(SET + count.min(MOST_LISTED) / 2, FOR_NAMES)
     }
 
     pub(super) fn candidate(&mut self) -> ControlFlow<()> {
