@@ -13,6 +13,7 @@ Measures real servents on this machine, in a release build.
   bench.sh weight      start, memory, idle processor time, size of the program
   bench.sh transfer    one source on loopback against raw TCP, in interleaved rounds
   bench.sh engine      queries a second through the engine and the codec, without sockets
+  bench.sh index       memory of the index of a million names, and the time of each kind of query
 END
 }
 
@@ -25,6 +26,7 @@ weight)
     ;;
 transfer) cargo bench --locked --bench transfer ;;
 engine) cargo bench --locked --bench flood --bench codec ;;
+index) cargo bench --locked --bench index ;;
 help | -h | --help) usage ;;
 *)
     usage >&2
