@@ -25,6 +25,10 @@ fn bad_hits(query: &FakeQuery, victim: [u8; 32]) -> Vec<Frame> {
     understated.body[50] = 1;
     let mut trailing = of(vec![file("trailing.txt", 1)]).frame();
     trailing.body.push(0);
+    // Whoever has it says that it stopped looking for more.
+    let mut stopped = good.frame();
+    stopped.body.pop();
+    stopped.body.extend([1, 1, 1, 1]);
     let addresses = vec![([127, 0, 0, 1], 9999).into(); 9];
     vec![
         raw(1, b"garbage"),
@@ -42,7 +46,7 @@ fn bad_hits(query: &FakeQuery, victim: [u8; 32]) -> Vec<Frame> {
         FakeHit { addresses, ..of(vec![file("addresses.txt", 1)]) }.frame(),
         FakeHit { name: "n".repeat(65), ..of(vec![file("named.txt", 1)]) }.frame(),
         FakeHit { responder: victim, ..of(vec![file("yours.txt", 1)]) }.frame(),
-        good.frame(),
+        stopped,
     ]
 }
 
@@ -71,7 +75,9 @@ async fn bad_hits_harm_neither_the_searcher_nor_the_relay() {
             Reply::SearchEnd(end) => Some(end),
             _ => None,
         });
-        assert!(!end.unwrap().by_timer, "{end:?}");
+        let end = end.unwrap();
+        assert!(!end.by_timer, "{end:?}");
+        assert_eq!(end.stopped.len(), 1, "{end:?}");
     }
     assert_eq!(bench.victim.ask_status().await.neighbours, neighbours, "a relay is not to blame");
     drop(liar);
