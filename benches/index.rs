@@ -333,7 +333,7 @@ fn made_up(count: usize, folders: bool) -> Vec<(Box<str>, Box<str>)> {
             name.push_str(&spelled(rank));
             name.push([' ', '_', '-', '.'][rng.random_range(0..4)]);
         }
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             name.push_str(&spelled(WORDS + number));
         }
         name.push('.');
