@@ -20,7 +20,7 @@ use crate::base::{ContentId, FileName};
 use crate::store::disk::{Disk, NotRegular, PARTS_FOLDER};
 use crate::transfer::PieceList;
 
-/// Most paths that are published at a time: about 2 GiB of memory. More are left out.
+/// Most paths that are published at a time: some 3 GiB of memory. More are left out.
 pub const MAX_PATHS: usize = 1 << 22;
 
 /// Most notices kept until somebody takes them; the oldest go first.

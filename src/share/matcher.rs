@@ -51,7 +51,16 @@ impl Library {
         self.matches_within(query, HitBody::MAX_HITS, Budget::of_stranger())
     }
 
+    /// Brings what a start has put back into the index, which a start does not wait for. The
+    /// first query would do so; it is better done before.
+    pub(super) fn index_restored(&self) {
+        while !self.shelf().is_indexed() {
+            self.shelf_mut().index_some();
+        }
+    }
+
     fn matches_within(&self, query: &Query, max: usize, mut budget: Budget) -> Matches {
+        self.index_restored();
         let shelf = self.shelf();
         let (index, names) = shelf.index();
         let mut found = Found { max, ..Found::default() };
@@ -108,6 +117,7 @@ impl<'a> Found<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keeping::tests::start;
     use super::super::library::UnpublishTarget;
     use super::super::publish::tests::{library, publish};
     use super::*;
@@ -242,6 +252,27 @@ mod tests {
         assert_eq!((told("file"), told("b*")), (None, None));
         publish(&library, "/a/b/c").unwrap();
         assert_eq!((told("file"), told("c*")), (Some(String::new()), None));
+    }
+
+    #[test]
+    fn what_a_start_puts_back_is_found_whatever_became_of_it_meanwhile() {
+        let disk = crate::store::MemoryDisk::new();
+        for number in 0..2500 {
+            disk.put(
+                format!("/share/in/song {number:04}"),
+                &[1, (number / 256) as u8, number as u8],
+            );
+        }
+        publish(&start(&disk), "/share").unwrap();
+        let library = start(&disk);
+        library.unpublish(&UnpublishTarget::of("/share/in/song 0007")).unwrap();
+        disk.put("/other/song new", b"new");
+        publish(&library, "/other").unwrap();
+        let found = |query: &str| library.matches(&Query::parse(query).unwrap(), 9999).files.len();
+        assert_eq!(
+            (found("song"), found("song in"), found("0007"), found("new")),
+            (2500, 2499, 0, 1)
+        );
     }
 
     #[test]

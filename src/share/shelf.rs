@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,9 @@ use crate::base::{ContentId, FileName, PieceIndex, PieceMap};
 use crate::store::disk::Stamp;
 use crate::store::share_index::{Changes, FileRow, RootRow};
 use crate::transfer::PieceList;
+
+/// Files that come into the index while others wait for the shelf: some milliseconds.
+const INDEXED_AT_ONCE: usize = 1000;
 
 /// One published path. Never changes; a file published anew gets a new one.
 pub(super) struct Published {
@@ -46,6 +50,8 @@ pub(super) struct Shelf {
     paths: ByPath,
     names: Names,
     index: Index,
+    /// The numbers of those that a start has put back and that the index still lacks.
+    unindexed: Range<u32>,
     /// What the marks say of the folder that was last asked about: files come by folders.
     near: Option<Near>,
     contents: BTreeMap<ContentId, Content>,
@@ -153,6 +159,9 @@ impl Shelf {
             self.absent.remove(&file.path);
         }
         let file = self.shelve(file, untold);
+        if let Some(entry) = self.names.entry(file.number) {
+            self.index.insert(file.number, &entry);
+        }
         self.touch(&file.path);
         // After the new one is in: a content that stays is never seen to be gone.
         if let Some(old) = self.paths.insert(file) {
@@ -199,9 +208,6 @@ impl Shelf {
         let file = Arc::new(file);
         content.copies.push(Arc::clone(&file));
         self.names.put(Arc::clone(&file), untold);
-        if let Some(entry) = self.names.entry(file.number) {
-            self.index.insert(file.number, &entry);
-        }
         file
     }
 
@@ -262,6 +268,21 @@ impl Shelf {
 
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         self.notices.drain(..).collect()
+    }
+
+    /// Whether all that is on the shelf is in the index.
+    pub(super) fn is_indexed(&self) -> bool {
+        self.unindexed.is_empty()
+    }
+
+    /// Brings some of what a start has put back into the index. What changed since is
+    /// there already, or is gone; to bring it again changes nothing.
+    pub(super) fn index_some(&mut self) {
+        for number in self.unindexed.by_ref().take(INDEXED_AT_ONCE) {
+            if let Some(entry) = self.names.entry(number) {
+                self.index.insert(number, &entry);
+            }
+        }
     }
 
     /// What is on the shelf, by the words of its names.
@@ -366,6 +387,7 @@ impl Shelf {
             }
         }
         // At one stroke: this is what a start waits for.
+        self.unindexed = 0..u32::try_from(paths.len()).unwrap_or(u32::MAX);
         self.paths = paths.into_iter().collect();
         self.keeps = true;
     }

@@ -35,6 +35,7 @@ impl Library {
     /// Looks at all that was published before this process began, and not since, in the
     /// order in which it was. Blocks; `stop` ends it after the read in hand, and the next walk finds what this one did not come to.
     pub fn walk(&self, stop: &AtomicBool) -> WalkReport {
+        self.index_restored();
         let mut report = WalkReport::default();
         let roots = self.shelf().marks.old_roots();
         for (path, root) in roots {
