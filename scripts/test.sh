@@ -39,4 +39,6 @@ grep -F 'verified: same as b3sum' <<<"$newcomer"
 
 # The examples in the documentation first: the last lines are those of the last test file.
 cargo test --locked --doc
+# Most tests wait for servents, and these for their clocks: two of them a core are done sooner.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 cargo test --locked --lib --bins --tests
