@@ -369,8 +369,12 @@ impl Download {
             let budget = window - owed;
             let mut pieces = picker.pick(source, budget, Request::MAX_RANGES, &mut self.rng);
             if pieces.is_empty() && owing < ENDGAME_PIECES {
-                let burdens: BTreeMap<ServentId, u64> =
-                    self.sources.links().map(|(id, link)| (id, link.burden(now))).collect();
+                // Its own with one piece more: of the slow ones none takes from another what
+                // it would not bring sooner, and begins its time anew with it.
+                let more = |id| if id == source { geometry.piece_len() } else { 0 };
+                let burdens =
+                    self.sources.links().map(|(id, link)| (id, link.burden(now, more(id))));
+                let burdens: BTreeMap<ServentId, u64> = burdens.collect();
                 let burden = |id| burdens.get(&id).copied().unwrap_or(u64::MAX);
                 for (piece, relieved) in picker.pick_again(source, ENDGAME_PIECES - owing, burden) {
                     if let Some(other) = relieved {

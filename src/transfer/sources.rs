@@ -243,11 +243,13 @@ impl Link {
         WINDOW.saturating_add(flight).min(MAX_WINDOW).min(work)
     }
 
-    /// Microseconds until it has sent all that it owes, as it seems.
-    pub(super) fn burden(&self, now: Time) -> u64 {
+    /// Microseconds until it would have sent all that it owes and `more`, as it seems. Of who
+    /// owes nothing and is not known to be slow the best is thought.
+    pub(super) fn burden(&self, now: Time, more: u64) -> u64 {
         match self.meter.rate(now) {
+            0 if self.owes_nothing() => 0,
             0 => u64::MAX,
-            rate => self.owed.saturating_mul(1_000_000) / rate,
+            rate => (self.owed + more).saturating_mul(1_000_000) / rate,
         }
     }
 

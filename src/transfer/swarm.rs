@@ -38,6 +38,8 @@ enum Nature {
     Mute,
     /// It sends 100 bytes a second.
     Trickling,
+    /// The same, and it goes on with what was cancelled.
+    Dripping,
     Refusing,
     Unreachable,
 }
@@ -308,7 +310,7 @@ impl World {
             }
             Nature::Stalling | Nature::Mute => {}
             _ if busy => {}
-            Nature::Trickling => {
+            Nature::Trickling | Nature::Dripping => {
                 self.peers.get_mut(&source).unwrap().serving = true;
                 self.after(1000, Happening::Drip(source, connection));
             }
@@ -431,7 +433,9 @@ impl World {
                 }
             }
             Happening::Drip(source, connection) => {
-                if current(self, &source, connection) && !self.peers[&source].owed.is_empty() {
+                let peer = &self.peers[&source];
+                let goes_on = !peer.owed.is_empty() || peer.nature == Nature::Dripping;
+                if current(self, &source, connection) && goes_on {
                     self.tell(Input::Progress { source, bytes: 100 });
                     self.after(1000, Happening::Drip(source, connection));
                 } else if current(self, &source, connection) {
@@ -506,6 +510,21 @@ fn seven_of_eight_that_stall_cost_half_a_minute_at_most() {
             world.run(Duration::from_secs(35));
             assert_eq!(world.over, Some(Output::Complete));
         }
+    }
+}
+
+#[test]
+fn the_silent_and_the_slow_together_cost_half_a_minute_at_most() {
+    for seed in 0..100 {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let bad = [Nature::Stalling, Nature::Mute, Nature::Trickling, Nature::Dripping];
+        let mut natures: Vec<Nature> = (0..7).map(|_| bad[rng.random_range(0..4)]).collect();
+        natures.insert(rng.random_range(0..=7), Nature::Honest);
+        println!("seed {seed}, {natures:?}");
+        let mut world = World::new(seed, 64 * MIN_PIECE, &natures, false);
+        found(&mut world);
+        world.run(Duration::from_secs(35));
+        assert_eq!(world.over, Some(Output::Complete));
     }
 }
 

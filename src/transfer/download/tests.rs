@@ -334,3 +334,28 @@ fn cancelling_ends_every_connection_and_is_the_last_word() {
     assert!(play.tell(lost(A)).is_empty());
     assert_eq!(play.download.next_deadline(), None);
 }
+
+#[test]
+fn who_is_idle_is_no_burden_and_who_drips_is_one_though_it_owes_nothing() {
+    let at = |secs| Time::ZERO + Duration::from_secs(secs);
+    let mut sources = Sources::default();
+    for id in [A, B] {
+        sources.found(at(0), id);
+        sources.source(id).unwrap().state = State::Dialling;
+        sources.connected(at(0), id);
+    }
+    let piece = list(2).geometry().piece(0).unwrap();
+    let fast = sources.link(A).unwrap();
+    fast.ask(at(0), vec![piece], MIN_PIECE);
+    fast.progress(at(1), MIN_PIECE);
+    fast.strike(piece, MIN_PIECE);
+    // Long ago, so that no rate is known any more.
+    assert_eq!((fast.rate(at(60)), fast.burden(at(60), MIN_PIECE)), (0, 0));
+    let drips = sources.link(B).unwrap();
+    (1..=60).for_each(|secs| drips.progress(at(secs), 100));
+    assert!(
+        drips.owes_nothing() && drips.burden(at(60), MIN_PIECE) > crate::transfer::picker::HOPELESS
+    );
+    drips.ask(at(60), vec![piece], MIN_PIECE);
+    assert!(drips.burden(at(60), 0) > crate::transfer::picker::HOPELESS);
+}
