@@ -1,6 +1,6 @@
 //! Taking pieces from one source: dial, ask, verify, write.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -162,8 +162,7 @@ impl Source {
         let Greeted { stream, ahead, mesh, .. } = greeted;
         let mut wire = Wire {
             reader: FrameReader::resume(stream, ahead),
-            asked: BTreeSet::new(),
-            cancelled: BTreeSet::new(),
+            dues: Dues::default(),
             candidate: None,
             coming: None,
             spare: Vec::new(),
@@ -337,12 +336,48 @@ fn verify_and_write(list: &PieceList, part: &PartFile, piece: PieceIndex, bytes:
     }
 }
 
+/// The pieces that are on their way.
+#[derive(Default)]
+struct Dues {
+    asked: BTreeSet<u32>,
+    /// How often each was cancelled whose data may come all the same.
+    cancelled: BTreeMap<u32, u32>,
+}
+
+impl Dues {
+    fn ask(&mut self, number: u32) {
+        self.asked.insert(number);
+    }
+
+    fn cancel(&mut self, number: u32) {
+        if self.asked.remove(&number) {
+            *self.cancelled.entry(number).or_default() += 1;
+        }
+    }
+
+    /// Whether data of this piece may come.
+    fn expect(&self, number: u32) -> bool {
+        self.asked.contains(&number) || self.cancelled.contains_key(&number)
+    }
+
+    /// All of a piece came: whether it is wanted. One that was cancelled and asked for again
+    /// is taken the first time, and may come once more, of the other request.
+    fn came(&mut self, number: u32) -> bool {
+        let wanted = self.asked.remove(&number);
+        if !wanted && let Some(times) = self.cancelled.get_mut(&number) {
+            *times -= 1;
+            if *times == 0 {
+                self.cancelled.remove(&number);
+            }
+        }
+        wanted
+    }
+}
+
 /// The connection and what is under way on it.
 struct Wire {
     reader: FrameReader<Secured, TransferMessage>,
-    asked: BTreeSet<u32>,
-    /// Cancelled, but their data may be on its way.
-    cancelled: BTreeSet<u32>,
+    dues: Dues,
     candidate: Option<Arc<PieceList>>,
     /// The piece that is coming in.
     coming: Option<(u32, Vec<u8>)>,
@@ -372,16 +407,13 @@ impl Wire {
             }
             Ask::Request(pieces) => {
                 for number in pieces.iter().flat_map(numbers) {
-                    self.asked.insert(number);
-                    self.cancelled.remove(&number);
+                    self.dues.ask(number);
                 }
                 TransferMessage::Request(Request { id: file, pieces, ext: Vec::new() })
             }
             Ask::Cancel(pieces) => {
                 for number in pieces.iter().flat_map(numbers) {
-                    if self.asked.remove(&number) {
-                        self.cancelled.insert(number);
-                    }
+                    self.dues.cancel(number);
                 }
                 TransferMessage::Cancel(Cancel { id: file, pieces, ext: Vec::new() })
             }
@@ -401,8 +433,7 @@ impl Wire {
         list: Option<&Arc<PieceList>>,
     ) -> Assembly {
         let list = list.or(self.candidate.as_ref()).map(Arc::clone);
-        let wanted = self.asked.contains(&number);
-        if !wanted && !self.cancelled.contains(&number) {
+        if !self.dues.expect(number) {
             return Assembly::Unasked;
         }
         let Some((list, piece)) = list.and_then(|list| {
@@ -429,8 +460,7 @@ impl Wire {
         if end < length {
             return Assembly::Passing;
         }
-        self.cancelled.remove(&number);
-        self.asked.remove(&number);
+        let wanted = self.dues.came(number);
         match self.coming.take() {
             Some((_, whole)) if wanted => Assembly::Whole(list, piece, whole),
             _ => Assembly::Passing,
@@ -440,4 +470,26 @@ impl Wire {
 
 fn numbers(range: &PieceRange) -> std::ops::Range<u32> {
     range.first..range.first.saturating_add(range.count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_that_was_cancelled_and_asked_for_again_may_come_of_both_requests() {
+        let mut dues = Dues::default();
+        for _ in 0..2 {
+            dues.ask(7);
+            dues.cancel(7);
+        }
+        dues.ask(7);
+        assert!(dues.came(7), "the first is as good as any");
+        for _ in 0..2 {
+            assert!(dues.expect(7) && !dues.came(7), "it was on its way already");
+        }
+        assert!(!dues.expect(7) && !dues.came(7), "nobody asked for more");
+        dues.cancel(7);
+        assert!(!dues.expect(7), "what was not asked for cannot be cancelled");
+    }
 }
