@@ -182,6 +182,9 @@ pub struct ServentArgs {
     /// Do not share what was downloaded
     #[arg(long, env = "PART2PART_NO_SHARE_DOWNLOADS", value_parser = BoolishValueParser::new())]
     pub no_share_downloads: bool,
+    /// Let nobody look through what is shared; searches find it all the same
+    #[arg(long, env = "PART2PART_NO_BROWSE", value_parser = BoolishValueParser::new())]
+    pub no_browse: bool,
     /// Read these settings instead of those in $XDG_CONFIG_HOME/part2part/config.toml (with
     /// --profile in part2part/NAME/config.toml); keys are flags without their dashes
     #[arg(long, value_name = "FILE", env = "PART2PART_CONFIG")]

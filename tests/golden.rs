@@ -225,6 +225,19 @@ fn a_transfer_is_as_documented() {
     is("refused", &TransferMessage::Refused(refused), false);
     let thanks = Thanks { id: file(), ext: vec![] };
     is("thanks", &TransferMessage::Thanks(thanks), false);
+    let browse = Browse { folder: "Jazz".into(), cursor: vec![1, 2, 251], ext: vec![] };
+    is("browse", &TransferMessage::Browse(browse), false);
+    let told = Hit {
+        id: file(),
+        size: 65_535,
+        name: "ferris.ogg".into(),
+        ext: Hit::described("Jazz", Some(1_000_000_000)),
+    };
+    let entries = vec![Entry::Folder { name: "Coltrane".into(), ext: vec![] }, Entry::File(told)];
+    let outcome = Listed::Page { entries, next: Some(vec![4, 5, 6]) };
+    is("listing", &TransferMessage::Listing(Listing { outcome, ext: vec![] }), false);
+    let later = Listing { outcome: Listed::Later { secs: 300 }, ext: vec![] };
+    is("listing_later", &TransferMessage::Listing(later), false);
 }
 
 #[test]

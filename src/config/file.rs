@@ -47,7 +47,7 @@ impl Kind {
 
 /// The keys of the file. Those of the flags that do not say which servent, and so which
 /// file, is meant; and what can be changed at the prompt.
-pub(super) const KEYS: [(&str, Kind); 17] = [
+pub(super) const KEYS: [(&str, Kind); 18] = [
     ("join", Kind::Texts),
     ("share", Kind::Paths),
     ("listen", Kind::Text),
@@ -64,6 +64,7 @@ pub(super) const KEYS: [(&str, Kind); 17] = [
     ("news", Kind::Switch),
     ("serve", Kind::Switch),
     ("trace-name", Kind::Switch),
+    ("browse", Kind::Switch),
     ("ephemeral", Kind::Switch),
 ];
 
@@ -204,8 +205,9 @@ fn unknown(name: &str) -> String {
         let why = "which servent is meant is said by a flag or in the environment";
         return format!("'{shown}' cannot stand here; {why}");
     }
-    if name == "no-share-downloads" {
-        return format!("there is no key '{shown}'; share-downloads = false says it");
+    if let "no-share-downloads" | "no-browse" = name {
+        let key = name.trim_start_matches("no-");
+        return format!("there is no key '{shown}'; {key} = false says it");
     }
     let known = KEYS.map(|(key, _)| key);
     match nearest::nearest(name, &known) {

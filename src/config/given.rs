@@ -29,6 +29,7 @@ pub struct Given {
     pub(super) trace_name: Option<String>,
     /// The values of `config.toml` that flags take as other words.
     pub(super) share_downloads: Option<String>,
+    pub(super) browse: Option<String>,
     pub(super) announce: Option<String>,
 }
 
@@ -86,6 +87,7 @@ impl Given {
             "max-upload" => args.max_upload = Some(value),
             "max-download" => args.max_download = Some(value),
             "share-downloads" => self.share_downloads = Some(value),
+            "browse" => self.browse = Some(value),
             "news" => self.news = Some(value),
             "serve" => self.serve = Some(value),
             "trace-name" => self.trace_name = Some(value),
@@ -134,7 +136,11 @@ fn origin(key: &'static str, matches: &ArgMatches) -> Option<Origin> {
 
 /// The flag of a key, without its dashes.
 pub(super) fn long(key: &'static str) -> &'static str {
-    if key == "share-downloads" { "no-share-downloads" } else { key }
+    match key {
+        "share-downloads" => "no-share-downloads",
+        "browse" => "no-browse",
+        key => key,
+    }
 }
 
 #[cfg(test)]

@@ -179,6 +179,7 @@ fn tuning(given: &Given) -> Result<Tuning, ConfigError> {
     let flagged =
         |knob: Knob, on: bool| (given.origin(knob.key()) != Origin::Default).then(|| word(on));
     let shares = flagged(Knob::ShareDownloads, !args.no_share_downloads);
+    let browse = flagged(Knob::Browse, !args.no_browse);
     let texts = BTreeMap::from([
         (Knob::MaxUpload, args.max_upload.clone()),
         (Knob::MaxDownload, args.max_download.clone()),
@@ -187,6 +188,7 @@ fn tuning(given: &Given) -> Result<Tuning, ConfigError> {
         (Knob::News, given.news.clone()),
         (Knob::Serve, given.serve.clone()),
         (Knob::TraceName, given.trace_name.clone()),
+        (Knob::Browse, given.browse.clone().or(browse)),
         (Knob::MapPort, flagged(Knob::MapPort, args.map_port)),
         (Knob::Lan, flagged(Knob::Lan, args.lan)),
     ]);

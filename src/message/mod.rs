@@ -7,6 +7,7 @@
 //! Each struct that travels as a bincode body ends with `ext`, the only way to extend
 //! it: pairs of a tag and bytes, skipped by those who do not know the tag.
 
+pub mod browse;
 pub mod presence;
 pub mod reach;
 pub mod search;
@@ -14,6 +15,7 @@ pub mod survey;
 pub mod trace;
 pub mod transfer;
 
+pub use browse::{Browse, Entry, Listed, Listing};
 pub use presence::{
     AgedContact, Bye, ByeReason, ForwardJoin, Hello, Ping, Pong, Purpose, Redirect, Shares,
     Shuffle, ShuffleReply, Welcome,
@@ -91,4 +93,8 @@ pub enum TransferMessage {
     Refused(Refused),
     /// I have it, also thanks to you.
     Thanks(Thanks),
+    /// What do you share there?
+    Browse(Browse),
+    /// This, or nothing, because.
+    Listing(Listing),
 }

@@ -105,8 +105,47 @@ pub struct Hit {
     pub size: u64,
     /// Its name there: 1 to 255 bytes; a claim, made safe where it meets a disk or an eye.
     pub name: String,
-    /// Extensions.
+    /// Extensions: see [`Hit::described`].
     pub ext: Extensions,
+}
+
+impl Hit {
+    /// The tag of the folder, from where the library begins on, `/` between its parts.
+    pub const FOLDER: u16 = 1;
+    /// The tag of the time at which the file was last modified: seconds since 1970, 8 bytes,
+    /// little-endian.
+    pub const MODIFIED: u16 = 2;
+    /// Longest folder in bytes: 64 hits with names and folders of full length fit a frame.
+    pub const MAX_FOLDER: usize = 160;
+
+    /// The extensions that tell of a file's folder and age, as far as they are known; a
+    /// folder that is too long is not told.
+    #[must_use]
+    pub fn described(folder: &str, modified: Option<u64>) -> Extensions {
+        let folder = (1..=Self::MAX_FOLDER).contains(&folder.len()).then_some(folder);
+        let folder = folder.map(|folder| (Self::FOLDER, folder.as_bytes().to_vec()));
+        let modified = modified.map(|secs| (Self::MODIFIED, secs.to_le_bytes().to_vec()));
+        folder.into_iter().chain(modified).collect()
+    }
+
+    /// In which folder it is said to lie: a claim, and no path of this machine. None when
+    /// nothing is said, or not as it should be.
+    #[must_use]
+    pub fn folder(&self) -> Option<&str> {
+        let folder = std::str::from_utf8(self.extension(Self::FOLDER)?).ok()?;
+        let fits = (1..=Self::MAX_FOLDER).contains(&folder.len()) && !folder.contains('\0');
+        fits.then_some(folder)
+    }
+
+    /// When it is said to have been modified, in seconds since 1970.
+    #[must_use]
+    pub fn modified(&self) -> Option<u64> {
+        self.extension(Self::MODIFIED)?.try_into().ok().map(u64::from_le_bytes)
+    }
+
+    fn extension(&self, tag: u16) -> Option<&[u8]> {
+        self.ext.iter().find(|(known, _)| *known == tag).map(|(_, value)| value.as_slice())
+    }
 }
 
 /// Answers one copy of a query: everything behind it has been asked.
@@ -120,4 +159,28 @@ pub struct QueryDone {
     pub lost: u32,
     /// Extensions.
     pub ext: Extensions,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hit(ext: Extensions) -> Hit {
+        Hit { id: ContentId::of_nothing(), size: 0, name: "x".to_owned(), ext }
+    }
+
+    #[test]
+    fn a_folder_and_an_age_read_back_and_nothing_else_passes_for_them() {
+        let told = hit(Hit::described("Jazz/Coltrane", Some(1 << 40)));
+        assert_eq!((told.folder(), told.modified()), (Some("Jazz/Coltrane"), Some(1 << 40)));
+        assert_eq!(Hit::described("", None), []);
+        assert_eq!(Hit::described(&"x".repeat(Hit::MAX_FOLDER + 1), None), []);
+        for wrong in [&b""[..], b"a\0b", b"\xff", &[b'x'; Hit::MAX_FOLDER + 1]] {
+            assert_eq!(hit(vec![(Hit::FOLDER, wrong.to_vec())]).folder(), None, "{wrong:?}");
+        }
+        for len in [0, 7, 9] {
+            assert_eq!(hit(vec![(Hit::MODIFIED, vec![0; len])]).modified(), None);
+        }
+        assert_eq!(hit(vec![(3, vec![0; 8])]).modified(), None);
+    }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::browsed::Browsed;
 use super::calling::Calls;
 use super::clock::Clock;
 use super::incidents::{Incident, Incidents};
@@ -73,6 +74,8 @@ pub(super) struct Ground {
     port_map: RwLock<Option<Standing>>,
     /// What of the settings can be changed, as it is now.
     pub(super) panel: Panel,
+    /// What of the library was shown to whom.
+    pub(super) browsed: Browsed,
     /// Bytes of pieces that may be sent, shared by the connections.
     upload: Throttle,
     /// Bytes of pieces that may be received, shared by the downloads.
@@ -91,6 +94,7 @@ impl Ground {
         mesh: Mesh,
         mut settings: Settings,
         places: usize,
+        secret: [u8; 32],
     ) -> Self {
         let clock = Clock::start();
         // Where nobody reads by mistake what was true at the start.
@@ -117,6 +121,7 @@ impl Ground {
             listening: RwLock::default(),
             seen: RwLock::default(),
             port_map: RwLock::default(),
+            browsed: Browsed::new(secret, clock.now()),
             upload: Throttle::bytes(tuning.max_upload, clock),
             download: Throttle::bytes(tuning.max_download, clock),
             unanswered: Unanswered::default(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::browsing::Browsing;
 use super::crawl::Atlas;
 use super::downloads::Downloads;
 use super::driver::Command;
@@ -40,6 +41,8 @@ pub(super) struct Inner {
     pub(super) uploads: Arc<Uploads>,
     pub(super) downloads: Downloads,
     pub(super) results: Mutex<SharedResults>,
+    /// Whose library was looked through last, and how far.
+    pub(super) browsing: Mutex<Option<Browsing>>,
     pub(super) tools: Tools,
     pub(super) atlas: Mutex<Atlas>,
     pub(super) wanted: Arc<Wanted>,

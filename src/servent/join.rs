@@ -109,7 +109,10 @@ impl Servent {
     }
 
     /// The addresses of those places that have any.
-    async fn addresses_of(&self, places: &[Place]) -> Result<Vec<SocketAddr>, JoinError> {
+    pub(super) async fn addresses_of(
+        &self,
+        places: &[Place],
+    ) -> Result<Vec<SocketAddr>, JoinError> {
         let mut found = Vec::new();
         let mut unknown = None;
         for place in places {

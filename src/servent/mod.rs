@@ -9,11 +9,11 @@
 //!
 //! | about | pages |
 //! |---|---|
-//! | the user's side | `handle`, `start`, `status`, `report`; `join`, `inviting`, `moving`; `publishing`, `searching`, `wanted`, `crawl`; `downloads`, `resuming` |
+//! | the user's side | `handle`, `start`, `status`, `report`; `join`, `inviting`, `moving`; `publishing`, `searching`, `wanted`, `browsing` with `whom`, `crawl`; `downloads`, `resuming` |
 //! | links | `driver`, `link`, `outbox`, `traffic`, `hosts`, `mesh` |
 //! | connections | `dial`, `listen`, `admission` with `accept_rate`, `eviction` and `origin`, `greeting`, `turnstile`, `frames`, `network` |
 //! | files coming | `fetch`, `source`, `calling`, `unfinished` |
-//! | files going | `serve`, `called`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
+//! | files going | `serve`, `browsed`, `called`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
 //! | being found | `lan`, by `mdns`; `port_map`, by `router` and `igd` |
 //! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
 //! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `descriptors`, `incidents` |
@@ -24,6 +24,8 @@
 
 mod accept_rate;
 mod admission;
+mod browsed;
+mod browsing;
 mod called;
 mod calling;
 mod changes;
@@ -83,8 +85,10 @@ mod turnstile;
 mod unfinished;
 mod uploads;
 mod wanted;
+mod whom;
 
 pub use crate::identity::NetworkKey;
+pub use browsing::BrowseError;
 pub use crawl::Map;
 pub use dial::DialError;
 pub use download_error::DownloadError;
@@ -101,3 +105,4 @@ pub use settings::{JoinTarget, NetworkSecret, Place, Settings};
 pub use start::StartError;
 pub use tuning::{Knob, MAX_NAME, MIN_RATE, Origin, Tuning, TuningError};
 pub use wanted::WantedError;
+pub use whom::WhomError;

@@ -113,7 +113,7 @@ impl SharedResults {
 
     /// Takes a hit in: the number of its content, and whether it is the first of that;
     /// none when there is no room for another.
-    fn add(&self, hit: &Hit, source: &SourceReport) -> Option<(usize, bool)> {
+    pub(super) fn add(&self, hit: &Hit, source: &SourceReport) -> Option<(usize, bool)> {
         let mut results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let each = if results.room.is_some() { MAX_EACH } else { usize::MAX };
         let (number, first) = match results.by_id.get(&hit.id) {

@@ -23,8 +23,8 @@ use super::slots::{Place, Ticket, Uploads};
 use super::uploads::{Taker, Thanked};
 use crate::base::{ContentId, PieceIndex};
 use crate::message::{
-    Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, Thanks,
-    TransferMessage,
+    Browse, Data, Describe, Listed, Listing, Manifest, PieceRange, Queued, Refusal, Refused,
+    Request, Thanks, TransferMessage,
 };
 use crate::share::{Library, OpenError, ReadError, SharedReader};
 use crate::transfer::upload::UNREAD;
@@ -224,7 +224,9 @@ impl Giver {
                 Ok(())
             }
             TransferMessage::Thanks(Thanks { id, .. }) => self.on_thanks(id),
-            TransferMessage::Manifest(_)
+            TransferMessage::Browse(browse) => self.show(&browse).await,
+            TransferMessage::Listing(_)
+            | TransferMessage::Manifest(_)
             | TransferMessage::Data(_)
             | TransferMessage::Queued(_)
             | TransferMessage::Refused(_) => Err(ServeError::Backwards),
@@ -246,6 +248,19 @@ impl Giver {
             }
         }
         Ok(())
+    }
+
+    async fn show(&mut self, browse: &Browse) -> Result<(), ServeError> {
+        let tuning = self.ground.panel.now();
+        let outcome = if tuning.browse && tuning.serve {
+            let ground = &self.ground;
+            let asker = (self.taker.id, self.taker.address.ip());
+            let now = ground.clock.now();
+            offload(|| ground.browsed.answer(now, &self.library, asker, browse))
+        } else {
+            Listed::Closed
+        };
+        self.send(&TransferMessage::Listing(Listing { outcome, ext: Vec::new() })).await
     }
 
     async fn describe(&mut self, id: ContentId, part: u32) -> Result<(), ServeError> {

@@ -31,6 +31,8 @@ use crate::store::{Disk, RealDisk, StateDir, StoreError};
 
 /// The file of the key in the state folder.
 const KEY_FILE: &str = "key";
+/// What the secret is for that seals where a page of the library begins.
+const CURSORS: &str = "part2part 1 browse cursor";
 /// What the secret is for by which a router knows the servent again.
 const PORT_MAP: &str = "part2part 1 port map";
 
@@ -143,8 +145,15 @@ impl Servent {
             mesh::at_start(settings.network.as_ref(), state.as_deref(), Clock::unix())
                 .map_err(|error| StartError::Mesh(error.to_string()))?;
         let hosts = HostFile::new(state.clone(), &mesh.key);
-        let ground =
-            Arc::new(Ground::new(id, Tls::new(&identity)?, network, mesh, settings, places));
+        let ground = Arc::new(Ground::new(
+            id,
+            Tls::new(&identity)?,
+            network,
+            mesh,
+            settings,
+            places,
+            identity.secret_for(CURSORS),
+        ));
         let listener = listen::open(&ground).map_err(|source| listen_error(&ground, source))?;
         let listening = listener.local_address().map_err(StartError::System)?;
         ground.set_listening(vec![listening]);
@@ -239,6 +248,7 @@ impl Servent {
             uploads,
             downloads,
             results: Mutex::default(),
+            browsing: Mutex::default(),
             tools,
             wanted,
             remembered: Mutex::new(remembered),

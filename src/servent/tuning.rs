@@ -32,6 +32,8 @@ pub enum Knob {
     News,
     /// Whether others are given files.
     Serve,
+    /// Whether others may look through what is shared.
+    Browse,
     /// Whether the router is asked to pass a port on to this servent.
     MapPort,
     /// Whether servents of the local network are looked for, and told of this one.
@@ -42,13 +44,14 @@ pub enum Knob {
 
 impl Knob {
     /// All of them, as they are listed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::MaxUpload,
         Self::MaxDownload,
         Self::ShareDownloads,
         Self::Name,
         Self::News,
         Self::Serve,
+        Self::Browse,
         Self::MapPort,
         Self::Lan,
         Self::TraceName,
@@ -64,6 +67,7 @@ impl Knob {
             Self::Name => "name",
             Self::News => "news",
             Self::Serve => "serve",
+            Self::Browse => "browse",
             Self::MapPort => "map-port",
             Self::Lan => "lan",
             Self::TraceName => "trace-name",
@@ -80,6 +84,7 @@ impl Knob {
             Self::Name => "what others see this servent called; it proves nothing",
             Self::News => "whether neighbours that come and go are told of: on or off",
             Self::Serve => "whether others are given files; off: they are told to ask later",
+            Self::Browse => "whether others may look through what is shared: on or off",
             Self::MapPort => "whether the router is asked to pass a port on: on or off",
             Self::Lan => "whether servents of the local network are found, and find this one",
             Self::TraceName => "whether 'search --trace' of others shows this servent's short id",
@@ -163,6 +168,8 @@ pub struct Tuning {
     pub news: bool,
     /// Whether others are given files.
     pub serve: bool,
+    /// Whether others may look through what is shared, folder by folder.
+    pub browse: bool,
     /// Whether the router is asked to pass a port on to this servent.
     pub map_port: bool,
     /// Whether servents of the local network are looked for, and told of this one.
@@ -182,6 +189,7 @@ impl Default for Tuning {
             name: String::new(),
             news: false,
             serve: true,
+            browse: true,
             map_port: false,
             lan: false,
             trace_name: true,
@@ -209,6 +217,7 @@ impl Tuning {
             Knob::Name => self.name = name(text)?,
             Knob::News => self.news = switch(text)?,
             Knob::Serve => self.serve = switch(text)?,
+            Knob::Browse => self.browse = switch(text)?,
             Knob::MapPort => self.map_port = switch(text)?,
             Knob::Lan => self.lan = switch(text)?,
             Knob::TraceName => self.trace_name = switch(text)?,
@@ -228,6 +237,7 @@ impl Tuning {
             Knob::Name => self.name.clone(),
             Knob::News => word(self.news),
             Knob::Serve => word(self.serve),
+            Knob::Browse => word(self.browse),
             Knob::MapPort => word(self.map_port),
             Knob::Lan => word(self.lan),
             Knob::TraceName => word(self.trace_name),
@@ -316,6 +326,7 @@ mod tests {
             (Knob::Name, &["", "attic", "two words", "dachboden ä"]),
             (Knob::News, &["on", "off"]),
             (Knob::Serve, &["off", "on"]),
+            (Knob::Browse, &["on", "off"]),
             (Knob::MapPort, &["on", "off"]),
             (Knob::Lan, &["on", "off"]),
             (Knob::TraceName, &["off", "on"]),

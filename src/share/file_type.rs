@@ -1,9 +1,15 @@
 //! What kind of thing a file is, as far as its name tells.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::fold::{ending, folded};
 
 /// The kinds that `type:` asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum FileType {
     /// Music and speech.
     Audio,

@@ -5,7 +5,12 @@
 //! stays so, and a file in it that is then published by name is shared all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
+
+/// Exclusions that are looked into for roots within them, at a time: whoever takes out more,
+/// and publishes something within them by name, has it listed from the next page on.
+const MAX_LOOKS: usize = 64;
 
 /// The marks of one library.
 #[derive(Debug, Default)]
@@ -139,6 +144,21 @@ impl Marks {
             len => len + 1,
         });
         told.and_then(|len| u32::try_from(len).ok()).unwrap_or(u32::MAX)
+    }
+
+    /// A root behind `after` that lies in `root` without being a part of it, since something
+    /// between them was taken out.
+    pub(super) fn next_top_root_in(&self, root: &Path, after: &Path) -> Option<&Path> {
+        let above = after.ancestors().take_while(|at| at.starts_with(root));
+        let above = above.filter(|at| self.excluded.contains(*at));
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let later = self.excluded.range::<Path, _>(behind).map(PathBuf::as_path);
+        let later = later.take_while(|at| at.starts_with(root)).take(MAX_LOOKS);
+        above.chain(later).find_map(|out| {
+            let behind = (Bound::Excluded(out.max(after)), Bound::Unbounded);
+            let (found, _) = self.roots.range::<Path, _>(behind).next()?;
+            found.starts_with(out).then_some(found.as_path())
+        })
     }
 
     pub(super) fn root(&self, path: &Path) -> Option<Root> {

@@ -10,6 +10,7 @@
 //! nothing of this room. Calls that read files or save block: the driver runs them away
 //! from its loop.
 
+pub mod browse;
 mod by_path;
 pub mod error;
 pub mod file_type;
@@ -29,6 +30,7 @@ mod republish;
 mod shelf;
 mod walk;
 
+pub use browse::{BrowseEntry, BrowsePage};
 pub use error::{OpenError, PublishError, ReadError, UnpublishError};
 pub use file_type::FileType;
 pub use hashing::Hashing;

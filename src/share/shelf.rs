@@ -124,6 +124,19 @@ impl Shelf {
         self.paths.iter()
     }
 
+    /// The first file at or behind `path`.
+    pub(super) fn first_from(&self, path: &Path) -> Option<&Arc<Published>> {
+        self.paths.from(path).next()
+    }
+
+    /// The first file behind `path` and all that is in it.
+    pub(super) fn behind(&self, path: &Path) -> Option<&Arc<Published>> {
+        // No name holds a zero, so nothing comes between.
+        let mut end = path.as_os_str().to_os_string();
+        end.push("\0");
+        self.first_from(Path::new(&end))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.paths.len()
     }

@@ -38,6 +38,12 @@ impl Stamp {
         now_ns.saturating_sub(self.mtime_ns.max(self.ctime_ns)) > Self::SETTLED_NS
     }
 
+    /// When the content was last changed, in seconds since 1970; none before that.
+    #[must_use]
+    pub fn modified(&self) -> Option<u64> {
+        u64::try_from(self.mtime_ns / 1_000_000_000).ok().filter(|secs| *secs > 0)
+    }
+
     /// Whether `other` is the same state of the same file, as far as can be told when
     /// the machine may have numbered its devices anew.
     #[must_use]

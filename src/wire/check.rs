@@ -9,9 +9,9 @@ use super::error::Fault;
 use crate::base::piece::MAX_PIECE;
 use crate::base::{Contact, FileName};
 use crate::message::{
-    AgedContact, Bye, CallMe, Cancel, Data, Describe, DialBack, DialledBack, ForwardJoin, Hello,
-    HitBody, Manifest, PieceRange, Ping, Pong, QueryBody, QueryDone, Queued, Redirect, Refused,
-    Request, Shuffle, ShuffleReply, Thanks, Welcome,
+    AgedContact, Browse, Bye, CallMe, Cancel, Data, Describe, DialBack, DialledBack, Entry,
+    ForwardJoin, Hello, HitBody, Listed, Listing, Manifest, PieceRange, Ping, Pong, QueryBody,
+    QueryDone, Queued, Redirect, Refused, Request, Shuffle, ShuffleReply, Thanks, Welcome,
 };
 
 /// A body whose values can be judged and set in order.
@@ -36,6 +36,15 @@ fn some_of(what: &'static str, count: usize) -> Result<(), Fault> {
 fn short_text(what: &'static str, text: &str) -> Result<(), Fault> {
     let (len, max) = (text.len(), Hello::MAX_TEXT);
     if len > max { Err(Fault::LongText { what, len, max }) } else { Ok(()) }
+}
+
+fn own_name(what: &'static str, name: &str) -> Result<(), Fault> {
+    let (len, max) = (name.len(), FileName::MAX_LEN);
+    match len {
+        0 => Err(Fault::ShortText { what, len, min: 1 }),
+        len if len > max => Err(Fault::LongText { what, len, max }),
+        _ => Ok(()),
+    }
 }
 
 fn addresses(list: &[SocketAddr]) -> Result<(), Fault> {
@@ -164,14 +173,7 @@ impl Checked for HitBody {
         short_text("name", &self.name)?;
         some_of("hits", self.hits.len())?;
         at_most("hits", self.hits.len(), Self::MAX_HITS)?;
-        self.hits.iter().try_for_each(|hit| {
-            let (len, max) = (hit.name.len(), FileName::MAX_LEN);
-            match len {
-                0 => Err(Fault::ShortText { what: "file name", len, min: 1 }),
-                len if len > max => Err(Fault::LongText { what: "file name", len, max }),
-                _ => Ok(()),
-            }
-        })
+        self.hits.iter().try_for_each(|hit| own_name("file name", &hit.name))
     }
 
     fn tidy(&mut self) {
@@ -217,6 +219,31 @@ impl Checked for Cancel {
 impl Checked for Queued {}
 impl Checked for Refused {}
 impl Checked for Thanks {}
+
+impl Checked for Browse {
+    fn check(&self) -> Result<(), Fault> {
+        let (len, max) = (self.folder.len(), Self::MAX_FOLDER);
+        if len > max {
+            return Err(Fault::LongText { what: "folder", len, max });
+        }
+        at_most("bytes of a cursor", self.cursor.len(), Listing::MAX_CURSOR)
+    }
+}
+
+impl Checked for Listing {
+    fn check(&self) -> Result<(), Fault> {
+        let Listed::Page { entries, next } = &self.outcome else { return Ok(()) };
+        at_most("entries", entries.len(), Self::MAX_ENTRIES)?;
+        if let Some(cursor) = next {
+            some_of("bytes of a cursor", cursor.len())?;
+            at_most("bytes of a cursor", cursor.len(), Self::MAX_CURSOR)?;
+        }
+        entries.iter().try_for_each(|entry| match entry {
+            Entry::Folder { name, .. } => own_name("folder name", name),
+            Entry::File(hit) => own_name("file name", &hit.name),
+        })
+    }
+}
 
 impl Checked for Data {
     fn check(&self) -> Result<(), Fault> {

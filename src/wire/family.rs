@@ -170,7 +170,9 @@ impl Family for TransferMessage {
             | Kind::Cancel
             | Kind::Queued
             | Kind::Refused
-            | Kind::Thanks => Ok(()),
+            | Kind::Thanks
+            | Kind::Browse
+            | Kind::Listing => Ok(()),
             Kind::Hello => Err(DecodeError::HelloTwice),
             kind => Err(DecodeError::OutOfPlace { kind, place: "on a transfer connection" }),
         }
@@ -186,6 +188,8 @@ impl Family for TransferMessage {
             Kind::Queued => body::decode(&body).map(Self::Queued),
             Kind::Refused => body::decode(&body).map(Self::Refused),
             Kind::Thanks => body::decode(&body).map(Self::Thanks),
+            Kind::Browse => body::decode(&body).map(Self::Browse),
+            Kind::Listing => body::decode(&body).map(Self::Listing),
             kind => Err(DecodeError::OutOfPlace { kind, place: "on a transfer connection" }),
         }
     }
@@ -200,6 +204,8 @@ impl Family for TransferMessage {
             Self::Queued(_) => Kind::Queued,
             Self::Refused(_) => Kind::Refused,
             Self::Thanks(_) => Kind::Thanks,
+            Self::Browse(_) => Kind::Browse,
+            Self::Listing(_) => Kind::Listing,
         }
     }
 
@@ -214,6 +220,8 @@ impl Family for TransferMessage {
             Self::Queued(queued) => body::encode(queued, to, room),
             Self::Refused(refused) => body::encode(refused, to, room),
             Self::Thanks(thanks) => body::encode(thanks, to, room),
+            Self::Browse(browse) => body::encode(browse, to, room),
+            Self::Listing(listing) => body::encode(listing, to, room),
         }
     }
 }

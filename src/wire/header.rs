@@ -33,6 +33,12 @@ pub const MAX_HIT_BODY: u32 = 32 * 1024;
 pub const MAX_MANIFEST_BODY: u32 = 33 * 1024;
 /// Body limit of a list of piece ranges: 64 of them are 0.7 KiB.
 pub const MAX_RANGES_BODY: u32 = 2 * 1024;
+/// Body limit of a browse: a folder of 2 KiB, a cursor of 4.1 KiB, and the rest is room for
+/// extensions.
+pub const MAX_BROWSE_BODY: u32 = 8 * 1024;
+/// Body limit of a listing: 100 files with names of 255 bytes are 31 KiB, the cursor 4.1 KiB,
+/// and the rest is room for extensions.
+pub const MAX_LISTING_BODY: u32 = 40 * 1024;
 /// Raw bytes that begin the body of a data frame: id, piece, offset.
 pub const DATA_RAW_LEN: usize = 40;
 /// Body limit of a data frame: 256 KiB of a piece and what says which.
@@ -99,11 +105,15 @@ pub enum Kind {
     Refused = 0x36,
     /// On a transfer connection: [`crate::message::Thanks`].
     Thanks = 0x39,
+    /// On a transfer connection: [`crate::message::Browse`].
+    Browse = 0x3a,
+    /// On a transfer connection: [`crate::message::Listing`].
+    Listing = 0x3b,
 }
 
 impl Kind {
     /// Every kind that this servent speaks.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Hello,
         Self::Welcome,
         Self::Redirect,
@@ -127,6 +137,8 @@ impl Kind {
         Self::Queued,
         Self::Refused,
         Self::Thanks,
+        Self::Browse,
+        Self::Listing,
     ];
 
     /// The kind with this number, if this servent speaks it.
@@ -146,7 +158,12 @@ impl Kind {
     #[must_use]
     pub const fn flags(self) -> u8 {
         match self {
-            Self::Thanks | Self::DialBack | Self::DialledBack | Self::CallMe => MAY_SKIP,
+            Self::Thanks
+            | Self::Browse
+            | Self::Listing
+            | Self::DialBack
+            | Self::DialledBack
+            | Self::CallMe => MAY_SKIP,
             _ => 0,
         }
     }
@@ -177,6 +194,8 @@ impl Kind {
             Self::Manifest => MAX_MANIFEST_BODY,
             Self::Request | Self::Cancel => MAX_RANGES_BODY,
             Self::Data => MAX_DATA_BODY,
+            Self::Browse => MAX_BROWSE_BODY,
+            Self::Listing => MAX_LISTING_BODY,
         }
     }
 }
@@ -207,6 +226,8 @@ impl fmt::Display for Kind {
             Self::Queued => "queued",
             Self::Refused => "refused",
             Self::Thanks => "thanks",
+            Self::Browse => "browse",
+            Self::Listing => "listing",
         };
         f.pad(name)
     }
@@ -256,7 +277,7 @@ mod tests {
         }
         let known = (0..=255).filter(|&number| Kind::from_number(number).is_some()).count();
         assert_eq!(known, Kind::ALL.len());
-        for reserved in [0x00, 0x14, 0x19, 0x37, 0x38, 0x3a] {
+        for reserved in [0x00, 0x14, 0x19, 0x37, 0x38, 0x3c] {
             assert_eq!(Kind::from_number(reserved), None);
         }
     }

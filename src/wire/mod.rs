@@ -39,7 +39,7 @@
 //! that breaks a rule below. An unknown kind is passed over if flag bit 0 is set and its
 //! body has at most 64 KiB, eight times in a minute; otherwise it closes the connection.
 //! In a greeting nothing is passed over. Kinds are sent with flags 0, but for dial back,
-//! dialled back, call me and thanks, which have flag bit 0 set. A frame that has begun must be complete in 30 seconds.
+//! dialled back, call me, thanks, browse and listing, which have flag bit 0 set. A frame that has begun must be complete in 30 seconds.
 //!
 //! # Kinds
 //!
@@ -71,6 +71,8 @@
 //! | `37` | *have: reserved* | transfer | |
 //! | `38` | *sources: reserved* | transfer | |
 //! | `39` | thanks | transfer | 256 |
+//! | `3a` | browse | transfer | 8,192 |
+//! | `3b` | listing | transfer | 40,960 |
 //!
 //! Numbers are hexadecimal. A reserved kind is unknown to version 1 servents; those who
 //! will send it set flag bit 0. `00` will never be a kind.
@@ -143,7 +145,10 @@
 //! bit: list of at most 8 addresses of the responder; its name `text`, at most 64 bytes;
 //! unreachable `bool`; list of 1 to 64 hits (as many as the count says), each with
 //! content id `[32]`, size `u64`, name `text` (1 to 255 bytes: a claim, in which
-//! a receiver maps what could be a path or steer a terminal), ext; more `bool` (there are more that match); ext, of which
+//! a receiver maps what could be a path or steer a terminal), ext, of which tag 1 is the
+//! folder that it lies in (1 to 160 bytes of UTF-8 without a NUL, `/` between its parts, only
+//! what is below a published folder), and tag 2 when it was last modified (8 bytes,
+//! little-endian: seconds since 1970); more `bool` (there are more that match); ext, of which
 //! tag 1 (the byte 01) says that the responder stopped looking before it had looked at all.
 //!
 //! Each copy on a link has a larger ttl than the one before it. Every copy is answered, by a
@@ -206,6 +211,18 @@
 //! once it has all of them verified and in place; over the connection on which they came,
 //! or a new one. It needs no answer, and means nothing to who gave none.
 //!
+//! **browse**: folder `text` (at most 2,048 bytes, `/` between its parts; empty: where the
+//! library begins); cursor `bytes` (at most 4,224; none: the first page); ext. Asks for a page
+//! of what lies in that folder. Of what is published only what is below the published folders
+//! is told, as if they all were one.
+//!
+//! **listing**: one of: 0 a page, with a list of at most 100 entries, each one of: 0 a folder
+//! (name `text` of 1 to 255 bytes; ext), 1 a file (as a hit of a query hit); and a cursor
+//! `option of bytes` (1 to 4,224), with which the next page is asked, none after the last
+//! page; 1 closed: nobody may look; 2 later, after so many seconds `u32`; 3 no such folder; 4
+//! the cursor is none that this servent gave; then ext. Each browse is answered by one listing.
+//! A page names nothing twice, may hold nothing at all, and its cursor never comes again.
+//!
 //! # This room
 //!
 //! [`Codec`] is for tokio-util's `Framed`; `header` judges the first six bytes, `family`
@@ -225,7 +242,8 @@ pub use codec::{Codec, Received};
 pub use error::{DecodeError, EncodeError, Fault};
 pub use family::{DATA_PREFIX_LEN, Family, data_prefix};
 pub use header::{
-    DATA_RAW_LEN, HEADER_LEN, Header, Kind, MAX_CALL_BODY, MAX_CONTACTS_BODY, MAX_DATA_BODY,
-    MAX_DONE_BODY, MAX_HELLO, MAX_HIT_BODY, MAX_MANIFEST_BODY, MAX_QUERY_BODY, MAX_RANGES_BODY,
-    MAX_SKIPPED_BODY, MAX_SKIPPED_PER_MINUTE, MAX_SMALL_BODY, MAY_SKIP,
+    DATA_RAW_LEN, HEADER_LEN, Header, Kind, MAX_BROWSE_BODY, MAX_CALL_BODY, MAX_CONTACTS_BODY,
+    MAX_DATA_BODY, MAX_DONE_BODY, MAX_HELLO, MAX_HIT_BODY, MAX_LISTING_BODY, MAX_MANIFEST_BODY,
+    MAX_QUERY_BODY, MAX_RANGES_BODY, MAX_SKIPPED_BODY, MAX_SKIPPED_PER_MINUTE, MAX_SMALL_BODY,
+    MAY_SKIP,
 };

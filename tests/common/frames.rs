@@ -26,6 +26,8 @@ pub const CANCEL: u8 = 0x34;
 pub const QUEUED: u8 = 0x35;
 pub const REFUSED: u8 = 0x36;
 pub const THANKS: u8 = 0x39;
+pub const BROWSE: u8 = 0x3a;
+pub const LISTING: u8 = 0x3b;
 
 /// One frame, honest or not.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -185,13 +187,18 @@ impl<'a> Take<'a> {
         self.list(|take| (take.number(), take.number()))
     }
 
+    /// Extensions: tags and what stands behind them.
+    pub fn extensions(&mut self) -> Vec<(u16, Vec<u8>)> {
+        self.list(|take| {
+            let tag = take.number();
+            let len = take.number();
+            (tag, take.raw(len).to_vec())
+        })
+    }
+
     /// The extensions, and then nothing more.
     pub fn end(mut self) {
-        self.list(|take| {
-            let _tag: u16 = take.number();
-            let len = take.number();
-            take.raw(len);
-        });
+        self.extensions();
         assert!(self.0.is_empty(), "bytes left over: {:02x?}", self.0);
     }
 }
@@ -394,7 +401,7 @@ impl FakeHit {
         let (name, unreachable) = (take.text(), take.bool());
         let files = take.list(|take| {
             let file = FakeFile { id: take.array(), size: take.int(), name: take.text() };
-            assert_eq!(take.byte(), 0, "extensions of a file");
+            take.extensions();
             file
         });
         assert_eq!(files.len(), usize::from(count), "the count of a hit");

@@ -7,6 +7,7 @@
 pub mod fake_peer;
 pub mod files;
 pub mod frames;
+pub mod listing;
 pub mod namespace;
 pub mod schema;
 pub mod servent;

@@ -238,7 +238,7 @@ pub enum Command {
         /// Forget what was set
         #[arg(long, requires = "key", conflicts_with = "value")]
         forget: bool,
-        /// max-upload, max-download, share-downloads, name, news, serve, map-port, lan,
+        /// max-upload, max-download, share-downloads, name, news, serve, browse, map-port, lan,
         /// trace-name or mesh
         #[arg(value_name = "KEY", value_parser = key)]
         key: Option<Key>,

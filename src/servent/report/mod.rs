@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serializer;
 
+mod browse;
 mod download;
 mod invitation;
 mod map;
@@ -16,6 +17,7 @@ mod status;
 mod trace;
 mod upload;
 
+pub use browse::{BrowseReport, BrowseRequest, BrowsedReport, Whom};
 pub use download::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
 pub use invitation::InvitationReport;
 pub use map::{Asking, MapLink, MapProgress, MapReport, MappedReport};

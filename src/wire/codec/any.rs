@@ -11,7 +11,7 @@ use crate::base::{Contact, ContentId, Guid, Hops, ServentId, Ttl};
 use crate::message::*;
 use crate::wire::{decode_hit_body, decode_query_body};
 
-/// Enough that each of 23 kinds meets short and long bodies many times.
+/// Enough that each of 25 kinds meets short and long bodies many times.
 const CASES: u32 = 4096;
 
 fn address() -> impl Strategy<Value = SocketAddr> {
@@ -124,6 +124,24 @@ fn link_message() -> impl Strategy<Value = LinkMessage> {
     ]
 }
 
+fn listed() -> impl Strategy<Value = Listed> {
+    let name = || text(100).prop_map(|name| format!("n{name}"));
+    let entry = prop_oneof![
+        (name(), ext()).prop_map(|(name, ext)| Entry::Folder { name, ext }),
+        (any::<[u8; 32]>(), any::<u64>(), name(), ext()).prop_map(|(id, size, name, ext)| {
+            Entry::File(Hit { id: ContentId(id), size, name, ext })
+        }),
+    ];
+    prop_oneof![
+        (vec(entry, 0..9), prop::option::of(vec(any::<u8>(), 1..300)))
+            .prop_map(|(entries, next)| Listed::Page { entries, next }),
+        Just(Listed::Closed),
+        any::<u32>().prop_map(|secs| Listed::Later { secs }),
+        Just(Listed::NoFolder),
+        Just(Listed::Stale),
+    ]
+}
+
 fn transfer_message() -> impl Strategy<Value = TransferMessage> {
     let id = || any::<[u8; 32]>().prop_map(ContentId);
     let range =
@@ -161,6 +179,11 @@ fn transfer_message() -> impl Strategy<Value = TransferMessage> {
             ext
         })),
         (id(), ext()).prop_map(|(id, ext)| TransferMessage::Thanks(Thanks { id, ext })),
+        (text(200), vec(any::<u8>(), 0..300), ext()).prop_map(|(folder, cursor, ext)| {
+            TransferMessage::Browse(Browse { folder, cursor, ext })
+        }),
+        (listed(), ext())
+            .prop_map(|(outcome, ext)| TransferMessage::Listing(Listing { outcome, ext })),
     ]
 }
 
