@@ -40,6 +40,12 @@ pub enum PublishError {
         /// Why.
         why: LeftOut,
     },
+    /// A name was given for a folder.
+    #[error("{} is a folder: --as gives one file another name", shown(.path))]
+    NamedFolder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Publishing was stopped; what was published before that stays so.
     #[error(
         "publishing was stopped after {files} files, which are shared; the next start goes on \

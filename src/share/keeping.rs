@@ -5,6 +5,7 @@
 //! read back is trusted like the day it was hashed: its stamp is compared before each
 //! read, and a stamp that had not settled then makes each piece be hashed again.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::shown;
@@ -39,14 +40,17 @@ impl Library {
         let library = Self::on(disk, protected, keeping);
         // Since then the user may have made a key of what was published.
         let keys = library.key_files();
+        let names: BTreeMap<_, _> = kept.names.into_iter().collect();
+        let named = names.clone();
         let files = kept.files.into_iter().map(|row| {
             let FileRow { path, stamp, settled, list } = row;
             let own = library.is_protected(&path) || keys.contains(&(stamp.dev, stamp.ino));
             let name = own_name(&path).filter(|_| !own);
+            let name = name.map(|name| names.get(&path).cloned().unwrap_or(name));
             let file = name.map(|name| Published::new(path.clone(), name, stamp, list, settled));
             (path, file)
         });
-        library.shelf_mut().restore(kept.roots, kept.excluded, files);
+        library.shelf_mut().restore(kept.roots, kept.excluded, named, files);
         library
     }
 

@@ -61,6 +61,20 @@ pub struct SharedFile {
     pub id: ContentId,
     /// Its size in bytes.
     pub size: u64,
+    /// When it was last modified, in seconds since 1970.
+    pub modified: Option<u64>,
+}
+
+impl SharedFile {
+    pub(super) fn of(file: &Published) -> Self {
+        Self {
+            path: file.path.clone(),
+            name: file.name.as_str().to_owned(),
+            id: file.list.id(),
+            size: file.stamp.size,
+            modified: file.stamp.modified(),
+        }
+    }
 }
 
 /// How much is published.
@@ -163,16 +177,10 @@ impl Library {
         Some(shelf.copies(id)?.0.first()?.path.clone())
     }
 
-    /// All that is published, in order of paths.
+    /// All that is published, in order of paths: for where that is not much.
     #[must_use]
     pub fn shared(&self) -> Vec<SharedFile> {
-        let report = |file: &Arc<Published>| SharedFile {
-            path: file.path.clone(),
-            name: file.name.as_str().to_owned(),
-            id: file.list.id(),
-            size: file.stamp.size,
-        };
-        self.shelf().files().map(report).collect()
+        self.shelf().files().map(|file| SharedFile::of(file)).collect()
     }
 
     /// How much is published.
@@ -246,7 +254,7 @@ impl Library {
     pub fn add_verified(&self, path: &Path, list: PieceList) -> Result<(), PublishError> {
         let refuse = |why| Err(PublishError::Refused { path: path.to_path_buf(), why });
         let path = self.resolve(path)?;
-        let Some(name) = own_name(&path) else { return refuse(LeftOut::Name) };
+        let Some(name) = self.name_for(&path) else { return refuse(LeftOut::Name) };
         let stamp = match self.disk().open_shared(&path).and_then(|file| file.stamp()) {
             Ok(stamp) => stamp,
             Err(error) if NotRegular::is(&error) => return refuse(LeftOut::Special),

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use crate::base::FileName;
+
 /// Exclusions that are looked into for roots within them, at a time: whoever takes out more,
 /// and publishes something within them by name, has it listed from the next page on.
 const MAX_LOOKS: usize = 64;
@@ -17,6 +19,8 @@ const MAX_LOOKS: usize = 64;
 pub(super) struct Marks {
     roots: BTreeMap<PathBuf, Root>,
     excluded: BTreeSet<PathBuf>,
+    /// What roots are called that are not called as they are on the disk.
+    names: BTreeMap<PathBuf, FileName>,
     next: u64,
 }
 
@@ -85,6 +89,10 @@ impl Marks {
             self.excluded.remove(&excluded);
             changed.push(excluded);
         }
+        for named in inside(self.names.range(path.to_path_buf()..).map(|(named, _)| named), path) {
+            self.names.remove(&named);
+            changed.push(named);
+        }
         if self.wants(path) {
             self.excluded.insert(path.to_path_buf());
             changed.push(path.to_path_buf());
@@ -92,9 +100,23 @@ impl Marks {
         changed
     }
 
+    /// Calls a file otherwise from now on, or as it is on the disk; what it was called.
+    pub(super) fn set_name(&mut self, path: &Path, name: Option<FileName>) -> Option<FileName> {
+        match name {
+            Some(name) => self.names.insert(path.to_path_buf(), name),
+            None => self.names.remove(path),
+        }
+    }
+
+    /// What a file is called, if otherwise than on the disk.
+    pub(super) fn name(&self, path: &Path) -> Option<&FileName> {
+        self.names.get(path)
+    }
+
     /// Forgets a root that is there no more.
     pub(super) fn forget(&mut self, root: &Path) {
         self.roots.remove(root);
+        self.names.remove(root);
     }
 
     /// Whether something at or in `path` was published by name.

@@ -14,15 +14,18 @@ pub mod browse;
 mod by_path;
 pub mod error;
 pub mod file_type;
+pub mod fits;
 pub mod fold;
 mod hashing;
 pub mod index;
 mod keeping;
 pub mod left_out;
 pub mod library;
+pub mod listing;
 mod marks;
 pub mod matcher;
 mod names;
+mod naming;
 pub mod publish;
 pub mod published;
 pub mod query;
@@ -38,6 +41,7 @@ pub use left_out::{LeftOut, LeftOutExample, LeftOutReport};
 pub use library::{
     Library, Notice, Protected, SharedFile, Totals, UnpublishReport, UnpublishTarget,
 };
+pub use listing::{FolderSum, SharedFilter, SharedOrder, SharedPage, SharedRows, Sums};
 pub use matcher::{Match, Matches};
 pub use publish::{PublishProgress, PublishReport};
 pub use published::SharedReader;

@@ -287,7 +287,7 @@ impl Run<'_> {
 
     /// Publishes one file.
     pub(super) fn file(&mut self, path: &Path) -> Result<(), Skip> {
-        let name = own_name(path).ok_or(Skip::LeftOut(LeftOut::Name))?;
+        let name = self.library.name_for(path).ok_or(Skip::LeftOut(LeftOut::Name))?;
         let file = self.library.disk().open_shared(path)?;
         let stamp = file.stamp()?;
         if self.key_files.contains(&(stamp.dev, stamp.ino)) {

@@ -126,7 +126,12 @@ impl Shelf {
 
     /// The first file at or behind `path`.
     pub(super) fn first_from(&self, path: &Path) -> Option<&Arc<Published>> {
-        self.paths.from(path).next()
+        self.files_from(path).next()
+    }
+
+    /// The files at and behind `path`, in order of paths.
+    pub(super) fn files_from(&self, path: &Path) -> impl Iterator<Item = &Arc<Published>> {
+        self.paths.from(path)
     }
 
     /// The first file behind `path` and all that is in it.
@@ -334,6 +339,12 @@ impl Shelf {
         before
     }
 
+    /// Calls a file otherwise; see [`Marks::set_name`].
+    pub(super) fn set_name(&mut self, path: &Path, name: Option<FileName>) -> Option<FileName> {
+        self.touch_mark(path);
+        self.marks.set_name(path, name)
+    }
+
     /// Takes back a mark that came to nothing.
     pub(super) fn unmark(&mut self, path: &Path, before: Before) {
         self.touch_mark(path);
@@ -384,6 +395,7 @@ impl Shelf {
         &mut self,
         roots: Vec<RootRow>,
         excluded: Vec<PathBuf>,
+        names: BTreeMap<PathBuf, FileName>,
         files: impl Iterator<Item = (PathBuf, Option<Published>)>,
     ) {
         for RootRow { path, order, folder } in roots {
@@ -391,6 +403,9 @@ impl Shelf {
         }
         excluded.into_iter().for_each(|path| self.marks.exclude(path));
         self.near = None;
+        for (path, name) in names {
+            self.marks.set_name(&path, Some(name));
+        }
         let mut paths = Vec::new();
         for (path, file) in files {
             let place = if paths.len() < MAX_PATHS { self.place(&path) } else { None };
@@ -451,6 +466,10 @@ impl Shelf {
         Changes {
             files: unsaved.files.iter().map(row).collect(),
             roots: unsaved.marks.iter().map(root).collect(),
+            names: {
+                let marks = unsaved.marks.iter();
+                marks.map(|path| (path.clone(), self.marks.name(path).cloned())).collect()
+            },
             excluded: {
                 let marks = unsaved.marks.iter();
                 marks.map(|path| (path.clone(), self.marks.excludes(path))).collect()
@@ -494,6 +513,12 @@ impl Published {
         let settled = self.settled && stamp == self.stamp;
         let (path, name) = (self.path.clone(), self.name.clone());
         Self::new(path, name, stamp, Arc::clone(&self.list), settled)
+    }
+
+    /// The same file under another name.
+    pub(super) fn named(&self, name: FileName) -> Self {
+        let (path, list) = (self.path.clone(), Arc::clone(&self.list));
+        Self::new(path, name, self.stamp, list, self.settled)
     }
 
     fn row(&self) -> FileRow {

@@ -14,14 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, TableDefinition, WriteTransaction,
+    StorageBackend, TableDefinition, TableError, WriteTransaction,
 };
 
 use super::disk::{Disk, NotRegular, PartHandle, read_full};
 use super::error::StoreError;
 pub use super::share_rows::{FileRow, RootRow};
-use super::share_rows::{excluded_value, key_of, read_excluded};
+use super::share_rows::{excluded_value, key_of, name_value, read_excluded, read_name};
 use super::state::StateDir;
+use crate::base::FileName;
 
 /// The file in the state folder.
 pub const FILE: &str = "shares.redb";
@@ -35,6 +36,9 @@ type Rows = TableDefinition<'static, &'static [u8], &'static [u8]>;
 const FILES: Rows = Rows::new("files");
 const ROOTS: Rows = Rows::new("roots");
 const EXCLUDED: Rows = Rows::new("excluded");
+/// What files are called that are not called as they are on the disk. Whoever does not know
+/// the table calls them so.
+const NAMES: Rows = Rows::new("names");
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 
 /// All that the index holds.
@@ -46,6 +50,8 @@ pub struct Kept {
     pub roots: Vec<RootRow>,
     /// What is not published although it lies in a published folder.
     pub excluded: Vec<PathBuf>,
+    /// What files are called that are not called as they are on the disk.
+    pub names: Vec<(PathBuf, FileName)>,
 }
 
 /// What became of some paths; nothing: the row goes.
@@ -57,6 +63,8 @@ pub struct Changes {
     pub roots: Vec<(PathBuf, Option<RootRow>)>,
     /// Paths, and whether they are excluded.
     pub excluded: Vec<(PathBuf, bool)>,
+    /// What files are called otherwise than on the disk.
+    pub names: Vec<(PathBuf, Option<FileName>)>,
 }
 
 /// The share index of one state folder.
@@ -272,6 +280,13 @@ fn put(writing: &WriteTransaction, changes: &Changes) -> Result<(), Unusable> {
             false => excluded.remove(key_of(path))?,
         };
     }
+    let mut names = writing.open_table(NAMES)?;
+    for (path, name) in &changes.names {
+        match name {
+            Some(name) => names.insert(key_of(path), name_value(path, name).as_slice())?,
+            None => names.remove(key_of(path))?,
+        };
+    }
     Ok(())
 }
 
@@ -286,6 +301,11 @@ fn load(database: &Database) -> Result<Kept, Unusable> {
         files: read_all(&rows(FILES)?, FileRow::read)?,
         roots: read_all(&rows(ROOTS)?, RootRow::read)?,
         excluded: read_all(&rows(EXCLUDED)?, read_excluded)?,
+        names: match rows(NAMES) {
+            // Written before there were such names.
+            Err(TableError::TableDoesNotExist(_)) => Vec::new(),
+            names => read_all(&names?, read_name)?,
+        },
     })
 }
 
@@ -420,23 +440,29 @@ mod tests {
         let disks: [(Arc<dyn Disk>, &Path); 2] =
             [(Arc::new(MemoryDisk::new()), Path::new("/s")), (Arc::new(RealDisk), dir.path())];
         for (disk, folder) in disks {
+            drop(opened(&disk, folder));
+            // As older versions left it: there is no table of names yet.
             let (index, kept, notice) = opened(&disk, folder);
             assert_eq!((kept, notice), (Kept::default(), None));
             let root = RootRow { path: "/share".into(), order: 3, folder: true };
             let mut changes = many(0..300);
             changes.roots = vec![("/share".into(), Some(root.clone())), ("/no".into(), None)];
             changes.excluded = vec![("/share/x".into(), true), ("/share/y".into(), true)];
+            let name = |name: &str| Some(FileName::new(name).unwrap());
+            changes.names = vec![("/n".into(), name("other")), ("/m".into(), name("x"))];
             index.write(&changes).unwrap();
             let mut less = many(0..0);
             less.files = (100..200).map(|number| (row(number).path, None)).collect();
             less.excluded = vec![("/share/x".into(), false)];
+            less.names = vec![("/m".into(), None)];
             index.write(&less).unwrap();
             drop(index);
             let (_, kept, notice) = opened(&disk, folder);
             assert_eq!(notice, None);
             let files: Vec<_> = (0..100).chain(200..300).map(row).collect();
             let excluded = vec!["/share/y".into()];
-            assert_eq!(kept, Kept { files, roots: vec![root], excluded });
+            let names = vec![("/n".into(), FileName::new("other").unwrap())];
+            assert_eq!(kept, Kept { files, roots: vec![root], excluded, names });
         }
         assert_eq!(fs::metadata(dir.path().join(FILE)).unwrap().mode() & 0o777, 0o600);
         let names: Vec<_> =

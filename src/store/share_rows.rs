@@ -3,7 +3,8 @@
 //! Every value begins with a checksum over its key and the rest of it; numbers are little
 //! endian. A file: flags, device, inode, size, the two times in nanoseconds, the content
 //! id, then the piece values, none below two pieces. A root: its place in the order of
-//! time, then what it is. A path that is excluded: nothing more.
+//! time, then what it is. A path that is excluded: nothing more. A file that is called
+//! otherwise than on the disk: what it is called.
 //!
 //! Always true: bytes that were not written by this page for this key are no row.
 
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Stamp;
-use crate::base::{ContentId, Geometry};
+use crate::base::{ContentId, FileName, Geometry};
 use crate::transfer::PieceList;
 
 /// Bytes of the checksum: enough against chance; nobody else writes into the state folder.
@@ -116,6 +117,16 @@ pub(super) fn read_excluded(key: &[u8], value: &[u8]) -> Option<PathBuf> {
     opened(key, value)?.is_empty().then(|| path_of(key))
 }
 
+/// The value of a path whose file is called otherwise.
+pub(super) fn name_value(path: &Path, name: &FileName) -> Vec<u8> {
+    sealed(key_of(path), name.as_str().as_bytes())
+}
+
+pub(super) fn read_name(key: &[u8], value: &[u8]) -> Option<(PathBuf, FileName)> {
+    let name = std::str::from_utf8(opened(key, value)?).ok()?;
+    Some((path_of(key), FileName::new(name).ok()?))
+}
+
 fn sealed(key: &[u8], body: &[u8]) -> Vec<u8> {
     let mut value = check(key, body).to_vec();
     value.extend_from_slice(body);
@@ -172,6 +183,11 @@ mod tests {
         }
         let path = Path::new("/a");
         assert_eq!(read_excluded(b"/a", &excluded_value(path)).as_deref(), Some(path));
+        let name = FileName::new("höhle").unwrap();
+        let value = name_value(path, &name);
+        assert_eq!(read_name(b"/a", &value), Some((path.to_path_buf(), name)));
+        assert_eq!(read_name(b"/b", &value), None);
+        assert_eq!(read_name(b"/a", &sealed(b"/a", b"no/name")), None);
     }
 
     #[test]

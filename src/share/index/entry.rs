@@ -36,7 +36,10 @@ impl Query {
 
 impl Entry<'_> {
     /// Whether all of `terms` hold for it.
-    pub(super) fn satisfies<'t>(&self, terms: impl IntoIterator<Item = &'t Term>) -> bool {
+    pub(in crate::share) fn satisfies<'t>(
+        &self,
+        terms: impl IntoIterator<Item = &'t Term>,
+    ) -> bool {
         let mut line = None;
         terms.into_iter().all(|term| self.passes(&term.test, &mut line) != term.negative)
     }
