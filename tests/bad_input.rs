@@ -65,6 +65,7 @@ fn bad_lines(own: &TestServent, other: &TestServent, private: &TestServent) -> V
     }
     let fifo = fifo.to_str().unwrap();
     let wrong = format!("{}@{}", own.id(), other.addr());
+    let missing = format!("{} shares no folder 'no/such'", other.id().short());
     let join = |address: &dyn ToString, why: &str| {
         let address = address.to_string();
         let place = address.rsplit('@').next().unwrap();
@@ -73,10 +74,22 @@ fn bad_lines(own: &TestServent, other: &TestServent, private: &TestServent) -> V
     vec![
         bad(&["serach", "x"], 2, "there is no command 'serach'; did you mean 'search'?"),
         bad(&["xyzzy"], 2, "there is no command 'xyzzy'; 'help' lists them"),
-        bad(&["publish"], 2, "publish wants PATH\nusage: publish PATH... [--yes]\n"),
+        bad(&["publish"], 2, "publish wants PATH\nusage: publish PATH... [--yes | --as NAME]\n"),
         bad(&["download"], 2, "download wants N|HASH\nusage: download N|HASH"),
         bad(&["search"], 2, "search wants at least one word to look for\nusage: search WORDS"),
-        bad(&["results", "one"], 2, "'one' will not do for N: a number is wanted\nusage: results"),
+        bad(&["results", "size>huge"], 2, "a size is a number and perhaps a unit"),
+        bad(&["results", "--sort", "age"], 2, "'age' is not name or size or sources or modified"),
+        bad(&["shared", "type:song"], 2, "a type is audio, video, image, document or archive"),
+        bad(&["shared", "--page", "0"], 2, "'0' will not do for --page K: pages are numbered from"),
+        bad(&["shared", "--page", "9"], 1, "there is no page 9 of what is shared"),
+        bad(&["browse"], 2, "browse wants PEER\nusage: browse PEER [FOLDER] [--page K]\n"),
+        bad(&["browse", "nobody"], 1, "nobody known is 'nobody': 'peers' lists the neighbours"),
+        bad(&["browse", &other.invitation(), "no/such"], 1, &missing),
+        bad(&["browse", &other.invitation(), "--page", "9"], 1, "there is no page 9: the last one"),
+        bad(&["browse", &own.invitation()], 1, "that is this servent itself; 'shared' lists what"),
+        bad(&["publish", "--as", "a/b", "own.txt"], 2, "'a/b' will not do for --as NAME: the name"),
+        bad(&["publish", "--as", "x", "own.txt", "y"], 2, "publish --as NAME takes one file"),
+        bad(&["publish", "--as", "x", "/"], 1, "/ is a folder: --as gives one file another name"),
         bad(&["search", "x"], 2, "a query has at least 2 characters"),
         bad(
             &["search", "--ttl", "9", "crab"],
@@ -96,9 +109,9 @@ fn bad_lines(own: &TestServent, other: &TestServent, private: &TestServent) -> V
         bad(&["publish", fifo], 1, &format!("{fifo} cannot be published: it is a named pipe")),
         bad(&["publish", "/"], 1, "/ is the whole machine: confirm with --yes"),
         bad(&["unpublish", "/no/such/file"], 1, "/no/such/file is not published"),
-        bad(&["download", "99"], 1, "there is no result 99: the latest search has only result 1"),
+        bad(&["download", "99"], 1, "there is no result 99: there is only result 1"),
         bad(&["download", "abc"], 2, "'abc' will not do for N|HASH: a number that 'results' shows"),
-        bad(&["results", "2"], 1, "there is no result 2; the latest search found 1"),
+        bad(&["results", "2"], 1, "there is no result 2: there is only result 1"),
         bad(&["wait", "7"], 1, "there is no download 7; 'downloads' lists them"),
     ]
 }

@@ -39,7 +39,7 @@ fn bad_lines_get_a_sentence_each_and_lose_nothing() {
     let errors = text(&output.stderr);
     assert!(errors.contains("no command 'serach'; did you mean 'search'?"), "{errors}");
     assert!(errors.contains("search wants at least one word"), "{errors}");
-    assert!(errors.contains("there are no results"), "{errors}");
+    assert!(errors.contains("there is no result 99: nothing has been found"), "{errors}");
     assert_eq!(text(&output.stdout).lines().count(), 1, "only `shared` answers");
     assert_eq!(output.status.code(), Some(1), "the last command that failed is `results`");
 }

@@ -124,7 +124,7 @@ impl Ledger {
     /// Holds what the servent says and what is on its disk against what was acknowledged.
     fn audit(&self, servent: &TestServent) {
         let shared = match servent.replies(&["shared"]).remove(0) {
-            Reply::Shared { files } => files,
+            Reply::Shared(listing) => listing.files,
             other => panic!("{other:?}"),
         };
         let shared: BTreeMap<PathBuf, ContentId> =

@@ -101,6 +101,9 @@ fn every_command_answers_in_objects_that_are_as_described() {
     r.refused(&giver, &["publish", "nowhere"], Exit::Failed);
     r.done(&giver, &["publish", "music"]);
     r.done(&giver, &["shared"]);
+    r.done(&giver, &["shared", "blue", "--sort", "size", "--page", "1"]);
+    r.done(&giver, &["shared", "--folder", "."]);
+    r.refused(&giver, &["shared", "*"], Exit::Usage);
     r.done(&taker, &["search", "blue"]);
     r.done(&taker, &["search", "txt"]);
     r.refused(&taker, &["search", "unobtainium"], Exit::NothingFound);
@@ -111,6 +114,10 @@ fn every_command_answers_in_objects_that_are_as_described() {
     r.done(&taker, &["results"]);
     r.done(&taker, &["results", "1"]);
     r.refused(&taker, &["results", "9"], Exit::Failed);
+    r.done(&taker, &["results", "train", "--sort", "name"]);
+    r.refused(&taker, &["results", "bus"], Exit::NothingFound);
+    r.done(&taker, &["browse", "attic"]);
+    r.refused(&taker, &["browse", "attic", "blues"], Exit::Failed);
     r.done(&taker, &["download", "1", "--wait"]);
     r.refused(&taker, &["download", "99"], Exit::Failed);
     r.done(&taker, &["downloads"]);

@@ -117,6 +117,9 @@ fn a_servent_that_nobody_can_dial_knows_it_and_is_found_and_downloaded_from() {
     let found = line.found();
     assert!(found.sources[0].calls_back, "{found:?}");
     assert!(done(friend, &["results", "1"]).contains("calls back"));
+    // Who wants to look at what it shares is called back as well.
+    let looked = done(friend, &["browse", "attic"]);
+    assert!(looked.contains("   1  3.00 MB  ferris.ogg"), "{looked}");
     done(friend, &["download", "1", "--wait"]);
     assert_eq!(&fs::read(friend.downloads().join("ferris.ogg")).unwrap(), file);
     // By its hash alone, too: the search for it shows the way.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::servent::{Start, TestServent, part2part, wait_until};
 use part2part::command::Reply;
-use part2part::servent::report::SharedReport;
+use part2part::servent::report::{SharedListing, SharedReport};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ fn done(servent: &TestServent, words: &[&str]) -> String {
 
 fn shared(servent: &TestServent) -> Vec<SharedReport> {
     match servent.replies(&["shared"]).remove(0) {
-        Reply::Shared { files } => files,
+        Reply::Shared(listing) => listing.files,
         other => panic!("{other:?}"),
     }
 }
@@ -148,6 +148,89 @@ fn what_was_unpublished_within_a_folder_stays_so_over_restarts() {
     servent.kill9();
     servent.restart();
     assert_eq!(names(&servent), Vec::<String>::new());
+}
+
+#[test]
+fn one_file_of_a_folder_is_taken_out_and_put_back_by_name() {
+    let mut servent = TestServent::start(Start::default());
+    let folder = servent.home().join("songs");
+    for name in ["a", "b", "in/c"] {
+        write(&folder, name, name.as_bytes());
+    }
+    done(&servent, &["publish", "songs"]);
+    done(&servent, &["unpublish", "songs/in/c"]);
+    done(&servent, &["publish", "songs"]);
+    assert_eq!(names(&servent), ["a", "b"], "publishing the folder again does not bring it back");
+    servent.kill9();
+    write(&folder, "in/c", b"changed");
+    servent.restart();
+    write(&folder, "new", b"new");
+    done(&servent, &["publish", "songs"]);
+    assert_eq!(names(&servent), ["a", "b", "new"]);
+    done(&servent, &["publish", "songs/in/c"]);
+    servent.kill9();
+    servent.restart();
+    assert_eq!(names(&servent), ["a", "b", "c", "new"]);
+}
+
+#[test]
+fn a_file_is_known_to_others_by_the_name_that_it_was_given() {
+    let mut servent = TestServent::start(Start::default());
+    write(servent.home(), "take 3.wav", b"train");
+    let said = done(&servent, &["publish", "--as", "blue train.wav", "take 3.wav"]);
+    assert!(said.starts_with("sharing 1 file, 5 B"), "{said}");
+    let friend = TestServent::start(Start::default());
+    let finds = |friend: &TestServent, word: &str| friend.search(&[word]).0.len();
+    done(&friend, &["join", &servent.invitation()]);
+    assert_eq!((finds(&friend, "take"), finds(&friend, "train")), (0, 1));
+    done(&friend, &["download", "1", "--wait"]);
+    assert_eq!(fs::read(friend.downloads().join("blue train.wav")).unwrap(), b"train");
+    servent.kill9();
+    servent.restart();
+    done(&servent, &["publish", "take 3.wav"]);
+    assert_eq!(names(&servent), ["blue train.wav"], "it keeps its name");
+    assert!(done(&servent, &["shared"]).contains("take 3.wav (as blue train.wav)"));
+    done(&servent, &["publish", "--as", "take 3.wav", "take 3.wav"]);
+    assert_eq!(names(&servent), ["take 3.wav"]);
+}
+
+#[test]
+fn what_is_shared_is_listed_by_pages_filtered_sorted_and_summed_up() {
+    let servent = TestServent::start(Start::default());
+    let folder = servent.home().join("two words");
+    for number in 0..1200 {
+        write(&folder, &format!("in/{number:04}.txt"), &vec![1; number]);
+    }
+    write(&folder, "song.mp3", b"song");
+    done(&servent, &["publish", "two words"]);
+    let listings = |words: &[&str]| -> Vec<SharedListing> {
+        let replies = servent.replies(&[&["shared"], words].concat()).into_iter();
+        let listing = |reply| match reply {
+            Reply::Shared(listing) => Some(listing),
+            _ => None,
+        };
+        replies.filter_map(listing).collect()
+    };
+    // Everything, in rows that no reader has to hold at once.
+    let all = listings(&[]);
+    let rows: Vec<_> = all.iter().map(|listing| (listing.files.len(), listing.more)).collect();
+    assert_eq!(rows, [(1000, true), (201, false)]);
+    let totals = all[1].totals.as_ref().unwrap();
+    assert_eq!((totals.files, totals.folders, totals.types.len()), (1201, 2, 2));
+    assert_eq!(all[0].totals, None);
+
+    let page = listings(&["--page", "3", "--lines", "500"]).remove(0);
+    assert_eq!((page.files.len(), page.page, page.more), (201, Some(3), false));
+    let large = listings(&[".txt", "size>1190", "--sort", "size"]).remove(0);
+    assert_eq!((large.files.len(), large.files[0].size), (9, 1199));
+    let inside = listings(&["--folder", "two words"]).remove(0);
+    assert_eq!((inside.folders.len(), inside.files.len()), (1, 1));
+    assert_eq!((inside.folders[0].files, &*inside.files[0].name), (1200, "song.mp3"));
+    let none = done(&servent, &["shared", "unobtainium"]);
+    assert_eq!(none, "nothing that is shared fits; 'shared' lists all\n");
+    let text = done(&servent, &["shared", "--page", "2"]);
+    assert_eq!(text.lines().count(), 40 + 2, "{text}");
+    assert!(text.ends_with("page 2; --page 3 shows the next one\n"), "{text}");
 }
 
 #[test]

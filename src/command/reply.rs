@@ -10,9 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::servent::report::{
-    DownloadReport, HitReport, InvitationReport, JoinReport, LimitReport, MapProgress, MapReport,
-    News, PeerReport, PublishProgress, PublishReport, ResultReport, SearchEnd, SettingReport,
-    SharedReport, StatusReport, TraceReport, UnpublishReport, UploadReport, WantedReport,
+    BrowseReport, DownloadReport, HitReport, InvitationReport, JoinReport, LimitReport,
+    MapProgress, MapReport, News, PeerReport, PublishProgress, PublishReport, ResultReport,
+    SearchEnd, SettingReport, SharedListing, StatusReport, TraceReport, UnpublishReport,
+    UploadReport, WantedReport,
 };
 
 /// One answer of a command; most commands give one, a search gives many.
@@ -80,10 +81,9 @@ pub enum Reply {
     /// What an `unpublish` did.
     Unpublished(UnpublishReport),
     /// What this servent shares.
-    Shared {
-        /// By path.
-        files: Vec<SharedReport>,
-    },
+    Shared(SharedListing),
+    /// What somebody else says that it shares.
+    Browse(BrowseReport),
     /// A download that began or ended.
     Download(DownloadReport),
     /// How far a download that is waited for has come.

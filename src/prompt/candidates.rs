@@ -14,12 +14,16 @@ use super::terminal;
 use crate::base::escape::Escaped;
 use crate::command::layout::{cut, servent, size};
 use crate::command::{Reply, grammar};
-use crate::servent::report::{DownloadReport, DownloadState, PeerReport, SharedReport};
+use crate::servent::report::{
+    DownloadReport, DownloadState, PeerReport, SharedListing, SharedReport,
+};
 
 /// Longest pause that Tab may make.
 pub(super) const WITHIN: Duration = Duration::from_millis(300);
 /// Most candidates that are shown: more is no help, a further letter is.
 pub(super) const MOST: usize = 100;
+/// Files of one folder that are looked through for those that begin as was typed.
+const IN_FOLDER: usize = grammar::MAX_LINES;
 /// Columns of a candidate on a terminal that does not tell its width.
 const USUAL_WIDTH: usize = 80;
 
@@ -78,7 +82,8 @@ pub(super) fn bounded(mut all: Vec<Candidate>) -> Vec<Candidate> {
 pub(super) fn values(ask: &Ask, command: &str, name: &str, begun: &str) -> Vec<Candidate> {
     match name {
         "N|HASH" => results(ask, begun),
-        "N" if command == "results" => results(ask, begun),
+        "N|WORDS" => results(ask, begun),
+        "--show N" | "--forget N" if command == "wanted" => wanted(ask, begun),
         "N" => downloads(ask, command, begun),
         "N|all" => {
             let all = "all".starts_with(begun).then(|| Candidate::word("all"));
@@ -98,15 +103,9 @@ pub(super) fn values(ask: &Ask, command: &str, name: &str, begun: &str) -> Vec<C
 }
 
 /// What stands behind number `begun`, escaped.
-pub(super) fn name_of(
-    ask: &Ask,
-    command: &str,
-    name: &str,
-    begun: &str,
-    within: Duration,
-) -> Option<String> {
+pub(super) fn name_of(ask: &Ask, name: &str, begun: &str, within: Duration) -> Option<String> {
     let number: usize = begun.parse().ok()?;
-    let is_result = name == "N|HASH" || (name == "N" && command == "results");
+    let is_result = matches!(name, "N|HASH" | "N|WORDS");
     if is_result {
         let replies = ask(&format!("results {number}"), within);
         replies.iter().find_map(|reply| match reply {
@@ -135,6 +134,18 @@ fn results(ask: &Ask, begun: &str) -> Vec<Candidate> {
         numbered(result.number, name, &size(result.size), begun)
     };
     results.unwrap_or_default().into_iter().filter_map(candidate).collect()
+}
+
+fn wanted(ask: &Ask, begun: &str) -> Vec<Candidate> {
+    let replies = ask("wanted", WITHIN);
+    let wanted = replies.into_iter().find_map(|reply| match reply {
+        Reply::Wanted { wanted } => Some(wanted),
+        _ => None,
+    });
+    let candidate = |want: crate::servent::report::WantedReport| {
+        numbered(want.number, &want.text, &format!("found {}", want.found), begun)
+    };
+    wanted.unwrap_or_default().into_iter().filter_map(candidate).collect()
 }
 
 fn all_downloads(ask: &Ask, within: Duration) -> Vec<DownloadReport> {
@@ -181,12 +192,29 @@ fn numbered(number: usize, name: &str, more: &str, begun: &str) -> Option<Candid
     })
 }
 
-/// Published files, by path or by name. A path that no line can carry goes by its hash.
+/// Published files, by path or by name, and folders of them. A path that no line can carry
+/// goes by its hash. However much is published, no more is asked for than can be of use.
 fn published(ask: &Ask, begun: &str) -> Vec<Candidate> {
-    let replies = ask("shared", WITHIN);
-    let files = replies.into_iter().find_map(|reply| match reply {
-        Reply::Shared { files } => Some(files),
+    let line = match begun.rsplit_once('/') {
+        Some((folder, _)) => {
+            format!("shared --lines {IN_FOLDER} --folder {}", quoted(&format!("{folder}/")))
+        }
+        None if begun.chars().filter(|c| c.is_alphanumeric()).count() > 1
+            && begun.chars().all(char::is_alphanumeric) =>
+        {
+            format!("shared --lines {MOST} -- {begun}*")
+        }
+        None => format!("shared --lines {MOST}"),
+    };
+    let replies = ask(&line, WITHIN);
+    let listing = replies.into_iter().find_map(|reply| match reply {
+        Reply::Shared(listing) => Some(listing),
         _ => None,
+    });
+    let Some(SharedListing { files, folders, .. }) = listing else { return Vec::new() };
+    let folders = folders.into_iter().filter_map(|folder| {
+        let path = folder.path.display().to_string();
+        path.starts_with(begun).then(|| Candidate::text(&path, &format!("{path}/"), true)).flatten()
     });
     let fitting = |file: &SharedReport| {
         let path = file.path.to_string_lossy();
@@ -199,7 +227,7 @@ fn published(ask: &Ask, begun: &str) -> Vec<Candidate> {
             inserted: format!("{} ", file.id),
         })
     };
-    files.unwrap_or_default().into_iter().filter(fitting).map(candidate).collect()
+    folders.chain(files.into_iter().filter(fitting).map(candidate)).collect()
 }
 
 /// Servents that are linked or known, each as `word` has it.

@@ -50,6 +50,12 @@ impl Words {
             Wanted::Path { folder } => candidates::paths(begun, *folder),
             Wanted::Value { command, name, words } => {
                 let mut found = candidates::values(&self.ask, command, name, begun);
+                if name == "VALUE" {
+                    let key = place.words.get(1).map_or("", String::as_str);
+                    let words = grammar::words_of(key).iter();
+                    let fitting = words.filter(|word| word.starts_with(begun));
+                    found.extend(fitting.map(|word| Candidate::word(word)));
+                }
                 found.extend::<Vec<_>>(of(words));
                 // A folder that was published as a whole is none of the files in it.
                 match found.is_empty() && name.contains("PATH") {
@@ -71,9 +77,7 @@ impl Words {
         }
         let Place { begun, wanted, .. } = place(line);
         let named = match wanted {
-            Wanted::Value { command, name, .. } => {
-                candidates::name_of(&self.ask, &command, &name, &begun, HINT_TIME)
-            }
+            Wanted::Value { name, .. } => candidates::name_of(&self.ask, &name, &begun, HINT_TIME),
             _ => None,
         };
         *self.named.borrow_mut() = (line.to_owned(), named.clone());
@@ -158,7 +162,8 @@ mod tests {
     use crate::base::{ContentId, ServentId};
     use crate::command::Reply;
     use crate::servent::report::{
-        DownloadReport, DownloadState, PeerReport, Relation, ResultReport, SharedReport,
+        DownloadReport, DownloadState, FolderReport, PeerReport, Relation, ResultReport,
+        SharedListing, SharedReport, WantedReport,
     };
 
     fn result(number: usize, name: &str) -> ResultReport {
@@ -169,6 +174,9 @@ mod tests {
             size: 12_345_678,
             names,
             sources: vec![],
+            file_type: None,
+            folders: vec![],
+            modified: None,
         }
     }
 
@@ -189,7 +197,8 @@ mod tests {
 
     fn shared(path: &str) -> SharedReport {
         let name = path.rsplit('/').next().unwrap().to_owned();
-        SharedReport { name, path: path.into(), id: ContentId::of_nothing(), size: 1 }
+        let id = ContentId::of_nothing();
+        SharedReport { name, path: path.into(), id, size: 1, file_type: None, modified: None }
     }
 
     /// A servent that has found, fetches and shares a little.
@@ -205,9 +214,23 @@ mod tests {
                     download(4, DownloadState::Done { path: "/x".into() }),
                 ],
             },
-            "shared" => {
-                Reply::Shared { files: vec![shared("/m/two words.txt"), shared("/m/tab\there")] }
-            }
+            "shared --lines 100" | "shared --lines 100 -- two*" => Reply::Shared(SharedListing {
+                files: vec![shared("/m/two words.txt")],
+                ..SharedListing::default()
+            }),
+            "shared --lines 1000 --folder /m/" => Reply::Shared(SharedListing {
+                files: vec![shared("/m/two words.txt"), shared("/m/tab\there")],
+                folders: vec![FolderReport { path: "/m/twins".into(), files: 2, bytes: 3 }],
+                ..SharedListing::default()
+            }),
+            "wanted" => Reply::Wanted {
+                wanted: vec![WantedReport {
+                    number: 3,
+                    text: "blue train".into(),
+                    found: 1,
+                    asked: 1,
+                }],
+            },
             "peers" | "peers --known" => Reply::Peers {
                 known: line != "peers",
                 peers: vec![PeerReport {
@@ -245,6 +268,16 @@ mod tests {
         assert_eq!(offered("news o"), ["news on ", "news off "]);
         assert_eq!(offered("serve of"), ["serve off "]);
         assert_eq!(offered("set max-d"), ["set max-download "]);
+        assert_eq!(offered("set news o"), ["set news on ", "set news off "]);
+        assert_eq!(offered("set lan "), ["set lan on ", "set lan off "]);
+        assert_eq!(offered("set max-upload "), ["set max-upload off "]);
+        assert_eq!(offered("set mesh "), ["set mesh open "]);
+        assert_eq!(offered("set name "), Vec::<String>::new());
+        assert_eq!(
+            offered("results --sort s"),
+            ["results --sort size ", "results --sort sources "]
+        );
+        assert_eq!(offered("shared --sort m"), ["shared --sort modified "]);
         assert_eq!(
             offered("search x --"),
             ["search x --all ", "search x --ttl ", "search x --max ", "search x --trace "]
@@ -268,13 +301,20 @@ mod tests {
         let id = ServentId([7; 32]);
         assert_eq!(offered("join att"), [format!("join {id}@127.0.0.1:7 ")]);
         assert_eq!(listed("join "), [format!("attic~{} 127.0.0.1:7", id.short())]);
+        assert_eq!(offered("browse att"), [format!("browse {} ", id.short())]);
+        assert_eq!(offered("wanted --show "), ["wanted --show 3 "]);
+        assert_eq!(offered("wanted --forget bl"), ["wanted --forget 3 "]);
+        assert_eq!(listed("wanted --show "), ["3  blue train found 1"]);
     }
 
     #[test]
     fn what_is_published_is_offered_by_name_or_path_and_quoted() {
         let hash = ContentId::of_nothing();
         assert_eq!(offered("unpublish two"), ["unpublish /m/two\\ words.txt "]);
-        assert_eq!(offered("unpublish \"/m/tw"), ["unpublish /m/two\\ words.txt "]);
+        assert_eq!(
+            offered("unpublish \"/m/tw"),
+            ["unpublish /m/twins ", "unpublish /m/two\\ words.txt "]
+        );
         assert_eq!(offered("unpublish /m/tab"), [format!("unpublish {hash} ")]);
         assert_eq!(listed("unpublish /m/tab"), ["/m/tab\\u{9}here"]);
     }

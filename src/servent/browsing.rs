@@ -160,7 +160,12 @@ impl Servent {
             return Err(BrowseError::LongFolder);
         }
         let (id, known) = match whom {
-            Whom::Named(whom) => self.meant(&whom).await?,
+            Whom::Named(whom) => match self.meant(&whom).await {
+                Err(WhomError::Nobody(_)) if whom == self.tuning().name && !whom.is_empty() => {
+                    return Err(BrowseError::Oneself);
+                }
+                meant => meant?,
+            },
             Whom::At(target) => {
                 let id = target.id.ok_or_else(|| {
                     let places = target.places.iter().map(ToString::to_string);

@@ -90,8 +90,8 @@ pub enum DownloadError {
 fn has(results: usize) -> String {
     match results {
         0 => "nothing has been found ('search' first)".to_owned(),
-        1 => "the latest search has only result 1".to_owned(),
-        more => format!("the latest search has results 1 to {more}"),
+        1 => "there is only result 1".to_owned(),
+        more => format!("there are results 1 to {more}"),
     }
 }
 

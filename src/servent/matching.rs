@@ -57,12 +57,14 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Result<Option<Answ
     let hits: Vec<Hit> = found
         .files
         .into_iter()
-        .map(|found| found.file)
-        .map(|file| Hit {
-            id: file.id,
-            size: file.size,
-            name: file.name.as_str().to_owned(),
-            ext: Vec::new(),
+        .map(|found| Hit {
+            id: found.file.id,
+            size: found.file.size,
+            name: found.file.name.as_str().to_owned(),
+            ext: Hit::described(
+                found.folder.as_deref().unwrap_or_default(),
+                (found.modified > 0).then_some(found.modified),
+            ),
         })
         .collect();
     let Some(count) = u8::try_from(hits.len()).ok().filter(|&count| count > 0) else {

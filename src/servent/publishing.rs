@@ -11,10 +11,14 @@ use super::changes::StopOnDrop;
 use super::handle::Servent;
 use super::incidents::Incident;
 use super::report::{
-    HashingReport, LeftOut, LeftOutCount, PublishProgress, PublishReport, SharedReport,
-    UnpublishReport,
+    FolderReport, HashingReport, LeftOut, LeftOutCount, PublishProgress, PublishReport,
+    SharedListing, SharedReport, SharedRequest, SharedTotals, TypeTotal, UnpublishReport,
 };
-use crate::share::{PublishError, UnpublishError, UnpublishTarget};
+use crate::base::FileName;
+use crate::share::{
+    FileType, FolderSum, PublishError, Query, QueryError, SharedFile, SharedFilter, Sums,
+    UnpublishError, UnpublishTarget,
+};
 
 impl Servent {
     /// Publishes a file or a folder; `confirmed` where that needs a second thought.
@@ -24,6 +28,29 @@ impl Servent {
     pub async fn publish(
         &self,
         path: PathBuf,
+        confirmed: bool,
+        progress: mpsc::Sender<PublishProgress>,
+    ) -> Result<PublishReport, PublishError> {
+        self.publish_named(path, None, confirmed, progress).await
+    }
+
+    /// Publishes one file under another name than it has on the disk.
+    ///
+    /// # Errors
+    /// [`PublishError`], for a folder as well.
+    pub async fn publish_as(
+        &self,
+        path: PathBuf,
+        name: FileName,
+        progress: mpsc::Sender<PublishProgress>,
+    ) -> Result<PublishReport, PublishError> {
+        self.publish_named(path, Some(name), false, progress).await
+    }
+
+    async fn publish_named(
+        &self,
+        path: PathBuf,
+        name: Option<FileName>,
         confirmed: bool,
         progress: mpsc::Sender<PublishProgress>,
     ) -> Result<PublishReport, PublishError> {
@@ -40,7 +67,10 @@ impl Servent {
                     current: seen.path.to_string_lossy().into_owned(),
                 });
             };
-            library.publish(&path, confirmed, &tell, &stop)
+            match name {
+                Some(name) => library.publish_as(&path, &name, &tell, &stop),
+                None => library.publish(&path, confirmed, &tell, &stop),
+            }
         });
         match work.await {
             Ok(published) => published.map(report_of),
@@ -70,18 +100,77 @@ impl Servent {
         HashingReport { running, files, bytes, current }
     }
 
-    /// What is shared.
-    pub async fn shared(&self) -> Vec<SharedReport> {
-        let shared = self.0.library.shared().into_iter();
-        shared
-            .map(|file| SharedReport {
-                name: file.name,
-                path: file.path,
-                id: file.id,
-                size: file.size,
-            })
-            .collect()
+    /// A page of what is shared: rows `from` on, from 0, at most `max`.
+    ///
+    /// # Errors
+    /// [`QueryError`], when the words make no sense.
+    pub async fn shared(
+        &self,
+        request: SharedRequest,
+        from: usize,
+        max: usize,
+    ) -> Result<SharedListing, QueryError> {
+        let filter = filter_of(request)?;
+        let page = super::offload::offload(|| self.0.library.listed(&filter, from, max));
+        Ok(SharedListing {
+            files: page.files.into_iter().map(file_report).collect(),
+            folders: page.folders.into_iter().map(folder_report).collect(),
+            filtered: filter.folder.is_some() || filter.query.is_some(),
+            page: None,
+            more: page.more,
+            totals: Some(totals_of(page.sums)),
+        })
     }
+
+    /// All that is shared, in listings of at most `max` files; the last has the totals.
+    ///
+    /// # Errors
+    /// [`QueryError`], when the words make no sense.
+    pub async fn all_shared(
+        &self,
+        request: SharedRequest,
+        max: usize,
+    ) -> Result<impl Iterator<Item = SharedListing> + Send + use<>, QueryError> {
+        let filter = filter_of(request)?;
+        let filtered = filter.folder.is_some() || filter.query.is_some();
+        let rows = super::offload::offload(|| self.0.library.rows(&filter));
+        let mut folders: Vec<_> = rows.folders.iter().cloned().map(folder_report).collect();
+        let mut from = Some(0);
+        Ok(std::iter::from_fn(move || {
+            let begin = from?;
+            let files: Vec<_> = rows.files(begin, max).into_iter().map(file_report).collect();
+            let end = begin + files.len();
+            let more =
+                usize::try_from(rows.sums.files).unwrap_or(usize::MAX) > end && files.len() == max;
+            from = more.then_some(end);
+            let totals = (!more).then(|| totals_of(rows.sums.clone()));
+            let folders = std::mem::take(&mut folders);
+            Some(SharedListing { files, folders, filtered, page: None, more, totals })
+        }))
+    }
+}
+
+fn filter_of(request: SharedRequest) -> Result<SharedFilter, QueryError> {
+    let SharedRequest { folder, words, order } = request;
+    let query = words.as_deref().map(Query::filter).transpose()?;
+    Ok(SharedFilter { folder, query, order })
+}
+
+fn file_report(file: SharedFile) -> SharedReport {
+    let file_type = FileType::of_name(&file.name);
+    let SharedFile { path, name, id, size, modified } = file;
+    SharedReport { name, path, id, size, file_type, modified }
+}
+
+fn folder_report(sum: FolderSum) -> FolderReport {
+    FolderReport { path: sum.path, files: sum.files, bytes: sum.bytes }
+}
+
+fn totals_of(sums: Sums) -> SharedTotals {
+    let types = sums.types.into_iter();
+    let types =
+        types.map(|(file_type, (files, bytes))| TypeTotal { file_type, files, bytes }).collect();
+    SharedTotals { files: sums.files, bytes: sums.bytes, folders: sums.folders, types }
 }
 
 fn report_of(published: crate::share::PublishReport) -> PublishReport {

@@ -17,7 +17,8 @@ use super::report::{
 use crate::base::{Contact, ContentId, Geometry, Guid, MAX_TTL, ServentId};
 use crate::message::{Hit, HitBody, QueryBody, QueryHit, ShortId, Trace};
 use crate::overlay::{Input, TraceTree, dialable};
-use crate::share::{Query, QueryError};
+use crate::share::index::Entry;
+use crate::share::{FileType, Query, QueryError};
 use crate::wire::{decode_hit_body, encode_query_body};
 
 /// Events of one search that its user may be behind with; then it waits for them.
@@ -77,6 +78,8 @@ struct Found {
     id: ContentId,
     sizes: BTreeMap<u64, usize>,
     names: BTreeMap<String, usize>,
+    folders: BTreeMap<String, usize>,
+    modified: BTreeMap<u64, usize>,
     sources: BTreeMap<ServentId, SourceReport>,
 }
 
@@ -127,12 +130,10 @@ impl SharedResults {
             }
         };
         if let Some(found) = results.found.get_mut(number - 1) {
-            if found.sizes.len() < each || found.sizes.contains_key(&hit.size) {
-                *found.sizes.entry(hit.size).or_default() += 1;
-            }
-            if found.names.len() < each || found.names.contains_key(&hit.name) {
-                *found.names.entry(hit.name.clone()).or_default() += 1;
-            }
+            count(&mut found.sizes, Some(hit.size), each);
+            count(&mut found.names, Some(hit.name.clone()), each);
+            count(&mut found.folders, hit.folder().map(str::to_owned), each);
+            count(&mut found.modified, hit.modified(), each);
             if found.sources.len() < each || found.sources.contains_key(&source.id) {
                 let known = found.sources.entry(source.id);
                 known.and_modify(|known| known.merge(source)).or_insert_with(|| source.clone());
@@ -153,23 +154,46 @@ impl SharedResults {
     }
 }
 
+/// Counts one more word for `value`, of which at most `each` different ones are kept.
+fn count<T: Ord>(words: &mut BTreeMap<T, usize>, value: Option<T>, each: usize) {
+    let Some(value) = value else { return };
+    if words.len() < each || words.contains_key(&value) {
+        *words.entry(value).or_default() += 1;
+    }
+}
+
+/// The values, that which most say first.
+fn commonest<T: Clone>(words: &BTreeMap<T, usize>) -> Vec<T> {
+    let mut words: Vec<_> = words.iter().collect();
+    words.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    words.into_iter().map(|(value, _)| value.clone()).collect()
+}
+
 impl Found {
     fn new(id: ContentId) -> Self {
-        Self { id, sizes: BTreeMap::new(), names: BTreeMap::new(), sources: BTreeMap::new() }
+        Self {
+            id,
+            sizes: BTreeMap::new(),
+            names: BTreeMap::new(),
+            folders: BTreeMap::new(),
+            modified: BTreeMap::new(),
+            sources: BTreeMap::new(),
+        }
     }
 
     fn report(&self, number: usize) -> ResultReport {
-        let size = self.sizes.iter().max_by_key(|&(_, count)| count).map_or(0, |(&size, _)| size);
-        let mut names: Vec<(&String, &usize)> = self.names.iter().collect();
-        names.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        let names = commonest(&self.names);
         let mut sources: Vec<SourceReport> = self.sources.values().cloned().collect();
         sources.sort_by_key(|source| source.hops);
         ResultReport {
             number,
             id: self.id,
-            size,
-            names: names.into_iter().map(|(name, _)| name.clone()).collect(),
+            size: commonest(&self.sizes).first().copied().unwrap_or(0),
+            file_type: names.first().and_then(|name| FileType::of_name(name)),
+            names,
             sources,
+            folders: commonest(&self.folders),
+            modified: commonest(&self.modified).first().copied(),
         }
     }
 }
@@ -195,10 +219,27 @@ impl Servent {
         self.0.results.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the latest search has found.
+    /// What the latest search has found, or what was seen by browsing since.
     #[must_use]
     pub async fn results(&self) -> Vec<ResultReport> {
         self.latest().reports()
+    }
+
+    /// Those of the [`Servent::results`] that fit `query`, as far as they are described.
+    ///
+    /// # Errors
+    /// [`QueryError`], when the query makes no sense.
+    pub async fn results_that_fit(&self, query: &str) -> Result<Vec<ResultReport>, QueryError> {
+        let query = Query::filter(query)?;
+        let mut results = self.latest().reports();
+        results.retain(|result| {
+            let folders = result.folders.join("/");
+            result.names.iter().any(|name| {
+                let ResultReport { id, size, .. } = *result;
+                query.fits(&Entry { id, size, name, folder: &folders })
+            })
+        });
+        Ok(results)
     }
 }
 
@@ -390,6 +431,9 @@ impl Run {
                 servent_name: source.name.clone(),
                 hops,
                 after_micros: self.took_micros(),
+                file_type: FileType::of_name(&file.name),
+                folder: file.folder().map(str::to_owned),
+                modified: file.modified(),
             });
         }
         reports

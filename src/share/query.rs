@@ -141,15 +141,30 @@ impl Query {
     /// # Errors
     /// [`QueryError`], which points at the place.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
+        if text.len() <= QueryBody::MAX_TEXT && text.trim().len() < QueryBody::MIN_TEXT {
+            return Err(QueryError { at: 0, problem: QueryProblem::TooShort });
+        }
+        let query = Self::filter(text)?;
+        let narrows = |term: &Term| {
+            !term.negative && !matches!(term.test, Test::Larger(_) | Test::Smaller(_))
+        };
+        match query.terms.iter().any(narrows) {
+            true => Ok(query),
+            false => Err(QueryError { at: 0, problem: QueryProblem::NothingWanted }),
+        }
+    }
+
+    /// Reads a query that is only asked of a list that is here: it need not narrow.
+    ///
+    /// # Errors
+    /// [`QueryError`], which points at the place.
+    pub fn filter(text: &str) -> Result<Self, QueryError> {
         let fail = |at: usize, problem| {
             let before = text.get(..at).unwrap_or(text);
             QueryError { at: before.chars().count(), problem }
         };
         if text.len() > QueryBody::MAX_TEXT {
             return Err(fail(0, QueryProblem::TooLong));
-        }
-        if text.trim().len() < QueryBody::MIN_TEXT {
-            return Err(fail(0, QueryProblem::TooShort));
         }
         if let Some(at) = text.find('\0') {
             return Err(fail(at, QueryProblem::Nul));
@@ -165,12 +180,6 @@ impl Query {
                 return Err(fail(token.begin, QueryProblem::TooManyWords));
             }
             terms.push(Term { negative: token.negative, test });
-        }
-        let narrows = |term: &Term| {
-            !term.negative && !matches!(term.test, Test::Larger(_) | Test::Smaller(_))
-        };
-        if !terms.iter().any(narrows) {
-            return Err(fail(0, QueryProblem::NothingWanted));
         }
         terms.sort_by_key(|term| term.test.cost());
         Ok(Self { terms })

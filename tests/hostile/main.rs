@@ -13,6 +13,7 @@ mod common;
 
 mod acceptor;
 mod bad_hits;
+mod browsing;
 mod calls;
 mod control;
 mod conversation;

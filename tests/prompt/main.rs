@@ -55,7 +55,7 @@ fn a_bad_line_gets_a_sentence_and_another_prompt() {
     for (line, answer) in [
         ("serach x", "error: there is no command 'serach'; did you mean 'search'?"),
         ("search", "error: search wants at least one word to look for"),
-        ("publish", "usage: publish PATH... [--yes]"),
+        ("publish", "usage: publish PATH... [--yes | --as NAME]"),
         ("publish /no/such/file", "error: there is no /no/such/file"),
         ("download 99", "error: there is no result 99: nothing has been found"),
         ("join 127.0.0.1:1", "error: cannot join 127.0.0.1:1: nobody listens there"),

@@ -96,7 +96,7 @@ fn a_thousand_joins_and_byes_leave_the_typed_line_whole() {
         assert!(whole || line.starts_with("... and "), "{line:?}");
     }
     seat.press("\r");
-    seat.see("Usage: results [N]");
+    seat.see("Usage: results [N | WORDS...]");
     seat.see(PROMPT);
     seat.press(UP);
     see_line(&mut seat, "part2part> help results");

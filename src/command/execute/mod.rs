@@ -11,9 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::grammar::{self, Command, Switch, Telling};
 use super::{Console, Exit, Order, Reply};
-use crate::servent::report::{DownloadRequest, News, Reach, SearchRequest};
+use crate::servent::report::{
+    BrowseRequest, DownloadRequest, News, Reach, SearchRequest, SharedRequest, Whom,
+};
 use crate::servent::{Knob, Servent};
 
+mod browse;
 mod download;
 mod map;
 mod mesh;
@@ -22,6 +25,7 @@ mod path;
 mod publish;
 mod search;
 mod setting;
+mod shared;
 
 /// How long the first command of a script that needs the mesh waits for a neighbour: a
 /// dial that must try a second address takes a few seconds.
@@ -92,13 +96,28 @@ impl Local {
                 self.search(SearchRequest { text: words, reach, enough: max, trace }, out).await
             }
             Command::Map { file } => self.map(file, order, out).await,
-            Command::Results { number } => self.results(number, out).await,
+            Command::Results { sort, which } => self.results(sort, which.as_deref(), out).await,
+            Command::Browse { page, peer, folder } => {
+                // Who is named by an address is found without the mesh.
+                if matches!(peer, Whom::Named(_)) {
+                    self.wait_for_mesh(order).await;
+                }
+                self.browse(BrowseRequest { whom: peer, folder, page }, out).await
+            }
             Command::Wanted { show, forget, words } => self.wanted(show, forget, words, out).await,
-            Command::Publish { paths, yes } => self.publish(&paths, yes, order, out).await,
+            Command::Publish { name, paths, yes } => {
+                self.publish(&paths, name, yes, order, out).await
+            }
             Command::Unpublish { what } => self.unpublish(&what, order, out).await,
-            Command::Shared => {
-                let files = self.servent.shared().await;
-                self.done(Reply::Shared { files }, out).await
+            Command::Shared { folder, sort, page, lines, words } => {
+                let folder = match folder.map(|path| self.absolute(&path, order)).transpose() {
+                    Ok(folder) => folder,
+                    Err(why) => return out.fail(Exit::Usage, &why).await,
+                };
+                let request = SharedRequest { folder, words, order: sort.into() };
+                let whole = order.scripted && page.is_none() && lines.is_none();
+                let page = (!whole).then(|| (page.unwrap_or(1), lines));
+                self.shared(request, page, out).await
             }
             Command::Download { wait, once, to, priority, what } => {
                 let to = match to.map(|to| self.absolute(&to, order)).transpose() {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Local, Out};
-use crate::base::ContentId;
+use crate::base::{ContentId, FileName};
 use crate::command::{Exit, Order, Reply};
 
 /// How many progress messages of a publication may wait to be shown.
@@ -19,10 +19,14 @@ impl Local {
     pub(super) async fn publish(
         &self,
         paths: &[PathBuf],
+        name: Option<FileName>,
         yes: bool,
         order: &Order,
         out: Out<'_>,
     ) -> Exit {
+        if name.is_some() && paths.len() > 1 {
+            return out.fail(Exit::Usage, &"publish --as NAME takes one file").await;
+        }
         let mut exit = Exit::Done;
         for path in paths {
             let path = match self.absolute(path, order) {
@@ -30,7 +34,12 @@ impl Local {
                 Err(why) => return out.fail(Exit::Usage, &why).await,
             };
             let (sender, mut progress) = mpsc::channel(PROGRESS_QUEUE);
-            let publishing = self.servent.publish(path.clone(), yes, sender);
+            let publishing = async {
+                match name.clone() {
+                    Some(name) => self.servent.publish_as(path.clone(), name, sender).await,
+                    None => self.servent.publish(path.clone(), yes, sender).await,
+                }
+            };
             let showing = async {
                 let mut ticks = interval(PROGRESS_EVERY);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,9 +1,12 @@
 //! `search`, `results` and `wanted`.
 
+use std::cmp::Reverse;
+
 use super::{Local, Out};
+use crate::command::grammar::ResultOrder;
 use crate::command::{Exit, Reply};
 use crate::servent::report::{SearchEvent, SearchRequest};
-use crate::servent::{SearchError, WantedError};
+use crate::servent::{DownloadError, SearchError, WantedError};
 
 impl Local {
     pub(super) async fn search(&self, request: SearchRequest, out: Out<'_>) -> Exit {
@@ -39,22 +42,48 @@ impl Local {
         out.fail(Exit::Failed, &"the search was given up; another one took its place").await
     }
 
-    pub(super) async fn results(&self, number: Option<usize>, out: Out<'_>) -> Exit {
-        let results = self.servent.results().await;
-        let Some(number) = number else {
-            return self.done(Reply::Results { results }, out).await;
+    pub(super) async fn results(
+        &self,
+        sort: Option<ResultOrder>,
+        which: Option<&str>,
+        out: Out<'_>,
+    ) -> Exit {
+        let mut results = match which.map(|which| (which, which.trim().parse::<usize>())) {
+            None => self.servent.results().await,
+            Some((_, Ok(number))) => {
+                let results = self.servent.results().await;
+                let found = results.len();
+                return match results.into_iter().find(|result| result.number == number) {
+                    Some(result) => self.done(Reply::Result(result), out).await,
+                    None => {
+                        let error = DownloadError::NoResult { number, results: found };
+                        out.fail(Exit::Failed, &error).await
+                    }
+                };
+            }
+            Some((words, Err(_))) => match self.servent.results_that_fit(words).await {
+                Ok(results) if results.is_empty() => {
+                    out.say(Reply::Results { results }).await;
+                    return Exit::NothingFound;
+                }
+                Ok(results) => results,
+                Err(error) => {
+                    out.say(Reply::query_error(&error, words, error.at)).await;
+                    return Exit::Usage;
+                }
+            },
         };
-        let found = results.len();
-        match results.into_iter().find(|result| result.number == number) {
-            Some(result) => self.done(Reply::Result(result), out).await,
-            None if found == 0 => {
-                out.fail(Exit::Failed, &"there are no results; 'search WORDS' finds some").await
+        // Stable, so that equals stay in the order of their numbers.
+        match sort {
+            None => {}
+            Some(ResultOrder::Name) => results.sort_by(|one, other| one.names.cmp(&other.names)),
+            Some(ResultOrder::Size) => results.sort_by_key(|result| Reverse(result.size)),
+            Some(ResultOrder::Sources) => {
+                results.sort_by_key(|result| Reverse(result.sources.len()));
             }
-            None => {
-                let text = format!("there is no result {number}; the latest search found {found}");
-                out.fail(Exit::Failed, &text).await
-            }
+            Some(ResultOrder::Modified) => results.sort_by_key(|result| Reverse(result.modified)),
         }
+        self.done(Reply::Results { results }, out).await
     }
 
     pub(super) async fn wanted(

@@ -24,9 +24,7 @@ pub fn parse(line: &str) -> Result<Option<Command>, UsageError> {
     let words = if takes_query(first) {
         query_words(first, rest)?
     } else {
-        shlex::split(line).ok_or_else(|| {
-            UsageError("a quote is opened and not closed (a \\ before it takes it as it is)".into())
-        })?
+        shlex::split(line).ok_or_else(open_quote)?
     };
     let Some(name) = words.first().cloned() else { return Ok(None) };
     let mut grammar = Line::command();
@@ -49,8 +47,17 @@ pub fn parse(line: &str) -> Result<Option<Command>, UsageError> {
 /// # Errors
 /// A word that no line can carry.
 pub fn line_of(words: &[String]) -> Result<String, UsageError> {
-    if words.first().is_some_and(|first| takes_query(first)) {
-        return Ok(words.join(" "));
+    if let Some(first) = words.first().filter(|first| takes_query(first)) {
+        let with_value = options_with_value(first);
+        let mut value = false;
+        let word = |word: &String| {
+            let is_value = std::mem::replace(&mut value, with_value.contains(word));
+            let assigned = with_value.iter().any(|option| {
+                word.strip_prefix(option.as_str()).is_some_and(|rest| rest.starts_with('='))
+            });
+            if is_value || assigned { escaped(word) } else { word.clone() }
+        };
+        return Ok(words.iter().map(word).collect::<Vec<_>>().join(" "));
     }
     shlex::try_join(words.iter().map(String::as_str))
         .map_err(|_| UsageError("a word of the command holds a NUL".into()))
@@ -58,7 +65,40 @@ pub fn line_of(words: &[String]) -> Result<String, UsageError> {
 
 /// Whether what follows `command` is a query, in which quotes and dashes have a meaning.
 fn takes_query(command: &str) -> bool {
-    matches!(command, "search" | "wanted")
+    matches!(command, "search" | "wanted" | "results" | "shared")
+}
+
+/// The options of a command that a value follows.
+fn options_with_value(name: &str) -> Vec<String> {
+    let grammar = Line::command();
+    let arguments =
+        grammar.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    arguments
+        .filter(|argument| argument.get_action().takes_values())
+        .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
+        .collect()
+}
+
+/// `word` as the value of an option within a query, so that [`tokens`] and [`unescaped`]
+/// give it back.
+fn escaped(word: &str) -> String {
+    let mut escaped = String::with_capacity(word.len());
+    for c in word.chars() {
+        if c.is_whitespace() || "\\\"'#".contains(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+/// The value of an option as a shell would take it.
+fn unescaped(token: &str) -> Result<String, UsageError> {
+    shlex::split(token).map(|words| words.join(" ")).ok_or_else(open_quote)
+}
+
+fn open_quote() -> UsageError {
+    UsageError("a quote is opened and not closed (a \\ before it takes it as it is)".into())
 }
 
 /// The words of a command that takes a query: its options, then the query as one word.
@@ -66,13 +106,7 @@ fn takes_query(command: &str) -> bool {
 /// Options begin with two dashes and so cannot be meant for the query, where one dash
 /// leaves a word out; after `--` everything is query.
 fn query_words(name: &str, rest: &str) -> Result<Vec<String>, UsageError> {
-    let grammar = Line::command();
-    let arguments =
-        grammar.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
-    let with_value: Vec<String> = arguments
-        .filter(|argument| argument.get_action().takes_values())
-        .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
-        .collect();
+    let with_value = options_with_value(name);
     let mut words = vec![name.to_owned()];
     let mut query: Vec<&str> = Vec::new();
     let mut tokens = tokens(rest).into_iter();
@@ -85,9 +119,12 @@ fn query_words(name: &str, rest: &str) -> Result<Vec<String>, UsageError> {
             query.push(token);
             continue;
         }
-        words.push(token.to_owned());
+        match token.split_once('=') {
+            Some((option, value)) => words.push(format!("{option}={}", unescaped(value)?)),
+            None => words.push(token.to_owned()),
+        }
         if with_value.iter().any(|option| option == token) {
-            words.extend(tokens.next().map(str::to_owned));
+            words.extend(tokens.next().map(unescaped).transpose()?);
         }
     }
     if words.iter().any(|word| word == "--help") {
@@ -104,12 +141,14 @@ fn query_words(name: &str, rest: &str) -> Result<Vec<String>, UsageError> {
     Ok(words)
 }
 
-/// `text` cut at white space outside double quotes; quotes stay.
+/// `text` cut at white space outside double quotes and behind no backslash; both stay.
 fn tokens(text: &str) -> Vec<&str> {
-    let mut quoted = false;
+    let (mut quoted, mut escapes) = (false, false);
     text.split(move |c: char| {
-        quoted ^= c == '"';
-        !quoted && c.is_whitespace()
+        let escaped = escapes;
+        escapes = c == '\\' && !escaped;
+        quoted ^= c == '"' && !escaped;
+        !quoted && !escaped && c.is_whitespace()
     })
     .filter(|token| !token.is_empty())
     .collect()
@@ -260,7 +299,7 @@ mod tests {
     #[test]
     fn names_with_spaces_and_dashes_can_be_published() {
         let paths = |line| match command(line) {
-            Command::Publish { paths, yes } => (paths, yes),
+            Command::Publish { paths, yes, name: None } => (paths, yes),
             other => panic!("{other:?}"),
         };
         let quoted = paths(r#"publish "a b" 'c d' e\ f --yes"#);
@@ -292,7 +331,10 @@ mod tests {
 
     #[test]
     fn a_missing_or_surplus_argument_is_named_with_the_usage() {
-        assert_eq!(refusal("publish"), "publish wants PATH\nusage: publish PATH... [--yes]");
+        assert_eq!(
+            refusal("publish"),
+            "publish wants PATH\nusage: publish PATH... [--yes | --as NAME]"
+        );
         assert!(refusal("download").starts_with("download wants N|HASH\nusage: download N|HASH"));
         assert_eq!(refusal("leave now"), "leave does not take 'now'\nusage: leave");
         assert!(
@@ -301,7 +343,6 @@ mod tests {
             refusal("news maybe")
         );
         assert!(refusal("wait x").starts_with("'x' will not do for N: a number is wanted\n"));
-        assert!(refusal("results 1.5").contains("a number is wanted"));
         let empty = refusal("publish ''");
         assert!(empty.starts_with("publish wants a value for PATH\n"), "{empty}");
         assert!(refusal("join ::1").contains("brackets"));
@@ -337,7 +378,7 @@ mod tests {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         let line = line_of(&words(&["publish", "a b", "it's", "--", "-x"])).unwrap();
         let paths = vec!["a b".into(), "it's".into(), "-x".into()];
-        assert_eq!(command(&line), Command::Publish { paths, yes: false });
+        assert_eq!(command(&line), Command::Publish { paths, yes: false, name: None });
         let line = line_of(&words(&["search", "\"a b\"", "-c", "size>1M"])).unwrap();
         assert_eq!(query(&line), "\"a b\" -c size>1M");
         assert!(line_of(&words(&["publish", "a\0b"])).is_err());

@@ -9,20 +9,23 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::address::join_target;
+use crate::base::FileName;
 use crate::servent::JoinTarget;
-use crate::servent::report::DownloadTarget;
+use crate::servent::report::{DownloadTarget, Whom};
 use crate::transfer::Priority;
 
 mod help;
 mod line;
 mod place;
 mod value;
+mod whom;
 
 pub use help::{definitions, help, help_within, names, usage_of};
 pub use line::{UsageError, line_of, parse};
 pub use place::{Place, Wanted, place};
-pub use value::{ENOUGH, Key, MAX_ENOUGH, Which, keys};
-use value::{download_target, enough, key, number, priorities, ttl, which};
+pub use value::{ENOUGH, Key, MAX_ENOUGH, MAX_LINES, Which, keys, words_of};
+use value::{download_target, enough, file_name, key, lines, number, page, priorities, ttl, which};
+use whom::whom;
 
 /// How wide help texts are, in columns.
 const HELP_WIDTH: usize = 80;
@@ -110,11 +113,35 @@ pub enum Command {
         words: String,
     },
     /// Show what the latest search found, or everybody who has result N
-    #[command(override_usage = "results [N]")]
+    ///
+    /// WORDS show only the results that fit, as 'search' takes them; the numbers stay.
+    /// What 'browse' showed since is among them.
+    #[command(override_usage = "results [N | WORDS...] [--sort name|size|sources|modified]")]
     Results {
-        /// A result
-        #[arg(value_name = "N", value_parser = number)]
-        number: Option<usize>,
+        /// Sort them; the largest, newest, or those of most sources first
+        #[arg(long, value_name = "ORDER", value_enum)]
+        sort: Option<ResultOrder>,
+        /// A result, or what it must fit
+        #[arg(value_name = "N|WORDS")]
+        which: Option<String>,
+    },
+    /// Look through what another servent shares, page by page
+    ///
+    /// PEER is the beginning of an id, a name or an address of somebody whom 'peers' or
+    /// 'results' shows, or ID@HOST:PORT. The files are numbered for 'download'. The same
+    /// line again shows the next page, and after the last one the first. What is shown is
+    /// what the other side says.
+    #[command(override_usage = "browse PEER [FOLDER] [--page K]")]
+    Browse {
+        /// Show page K
+        #[arg(long, value_name = "K", value_parser = page)]
+        page: Option<usize>,
+        /// Whose library
+        #[arg(value_name = "PEER", value_parser = whom)]
+        peer: Whom,
+        /// A folder of it, as it is shown, / between the parts
+        #[arg(value_name = "FOLDER", default_value = "", hide_default_value = true)]
+        folder: String,
     },
     /// Keep a search standing, and be told when something turns up for it
     ///
@@ -138,9 +165,13 @@ pub enum Command {
     ///
     /// Hidden files are left out. It is shared until unpublish, over restarts too; what
     /// is unpublished within a folder stays so until it is published by name. The root
-    /// of the file system and the home folder want --yes.
-    #[command(override_usage = "publish PATH... [--yes]")]
+    /// of the file system and the home folder want --yes. With --as others see one file
+    /// under another name, also when it is published again; its own name ends that.
+    #[command(override_usage = "publish PATH... [--yes | --as NAME]")]
     Publish {
+        /// Show others this file under another name
+        #[arg(long = "as", conflicts_with = "yes", value_name = "NAME", value_parser = file_name)]
+        name: Option<FileName>,
         /// Share even what is seldom meant to be shared whole
         #[arg(long)]
         yes: bool,
@@ -156,8 +187,36 @@ pub enum Command {
         what: String,
     },
     /// List what this servent shares
-    #[command(override_usage = "shared")]
-    Shared,
+    ///
+    /// WORDS show only what fits, as 'search' takes them. --folder shows one folder, with
+    /// the folders in it summed up. At a prompt a page is shown, elsewhere everything; JSON
+    /// comes in several replies of at most 1,000 files.
+    #[command(
+        override_usage = "shared [WORDS...] [--folder DIR] [--sort ORDER] [--page K] [--lines N]"
+    )]
+    Shared {
+        /// Show what lies in this folder
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+        /// Sort the files; the largest or newest first
+        #[arg(
+            long,
+            value_name = "ORDER",
+            value_enum,
+            default_value = "path",
+            hide_default_value = true
+        )]
+        sort: SharedSort,
+        /// Show page K
+        #[arg(long, value_name = "K", value_parser = page)]
+        page: Option<usize>,
+        /// Show pages of N files
+        #[arg(long, value_name = "N", value_parser = lines)]
+        lines: Option<usize>,
+        /// What the files must fit
+        #[arg(value_name = "WORDS")]
+        words: Option<String>,
+    },
     /// Download a result of the latest search, or a content by its hash
     ///
     /// It goes on in the background, from everybody who has it; every piece is verified.
@@ -292,6 +351,32 @@ pub enum Command {
         #[arg(long)]
         stop: bool,
     },
+}
+
+/// In which order results are listed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ResultOrder {
+    /// By name.
+    Name,
+    /// The largest first.
+    Size,
+    /// Those of most sources first.
+    Sources,
+    /// The newest first.
+    Modified,
+}
+
+/// In which order published files are listed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SharedSort {
+    /// By where they lie.
+    Path,
+    /// By name.
+    Name,
+    /// The largest first.
+    Size,
+    /// The newest first.
+    Modified,
 }
 
 /// On or off.

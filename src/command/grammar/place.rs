@@ -14,6 +14,8 @@ pub struct Place {
     pub begun: String,
     /// What is wanted there.
     pub wanted: Wanted,
+    /// The words before it, the command first, without their quotes.
+    pub words: Vec<String>,
 }
 
 /// What is wanted at a [`Place`].
@@ -48,7 +50,8 @@ pub enum Wanted {
 #[must_use]
 pub fn place(line: &str) -> Place {
     let Split { mut words, begun, start } = split(line);
-    let at = |start, begun, wanted| Place { start, begun, wanted };
+    let before = words.clone();
+    let at = |start, begun, wanted| Place { start, begun, wanted, words: before.clone() };
     if words.is_empty() {
         return at(start, begun, Wanted::Command);
     }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::base::{ContentId, MAX_TTL};
+use crate::base::{ContentId, FileName, MAX_TTL};
 use crate::command::nearest::nearest;
 use crate::servent::Knob;
 use crate::servent::report::DownloadTarget;
@@ -61,6 +61,42 @@ pub(super) fn enough(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if (1..=MAX_ENOUGH).contains(&number) => Ok(number),
         _ => Err(format!("a number from 1 to {MAX_ENOUGH} is wanted")),
+    }
+}
+
+/// Most files of one page of `shared`.
+pub const MAX_LINES: usize = 1000;
+
+/// A page.
+pub(super) fn page(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("pages are numbered from 1".to_owned()),
+    }
+}
+
+/// How many files a page has.
+pub(super) fn lines(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=MAX_LINES).contains(&number) => Ok(number),
+        _ => Err(format!("a number from 1 to {MAX_LINES} is wanted")),
+    }
+}
+
+/// A name that a file may have for others.
+pub(super) fn file_name(text: &str) -> Result<FileName, String> {
+    FileName::new(text).map_err(|error| error.to_string())
+}
+
+/// The words that stand for values of a key of `set`, as far as there are any.
+#[must_use]
+pub fn words_of(key: &str) -> &'static [&'static str] {
+    match Knob::of(key) {
+        Some(Knob::Name) => &[],
+        Some(Knob::MaxUpload | Knob::MaxDownload) => &["off"],
+        Some(_) => &["on", "off"],
+        None if key == "mesh" => &["open"],
+        None => &[],
     }
 }
 

@@ -69,6 +69,25 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
+/// A day, as `2026-11-23` (UTC), of `seconds` since 1970.
+#[must_use]
+pub fn day(seconds: u64) -> String {
+    // Days since the first of March of the year 0, in eras of 400 years.
+    let days = seconds / 86_400 + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    match year {
+        // Nobody's file is that new: somebody says so who may say anything.
+        10_000.. => "-".to_owned(),
+        _ => format!("{year:04}-{month:02}-{day:02}"),
+    }
+}
+
 /// A servent for people: `name~shortid`, or the short id alone.
 #[must_use]
 pub fn servent(name: &str, id: &ServentId) -> String {
@@ -198,6 +217,23 @@ mod tests {
             [span(59), span(60), span(3600), span(86_400)],
             ["59s", "1m 00s", "1h 00m", "1d 0h"]
         );
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (seconds, shown) in [
+            (0, "1970-01-01"),
+            (86_399, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (951_868_800, "2000-03-01"),
+            (1_000_000_000, "2001-09-09"),
+            (4_107_542_400, "2100-03-01"),
+            (253_402_300_799, "9999-12-31"),
+            (253_402_300_800, "-"),
+            (u64::MAX, "-"),
+        ] {
+            assert_eq!(day(seconds), shown);
+        }
     }
 
     #[test]

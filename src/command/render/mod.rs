@@ -12,6 +12,7 @@ use super::{Exit, Reply, qr};
 use crate::base::escape::Escaped;
 use crate::servent::report::{InvitationReport, MapProgress, News, TraceReport};
 
+mod browse;
 mod download;
 mod map;
 mod peer;
@@ -101,7 +102,8 @@ fn unfolded(reply: &Reply, width: Option<usize>) -> String {
             count(report.files as u64, "file"),
             size(report.bytes)
         ),
-        Reply::Shared { files } => shared::shared_table(files, width),
+        Reply::Shared(listing) => shared::shared_table(listing, width),
+        Reply::Browse(report) => browse::page(report, width),
         Reply::Download(download) => download::download_sentence(download),
         Reply::Progress(download) => format!("{}\n", download::progress(download)),
         Reply::Downloads { downloads } => download::downloads_table(downloads, width),
@@ -190,9 +192,9 @@ mod tests {
     use super::*;
     use crate::base::{ContentId, ServentId};
     use crate::servent::report::{
-        DownloadReport, DownloadState, HitReport, PeerReport, PublishReport, Relation,
-        ResultReport, SharedReport, SourceReport, TracedReport, UploadReport, UploadState,
-        WantedReport,
+        BrowseReport, BrowsedReport, DownloadReport, DownloadState, FileType, HitReport,
+        PeerReport, PublishReport, Relation, ResultReport, SharedListing, SharedReport,
+        SourceReport, TracedReport, UploadReport, UploadState, WantedReport,
     };
 
     #[test]
@@ -214,12 +216,33 @@ mod tests {
             size: 1,
             names: vec![evil.into()],
             sources: Vec::new(),
+            file_type: None,
+            folders: vec![evil.into()],
+            modified: Some(u64::MAX),
+        };
+        let browsed = BrowseReport {
+            servent: id,
+            servent_name: evil.into(),
+            folder: evil.into(),
+            page: 1,
+            folders: vec![evil.into()],
+            files: vec![BrowsedReport {
+                number: 1,
+                id: ContentId::of_nothing(),
+                size: 1,
+                name: evil.into(),
+                file_type: None,
+                modified: Some(1),
+            }],
+            more: true,
         };
         let shared = SharedReport {
             name: evil.into(),
             path: evil.into(),
             id: ContentId::of_nothing(),
             size: 1,
+            file_type: None,
+            modified: None,
         };
         let left = crate::servent::report::LeftOut { path: evil.into(), why: evil.into() };
         let report = PublishReport {
@@ -243,9 +266,10 @@ mod tests {
             }),
             Reply::Results { results: vec![result.clone()] },
             Reply::Result(result),
+            Reply::Browse(browsed),
             Reply::Peers { known: true, peers: vec![peer] },
             Reply::Published { path: evil.into(), report },
-            Reply::Shared { files: vec![shared] },
+            Reply::Shared(SharedListing { files: vec![shared], ..SharedListing::default() }),
             Reply::Download(running.clone()),
             Reply::Downloads { downloads: vec![running.clone()] },
             Reply::error(Exit::Failed, &evil),
@@ -326,12 +350,33 @@ mod tests {
                 size,
                 names: vec![name.clone(), name.clone()],
                 sources: vec![source; 3],
+                file_type: Some(FileType::Document),
+                folders: vec![name.clone()],
+                modified: Some(size),
+            };
+            let browsed = BrowseReport {
+                servent: id,
+                servent_name: name.clone(),
+                folder: name.clone(),
+                page: 1,
+                folders: vec![name.clone()],
+                files: vec![BrowsedReport {
+                    number,
+                    id: ContentId::of_nothing(),
+                    size,
+                    name: name.clone(),
+                    file_type: None,
+                    modified: Some(size),
+                }],
+                more: true,
             };
             let shared = SharedReport {
                 name: name.clone(),
                 path: name.clone().into(),
                 id: ContentId::of_nothing(),
                 size,
+                file_type: None,
+                modified: Some(size),
             };
             let states = [
                 DownloadState::Running,
@@ -360,7 +405,8 @@ mod tests {
                 Reply::Result(result),
                 Reply::Peers { known: true, peers: vec![peer(Relation::Known); 2] },
                 Reply::Peers { known: false, peers: vec![peer(neighbour)] },
-                Reply::Shared { files: vec![shared; 2] },
+                Reply::Shared(SharedListing { files: vec![shared; 2], ..SharedListing::default() }),
+                Reply::Browse(browsed),
                 Reply::Downloads { downloads: downloads.to_vec() },
                 Reply::Wanted { wanted: vec![want; 2] },
             ] {

@@ -2,11 +2,14 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use super::shared::modified;
 use crate::base::escape::Escaped;
 use crate::command::layout::{
-    Column, MAX_NAME, count, cut, grouped, servent, size, table, wrapped,
+    Column, MAX_NAME, count, cut, day, grouped, servent, size, table, wrapped,
 };
-use crate::servent::report::{HitReport, ResultReport, SearchEnd, StoppedReport, WantedReport};
+use crate::servent::report::{
+    FileType, HitReport, ResultReport, SearchEnd, StoppedReport, WantedReport,
+};
 
 /// Servents named that stopped looking; of more, the number will do.
 const MAX_STOPPED: usize = 3;
@@ -18,6 +21,9 @@ const STOPPED_AFTER: &str = "2 ms";
 /// fit a terminal.
 const BEFORE_MARK: usize = 40;
 const BEHIND_MARK: usize = 30;
+
+/// Folders of one result that are shown, the most common ones; JSON has them all.
+const MAX_FOLDERS: usize = 8;
 
 /// Hits come one by one, so their columns cannot wait for the widest: they are fixed,
 /// and the name comes after what is narrow.
@@ -84,15 +90,18 @@ pub(super) fn pointed(query: &str, at: usize) -> String {
 
 pub(super) fn results_table(results: &[ResultReport], width: Option<usize>) -> String {
     if results.is_empty() {
-        return "no results; 'search WORDS' finds some\n".into();
+        return "no results; 'search WORDS' finds some, 'results' shows all\n".into();
     }
     let row = |result: &ResultReport| {
         let name = result.names.first().cloned().unwrap_or_default();
         let sources = count(result.sources.len() as u64, "source");
-        vec![result.number.to_string(), size(result.size), name, sources]
+        let kind = result.file_type.map_or("-", FileType::word).to_owned();
+        let day = modified(result.modified);
+        vec![result.number.to_string(), size(result.size), name, kind, day, sources]
     };
     let rows: Vec<_> = results.iter().map(row).collect();
-    table(&[Column::Right, Column::Right, Column::Name, Column::Left], &rows, width)
+    let columns = [Column::Right, Column::Right, Column::Name, Column::Left, Column::Left];
+    table(&[&columns[..], &[Column::Left]].concat(), &rows, width)
 }
 
 pub(super) fn one_result(result: &ResultReport, width: Option<usize>) -> String {
@@ -103,6 +112,16 @@ pub(super) fn one_result(result: &ResultReport, width: Option<usize>) -> String 
     let long = format!("{} ({} bytes)", size(result.size), grouped(result.size));
     for line in wrapped(&long, width.unwrap_or(usize::MAX)) {
         text.push_str(&format!("{line}\n"));
+    }
+    if let Some(kind) = result.file_type {
+        text.push_str(&format!("{}\n", kind.word()));
+    }
+    if let Some(secs) = result.modified {
+        text.push_str(&format!("modified {}\n", day(secs)));
+    }
+    for folder in result.folders.iter().take(MAX_FOLDERS) {
+        let room = width.unwrap_or(MAX_NAME).min(MAX_NAME).saturating_sub(3);
+        text.push_str(&format!("in {}\n", cut(folder, room)));
     }
     text.push_str(&format!("{}\n", result.id));
     let rows: Vec<_> = result
@@ -182,6 +201,9 @@ pub(super) mod tests {
             servent_name: "attic".into(),
             hops: 2,
             after_micros: 900,
+            file_type: Some(FileType::Image),
+            folder: None,
+            modified: None,
         }
     }
 

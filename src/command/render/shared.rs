@@ -1,8 +1,11 @@
 //! What is shared, and what a publication did.
 
 use crate::base::escape::Escaped;
-use crate::command::layout::{Column, count, grouped, size, table};
-use crate::servent::report::{LeftOutCount, PublishReport, SharedReport};
+use crate::command::layout::{Column, count, day, grouped, size, table};
+use crate::servent::report::{
+    FileType, FolderReport, LeftOutCount, PublishReport, SharedListing, SharedReport, SharedTotals,
+    TypeTotal,
+};
 
 pub(super) fn published(asked: &str, report: &PublishReport) -> String {
     let mut text = format!(
@@ -41,18 +44,59 @@ fn why(report: &PublishReport) -> String {
     }
 }
 
-pub(super) fn shared_table(files: &[SharedReport], width: Option<usize>) -> String {
-    if files.is_empty() {
-        return "nothing is shared; 'publish PATH' shares a file or a folder\n".into();
+pub(super) fn shared_table(listing: &SharedListing, width: Option<usize>) -> String {
+    let SharedListing { files, folders, filtered, page, more, totals } = listing;
+    if files.is_empty() && folders.is_empty() {
+        return match totals {
+            Some(totals) if totals.files == 0 => match filtered {
+                true => "nothing that is shared fits; 'shared' lists all\n".into(),
+                false => "nothing is shared; 'publish PATH' shares a file or a folder\n".into(),
+            },
+            _ => String::new(),
+        };
     }
-    let row = |file: &SharedReport| {
-        vec![file.id.short(), size(file.size), file.path.display().to_string()]
+    let folder = |folder: &FolderReport| {
+        let path = format!("{}/", folder.path.display());
+        vec![count(folder.files, "file"), size(folder.bytes), String::new(), path]
     };
-    let rows: Vec<_> = files.iter().map(row).collect();
-    let mut text = table(&[Column::Left, Column::Right, Column::Name], &rows, width);
-    let bytes = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
-    text.push_str(&format!("{}, {}\n", count(files.len() as u64, "file"), size(bytes)));
+    let row = |file: &SharedReport| {
+        // A name that is not the path's is said beside it.
+        let own = file.path.file_name().is_some_and(|own| own.to_string_lossy() == file.name);
+        let path = file.path.display().to_string();
+        let path = if own { path } else { format!("{path} (as {})", file.name) };
+        vec![file.id.short(), size(file.size), modified(file.modified), path]
+    };
+    let rows: Vec<_> = folders.iter().map(folder).chain(files.iter().map(row)).collect();
+    let columns = [Column::Left, Column::Right, Column::Left, Column::Name];
+    let mut text = table(&columns, &rows, width);
+    let Some(totals) = totals else { return text };
+    text.push_str(&format!("{}, {}", count(totals.files, "file"), size(totals.bytes)));
+    if totals.files > 1 {
+        text.push_str(&format!(" in {}: {}", count(totals.folders, "folder"), types(totals)));
+    }
+    text.push('\n');
+    if let (Some(page), true) = (page, more) {
+        text.push_str(&format!("page {page}; --page {} shows the next one\n", page + 1));
+    }
     text
+}
+
+/// How many there are of each type: `3 audio, 1 other`.
+fn types(totals: &SharedTotals) -> String {
+    let known = totals.types.iter().filter(|total| total.file_type.is_some());
+    let other = totals.types.iter().filter(|total| total.file_type.is_none());
+    let one = |total: &TypeTotal| format!("{} {}", grouped(total.files), word(total.file_type));
+    known.chain(other).map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The word for a type, or for none.
+pub(super) fn word(file_type: Option<FileType>) -> &'static str {
+    file_type.map_or("other", FileType::word)
+}
+
+/// The day of a modification, or a dash.
+pub(super) fn modified(secs: Option<u64>) -> String {
+    secs.map_or_else(|| "-".to_owned(), day)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod status;
 mod trace;
 mod upload;
 
+pub use crate::share::{FileType, SharedOrder};
 pub use browse::{BrowseReport, BrowseRequest, BrowsedReport, Whom};
 pub use download::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
 pub use invitation::InvitationReport;
@@ -29,7 +30,8 @@ pub use search::{
 };
 pub use setting::{LimitReport, SettingReport, Unit};
 pub use shared::{
-    LeftOut, LeftOutCount, PublishProgress, PublishReport, SharedReport, UnpublishReport,
+    FolderReport, LeftOut, LeftOutCount, PublishProgress, PublishReport, SharedListing,
+    SharedReport, SharedRequest, SharedTotals, TypeTotal, UnpublishReport,
 };
 pub use status::{
     HashingReport, IncidentsReport, MappedBy, PortMapping, Reachable, StatusReport, TestReport,

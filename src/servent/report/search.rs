@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TraceReport;
 use crate::base::{Contact, ContentId, Guid, ServentId};
+use crate::share::FileType;
 
 /// How far a search reaches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -66,6 +67,15 @@ pub struct HitReport {
     pub hops: u16,
     /// How long after the search began it arrived, in microseconds.
     pub after_micros: u64,
+    /// What kind of file it is, as far as its name tells.
+    #[serde(rename = "type", default)]
+    pub file_type: Option<FileType>,
+    /// The folder that the servent says it lies in, below what is published; unescaped.
+    #[serde(default)]
+    pub folder: Option<String>,
+    /// When it was last modified, in seconds since 1970, as the servent says.
+    #[serde(default)]
+    pub modified: Option<u64>,
 }
 
 /// How a search ended.
@@ -113,6 +123,15 @@ pub struct ResultReport {
     pub names: Vec<String>,
     /// Who has it, nearest first.
     pub sources: Vec<SourceReport>,
+    /// What kind of file it is, as far as its name tells.
+    #[serde(rename = "type", default)]
+    pub file_type: Option<FileType>,
+    /// The folders that its sources say it lies in, most common first; unescaped.
+    #[serde(default)]
+    pub folders: Vec<String>,
+    /// When it was last modified, in seconds since 1970, as most sources say.
+    #[serde(default)]
+    pub modified: Option<u64>,
 }
 
 /// A standing search.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::as_text;
 use crate::base::ContentId;
-use crate::share;
+use crate::share::{self, FileType, SharedOrder};
 
 /// How far a `publish` has come.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -88,4 +88,80 @@ pub struct SharedReport {
     pub id: ContentId,
     /// Its size in bytes.
     pub size: u64,
+    /// What kind of file it is, as far as its name tells.
+    #[serde(rename = "type", default)]
+    pub file_type: Option<FileType>,
+    /// When it was last modified, in seconds since 1970.
+    #[serde(default)]
+    pub modified: Option<u64>,
+}
+
+/// Which of the published files to list.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SharedRequest {
+    /// Only what lies in this folder, and its folders summed up.
+    pub folder: Option<PathBuf>,
+    /// Only what fits this query.
+    pub words: Option<String>,
+    /// In which order.
+    pub order: SharedOrder,
+}
+
+/// Rows of what this servent shares.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct SharedListing {
+    /// The files, in the order that was asked for.
+    pub files: Vec<SharedReport>,
+    /// The folders in the folder that was asked for.
+    #[serde(default)]
+    pub folders: Vec<FolderReport>,
+    /// Whether only some of what is shared was asked for.
+    #[serde(default)]
+    pub filtered: bool,
+    /// Which page this is, from 1; none: rows of all, of which there may be several replies.
+    #[serde(default)]
+    pub page: Option<usize>,
+    /// Whether there are further rows.
+    #[serde(default)]
+    pub more: bool,
+    /// All that fits what was asked for; with a page, or with the last rows.
+    #[serde(default)]
+    pub totals: Option<SharedTotals>,
+}
+
+/// A folder, and what is shared in it, at whatever depth.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct FolderReport {
+    /// Where it lies.
+    #[serde(serialize_with = "as_text")]
+    pub path: PathBuf,
+    /// Files in it.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+/// How much is shared of what was asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct SharedTotals {
+    /// Files.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Folders that hold at least one of them.
+    pub folders: u64,
+    /// The same by type.
+    pub types: Vec<TypeTotal>,
+}
+
+/// How much there is of one type.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TypeTotal {
+    /// The type; none: the files whose names tell none.
+    #[serde(rename = "type")]
+    pub file_type: Option<FileType>,
+    /// Files.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
