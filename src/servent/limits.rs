@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::handle::Servent;
 use super::report::{LimitReport, Unit};
 use super::{
-    accept_rate, admission, called, calling, crawl, dial, download_error, join, lan, tuning, wanted,
+    accept_rate, admission, browsed, browsing, called, calling, crawl, dial, download_error, join,
+    lan, tuning, wanted,
 };
 use crate::base::{Contact, MAX_TTL, piece};
 use crate::message::{HitBody, QueryBody};
@@ -30,6 +31,7 @@ fn limits(places: usize) -> Vec<LimitReport> {
     let rate = |name: &str, value: u64, then: &str| limit(name, value, Unit::PerSecond, then);
     let time =
         |name: &str, value: Duration, then: &str| limit(name, value.as_secs(), Unit::Seconds, then);
+    let seconds = |name: &str, value: u64, then: &str| limit(name, value, Unit::Seconds, then);
     vec![
         many("neighbours looked for", mesh.target_degree, "the servent looks for no more"),
         many("neighbours", mesh.max_degree, "a newcomer is sent on to others"),
@@ -87,6 +89,17 @@ fn limits(places: usize) -> Vec<LimitReport> {
         time("between two askings of it", wanted::ASK_EVERY, "it is asked again"),
         rate("searches of others passed on", mesh.relayed_per_second, "the rest counts as lost"),
         rate("searches taken from a neighbour", mesh.taken_per_link, "the rest counts as lost"),
+        many("pages shown to one at once", browsed::PEER_BURST as usize, "it is told to wait"),
+        seconds("then one in", browsed::PEER_EVERY, "the same"),
+        many(
+            "pages shown to a /16 at once",
+            browsed::GROUP_BURST as usize,
+            "they are told to wait",
+        ),
+        seconds("then one for it in", browsed::GROUP_EVERY, "the same"),
+        many("pages shown to all at once", browsed::ALL_BURST as usize, "they are told to wait"),
+        seconds("then one for all in", browsed::ALL_EVERY, "the same"),
+        many("pages that one browse asks for", browsing::MAX_WALK, "it says how far it came"),
         many("servents that a map asks", crawl::MAX_ASKED, "it says so, and draws the rest"),
         time("making a map", crawl::CRAWL_TIME, "it says so, and draws what is known"),
         time("between two answers to one mapper", config::SURVEY_EVERY, "it is named nobody"),
