@@ -50,6 +50,15 @@ impl Stamp {
     pub fn is_of_same_state(&self, other: &Self) -> bool {
         *self == Self { dev: self.dev, ..*other }
     }
+
+    /// Whether `other` is most likely the same content in the same file, moved or given
+    /// other rights at most: a rename changes the time of the inode and nothing else. A
+    /// program can set the time of the content, so what is taken from this is proven
+    /// before it is sent.
+    #[must_use]
+    pub fn has_same_content(&self, other: &Self) -> bool {
+        *self == Self { dev: self.dev, ctime_ns: self.ctime_ns, ..*other }
+    }
 }
 
 /// What a name in a folder stands for.
@@ -176,6 +185,13 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the system says.
     fn kind(&self, path: &Path) -> io::Result<Kind>;
+
+    /// What is at `path`, not following a symbolic link there, and its stamp. Opens
+    /// nothing.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn look(&self, path: &Path) -> io::Result<(Kind, Stamp)>;
 
     /// The names in a folder, in no particular order.
     ///

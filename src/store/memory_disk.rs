@@ -3,7 +3,8 @@
 //! Always true: the same calls in the same order give the same answers, stamps
 //! included; its clock moves only when something changes or [`MemoryDisk::advance`] is
 //! called. Files are sparse, so a large empty one costs nothing. Symbolic links and
-//! special files exist only as kinds. One device; it can be made small.
+//! special files exist only as kinds. One device, unless others are mounted; it can be
+//! made small.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -33,6 +34,7 @@ struct Tree {
     free: u64,
     next_ino: u64,
     device: u64,
+    mounts: BTreeMap<PathBuf, u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,8 @@ struct FileData {
     pages: BTreeMap<u64, Vec<u8>>,
     mtime_ns: i128,
     ctime_ns: i128,
+    /// Where it was made on a device that was mounted.
+    device: Option<u64>,
 }
 
 impl Default for Tree {
@@ -62,6 +66,7 @@ impl Default for Tree {
             free: 1 << 50,
             next_ino: 1,
             device: 1,
+            mounts: BTreeMap::new(),
         }
     }
 }
@@ -85,7 +90,8 @@ impl MemoryDisk {
             Some(Node::File(ino)) => *ino,
             _ => tree.new_file(path),
         };
-        tree.files.insert(ino, FileData::default());
+        let device = tree.mounted(path);
+        tree.files.insert(ino, FileData { device, ..FileData::default() });
         // A disk too small for what a test puts on it shows when it is read.
         let _ = tree.write(ino, bytes, 0);
     }
@@ -138,6 +144,16 @@ impl MemoryDisk {
         self.tree().device = device;
     }
 
+    /// Gives a folder a device of its own, as a disk that is mounted there has: what is
+    /// made in it from now on lies on that. With none it is as before.
+    pub fn mount(&self, folder: impl Into<PathBuf>, device: Option<u64>) {
+        let mut tree = self.tree();
+        match device {
+            Some(device) => drop(tree.mounts.insert(folder.into(), device)),
+            None => drop(tree.mounts.remove(&folder.into())),
+        }
+    }
+
     fn tree(&self) -> MutexGuard<'_, Tree> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,6 +183,11 @@ impl Tree {
         self.files.get_mut(&ino).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    /// The device that is mounted at or above `path`.
+    fn mounted(&self, path: &Path) -> Option<u64> {
+        path.ancestors().find_map(|at| self.mounts.get(at)).copied()
+    }
+
     fn make_folders(&mut self, path: &Path) {
         for folder in path.ancestors() {
             self.names.entry(folder.to_path_buf()).or_insert(Node::Folder);
@@ -186,7 +207,9 @@ impl Tree {
         self.next_ino += 1;
         self.clock_ns += 1;
         let now = self.clock_ns;
-        self.files.insert(ino, FileData { mtime_ns: now, ctime_ns: now, ..Default::default() });
+        let device = self.mounted(path);
+        let (mtime_ns, ctime_ns) = (now, now);
+        self.files.insert(ino, FileData { mtime_ns, ctime_ns, device, ..Default::default() });
         self.names.insert(path.to_path_buf(), Node::File(ino));
         ino
     }
@@ -280,8 +303,8 @@ impl ReadHandle for MemoryFile {
 
     fn stamp(&self) -> io::Result<Stamp> {
         let mut tree = self.disk.tree();
-        let FileData { size, mtime_ns, ctime_ns, .. } = *tree.file(self.ino)?;
-        let dev = tree.device;
+        let FileData { size, mtime_ns, ctime_ns, device, .. } = *tree.file(self.ino)?;
+        let dev = device.unwrap_or(tree.device);
         Ok(Stamp { dev, ino: self.ino, size, mtime_ns, ctime_ns })
     }
 }
@@ -372,6 +395,19 @@ impl Disk for MemoryDisk {
         Ok(kind_of(self.tree().node(path)?))
     }
 
+    fn look(&self, path: &Path) -> io::Result<(Kind, Stamp)> {
+        let mut tree = self.tree();
+        let node = tree.node(path)?;
+        let Node::File(ino) = node else {
+            let dev = tree.mounted(path).unwrap_or(tree.device);
+            let stamp = Stamp { dev, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 };
+            return Ok((kind_of(node), stamp));
+        };
+        let FileData { size, mtime_ns, ctime_ns, device, .. } = *tree.file(ino)?;
+        let dev = device.unwrap_or(tree.device);
+        Ok((Kind::File, Stamp { dev, ino, size, mtime_ns, ctime_ns }))
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
         let tree = self.tree();
         if tree.allowed(folder)? != Node::Folder {
@@ -419,7 +455,7 @@ impl Disk for MemoryDisk {
 
     fn device(&self, path: &Path) -> io::Result<u64> {
         let tree = self.tree();
-        tree.node(path).map(|_| tree.device)
+        tree.node(path).map(|_| tree.mounted(path).unwrap_or(tree.device))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

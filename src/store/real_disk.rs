@@ -38,6 +38,11 @@ impl Disk for RealDisk {
         Ok(kind_of(fs::symlink_metadata(path)?.file_type()))
     }
 
+    fn look(&self, path: &Path) -> io::Result<(Kind, Stamp)> {
+        let meta = fs::symlink_metadata(path)?;
+        Ok((kind_of(meta.file_type()), stamp_of(&meta)))
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -136,15 +141,7 @@ impl ReadHandle for OpenFile {
     }
 
     fn stamp(&self) -> io::Result<Stamp> {
-        let meta = self.0.metadata()?;
-        let nanos = |secs: i64, nanos: i64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
-        Ok(Stamp {
-            dev: meta.dev(),
-            ino: meta.ino(),
-            size: meta.size(),
-            mtime_ns: nanos(meta.mtime(), meta.mtime_nsec()),
-            ctime_ns: nanos(meta.ctime(), meta.ctime_nsec()),
-        })
+        Ok(stamp_of(&self.0.metadata()?))
     }
 }
 
@@ -210,6 +207,17 @@ impl FolderHandle for OpenFolder {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
+    }
+}
+
+fn stamp_of(meta: &fs::Metadata) -> Stamp {
+    let nanos = |secs: i64, nanos: i64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
+    Stamp {
+        dev: meta.dev(),
+        ino: meta.ino(),
+        size: meta.size(),
+        mtime_ns: nanos(meta.mtime(), meta.mtime_nsec()),
+        ctime_ns: nanos(meta.ctime(), meta.ctime_nsec()),
     }
 }
 

@@ -148,7 +148,18 @@ impl ListBuilder {
         if self.next_piece().is_some() {
             return None;
         }
-        let Self { geometry, mut values, .. } = self;
+        PieceList::of(self.geometry, self.values)
+    }
+}
+
+impl PieceList {
+    /// The list of a file cut like this whose pieces have these values, in order; `None`
+    /// when they are not as many as it has pieces.
+    #[must_use]
+    pub fn of(geometry: Geometry, mut values: Vec<PieceValue>) -> Option<Self> {
+        if values.len() != geometry.count() as usize {
+            return None;
+        }
         let id = match values.as_slice() {
             [] => ContentId::of_nothing(),
             [only] => ContentId(*only),
@@ -157,7 +168,7 @@ impl ListBuilder {
         if values.len() < 2 {
             values.clear();
         }
-        Some(PieceList { id, geometry, values })
+        Some(Self { id, geometry, values })
     }
 }
 
