@@ -145,6 +145,10 @@ pub struct ServentArgs {
     /// Publish this file or folder, now and at later starts; may be repeated
     #[arg(long, value_name = "PATH", env = "PART2PART_SHARE")]
     pub share: Vec<PathBuf>,
+    /// Leave out of published folders what this pattern matches, as .gitignore has them
+    /// (a .part2partignore in a folder does the same there); may be repeated
+    #[arg(long, value_name = "GLOB", env = "PART2PART_IGNORE")]
+    pub ignore: Vec<String>,
     /// Listen here: IP:PORT, or :PORT on every interface; port 0 takes a free one
     /// [default: :7272]
     #[arg(long, value_name = "ADDR", env = "PART2PART_LISTEN")]

@@ -23,6 +23,7 @@ struct Mesh {
 
 fn settings(number: u8) -> Settings {
     Settings {
+        ignore: Vec::new(),
         state: "/state".into(),
         downloads: "/downloads".into(),
         home: None,

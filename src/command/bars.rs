@@ -106,8 +106,13 @@ impl Bars {
             lines.push(sum(self.downloads.values().skip(single), width));
         }
         lines.extend(self.mapping.as_ref().map(|progress| cut(&mapping(progress), width)));
-        if let Some(PublishProgress { files, bytes, current, .. }) = &self.publishing {
-            let head = format!("hashing: {}, {}; ", count(*files as u64, "file"), size(*bytes));
+        if let Some(progress) = &self.publishing {
+            let PublishProgress { files, bytes, files_left, bytes_left, current } = progress;
+            let mut head = format!("hashing: {}, {}; ", count(*files as u64, "file"), size(*bytes));
+            if *files_left > 0 {
+                let files = count(*files_left, "file");
+                head.push_str(&format!("{files}, {} to go; ", size(*bytes_left)));
+            }
             // The end of a path says more than its beginning.
             let name = Escaped(current).to_string();
             lines.push(cut(
@@ -247,6 +252,8 @@ mod tests {
             bars.publishing(&PublishProgress {
                 files: 9_999,
                 bytes: u64::MAX,
+                files_left: u64::MAX,
+                bytes_left: u64::MAX,
                 current: evil.clone(),
             });
             let drawn = bars.drawn(Some(width), Some(24));

@@ -177,7 +177,13 @@ mod tests {
     }
 
     fn replies() -> [Reply; 3] {
-        let step = PublishProgress { files: 1, bytes: 2, current: "x".into() };
+        let step = PublishProgress {
+            files: 1,
+            bytes: 2,
+            files_left: 0,
+            bytes_left: 0,
+            current: "x".into(),
+        };
         [
             Reply::Publishing(step),
             Reply::Notice { text: "done".into() },

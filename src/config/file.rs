@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Switch,
     /// A text, or a number of bytes a second.
     Rate,
+    /// A number.
+    Count,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             Self::Path => "a path in quotes",
             Self::Paths => "a list of paths, as [\"~/Music\", \"notes\"]",
             Self::Switch => "true or false",
+            Self::Count => "a number",
             Self::Rate => "a rate, as \"500kB\" or \"10MB\"",
         }
     }
@@ -47,9 +50,10 @@ impl Kind {
 
 /// The keys of the file. Those of the flags that do not say which servent, and so which
 /// file, is meant; and what can be changed at the prompt.
-pub(super) const KEYS: [(&str, Kind); 18] = [
+pub(super) const KEYS: [(&str, Kind); 20] = [
     ("join", Kind::Texts),
     ("share", Kind::Paths),
+    ("ignore", Kind::Texts),
     ("listen", Kind::Text),
     ("announce", Kind::Text),
     ("downloads", Kind::Path),
@@ -65,6 +69,7 @@ pub(super) const KEYS: [(&str, Kind); 18] = [
     ("serve", Kind::Switch),
     ("trace-name", Kind::Switch),
     ("browse", Kind::Switch),
+    ("hash-threads", Kind::Count),
     ("ephemeral", Kind::Switch),
 ];
 
@@ -172,7 +177,7 @@ fn texts(value: &DeValue<'_>, kind: Kind) -> Option<Vec<String>> {
         (DeValue::Boolean(on), Kind::Switch) => {
             Some(vec![if *on { "on" } else { "off" }.to_owned()])
         }
-        (DeValue::Integer(number), Kind::Rate) => {
+        (DeValue::Integer(number), Kind::Rate | Kind::Count) => {
             (number.radix() == 10).then(|| vec![number.as_str().to_owned()])
         }
         (DeValue::Array(values), Kind::Texts | Kind::Paths) => {
@@ -182,7 +187,7 @@ fn texts(value: &DeValue<'_>, kind: Kind) -> Option<Vec<String>> {
             };
             values.iter().map(text).collect()
         }
-        (DeValue::String(_), Kind::Switch) => None,
+        (DeValue::String(_), Kind::Switch | Kind::Count) => None,
         (DeValue::String(text), _) => Some(vec![text.clone().into_owned()]),
         _ => None,
     }

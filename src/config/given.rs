@@ -22,11 +22,12 @@ pub struct Given {
     pub(super) origins: BTreeMap<&'static str, Origin>,
     /// Where the folder of the state came from.
     pub(super) which: Origin,
-    /// Of the keys that are no flags: `on` or `off`.
+    /// Of the keys that are no flags.
     pub(super) news: Option<String>,
     pub(super) serve: Option<String>,
     /// `trace-name`, which has no flag.
     pub(super) trace_name: Option<String>,
+    pub(super) hash_threads: Option<String>,
     /// The values of `config.toml` that flags take as other words.
     pub(super) share_downloads: Option<String>,
     pub(super) browse: Option<String>,
@@ -76,6 +77,7 @@ impl Given {
         match entry.key {
             "join" => args.join = entry.values,
             "share" => args.share = entry.values.into_iter().map(PathBuf::from).collect(),
+            "ignore" => args.ignore = entry.values,
             "listen" => args.listen = Some(value),
             "announce" => self.announce = Some(value),
             "downloads" => args.downloads = Some(value.into()),
@@ -91,6 +93,7 @@ impl Given {
             "news" => self.news = Some(value),
             "serve" => self.serve = Some(value),
             "trace-name" => self.trace_name = Some(value),
+            "hash-threads" => self.hash_threads = Some(value),
             // The last of the keys.
             _ => args.ephemeral = value == "on",
         }
@@ -160,7 +163,7 @@ mod tests {
             assert!(KEYS.iter().any(|(known, _)| *known == key) || WHICH.contains(flag), "{flag}");
         }
         for (key, _) in KEYS {
-            let own = ["news", "serve", "trace-name"].contains(&key);
+            let own = ["news", "serve", "trace-name", "hash-threads"].contains(&key);
             assert_eq!(flags.contains(&long(key)), !own, "{key}");
         }
     }

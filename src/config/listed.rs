@@ -35,6 +35,7 @@ fn setting(key: &'static str, given: &Given, config: &Config) -> SettingReport {
     let value = match key {
         "join" => config.join.iter().map(|line| without_key(line)).collect::<Vec<_>>().join(" "),
         "share" => config.share.join(", "),
+        "ignore" => settings.ignore.join(" "),
         "listen" => settings.listen.map_or(format!(":{DEFAULT_PORT}"), |at| at.to_string()),
         "announce" => settings.announce.map(|at| at.to_string()).unwrap_or_default(),
         "downloads" => settings.downloads.display().to_string(),

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use crate::args::StateArgs;
 use crate::command::address::{DEFAULT_PORT, join_lines, join_target};
 use crate::servent::report::SettingReport;
-use crate::servent::{Knob, NetworkKey, NetworkSecret, Origin, Settings, Tuning, remembered};
+use crate::servent::{
+    Knob, MAX_PATTERN, MAX_PATTERNS, NetworkKey, NetworkSecret, Origin, Settings, Tuning,
+    remembered,
+};
 
 mod error;
 mod file;
@@ -165,9 +168,34 @@ impl Config {
             network,
             manual: args.manual,
             tuning: tuning(given)?,
+            ignore: ignore(given)?,
             ephemeral: args.ephemeral,
         };
         Ok(Self { settings, join, share, _ephemeral: None })
+    }
+}
+
+/// The patterns of what is not shared; few and short enough to be tried on each name.
+fn ignore(given: &Given) -> Result<Vec<String>, ConfigError> {
+    let refuse = |value: &str, why: String| ConfigError::Value {
+        place: given.place("ignore"),
+        value: value.to_owned(),
+        why,
+    };
+    let patterns = &given.args.ignore;
+    if patterns.len() > MAX_PATTERNS {
+        let why = format!(
+            "at most {MAX_PATTERNS} patterns are wanted here; a .part2partignore in a folder holds \
+             more"
+        );
+        return Err(refuse("", why));
+    }
+    match patterns.iter().find(|pattern| pattern.len() > MAX_PATTERN || pattern.contains('\n')) {
+        Some(bad) => {
+            let why = format!("one pattern of at most {MAX_PATTERN} bytes is wanted, as *.tmp");
+            Err(refuse(bad, why))
+        }
+        None => Ok(patterns.clone()),
     }
 }
 
@@ -191,6 +219,7 @@ fn tuning(given: &Given) -> Result<Tuning, ConfigError> {
         (Knob::Browse, given.browse.clone().or(browse)),
         (Knob::MapPort, flagged(Knob::MapPort, args.map_port)),
         (Knob::Lan, flagged(Knob::Lan, args.lan)),
+        (Knob::HashThreads, given.hash_threads.clone()),
     ]);
     let mut tuning = Tuning::default();
     for (knob, text) in texts {

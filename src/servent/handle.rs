@@ -22,6 +22,7 @@ use super::report::{News, PeerReport};
 use super::searching::SharedResults;
 use super::slots::Uploads;
 use super::wanted::Wanted;
+use super::watching::Watching;
 use crate::base::ServentId;
 use crate::share::Library;
 use crate::store::StateDir;
@@ -46,6 +47,7 @@ pub(super) struct Inner {
     pub(super) tools: Tools,
     pub(super) atlas: Mutex<Atlas>,
     pub(super) wanted: Arc<Wanted>,
+    pub(super) watching: Arc<Watching>,
     pub(super) remembered: Mutex<Remembered>,
     /// Holds the lock on the state folder; none for a servent that leaves nothing behind.
     pub(super) state: Option<Arc<StateDir>>,

@@ -13,10 +13,10 @@
 //! | links | `driver`, `link`, `outbox`, `traffic`, `hosts`, `mesh` |
 //! | connections | `dial`, `listen`, `admission` with `accept_rate`, `eviction` and `origin`, `greeting`, `turnstile`, `frames`, `network` |
 //! | files coming | `fetch`, `source`, `calling`, `unfinished` |
-//! | files going | `serve`, `browsed`, `called`, `slots`, `uploads`, `matching`; `keeping` and `changes` of what is shared |
+//! | files going | `serve`, `browsed`, `called`, `slots`, `uploads`, `matching`; `keeping`, `watching` with `inotify`, and `changes` of what is shared |
 //! | being found | `lan`, by `mdns`; `port_map`, by `router` and `igd` |
 //! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
-//! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `descriptors`, `incidents` |
+//! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `background`, `descriptors`, `incidents` |
 //!
 //! What dials, listens and writes is handed in ([`network::Network`],
 //! [`crate::store::Disk`]): the same driver runs on sockets and disks and, in tests, in
@@ -24,6 +24,7 @@
 
 mod accept_rate;
 mod admission;
+mod background;
 mod browsed;
 mod browsing;
 mod called;
@@ -46,6 +47,7 @@ mod holder;
 mod hosts;
 mod igd;
 mod incidents;
+mod inotify;
 mod inviting;
 mod join;
 mod keeping;
@@ -85,9 +87,11 @@ mod turnstile;
 mod unfinished;
 mod uploads;
 mod wanted;
+mod watching;
 mod whom;
 
 pub use crate::identity::NetworkKey;
+pub use crate::share::ignoring::{MAX_PATTERN, MAX_PATTERNS};
 pub use browsing::BrowseError;
 pub use crawl::Map;
 pub use dial::DialError;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc;
 
+use super::background::in_background;
 use super::changes::StopOnDrop;
 use super::handle::Servent;
 use super::incidents::Incident;
@@ -59,11 +60,17 @@ impl Servent {
         // If nobody waits for the end any more, hashing ends too.
         let _guard = StopOnDrop(Arc::clone(&stop));
         let shown = path.clone();
-        let work = tokio::task::spawn_blocking(move || {
+        let work = in_background("publish", move || {
             let tell = |seen: crate::share::PublishProgress<'_>| {
+                // Made only for somebody who waits for it.
+                if progress.capacity() == 0 {
+                    return;
+                }
                 let _ = progress.try_send(PublishProgress {
                     files: usize::try_from(seen.files).unwrap_or(usize::MAX),
                     bytes: seen.bytes,
+                    files_left: seen.files_left,
+                    bytes_left: seen.bytes_left,
                     current: seen.path.to_string_lossy().into_owned(),
                 });
             };
@@ -72,11 +79,15 @@ impl Servent {
                 None => library.publish(&path, confirmed, &tell, &stop),
             }
         });
-        match work.await {
+        let work =
+            work.map_err(|source| PublishError::Unreadable { path: shown.clone(), source })?;
+        let published = work.await;
+        self.0.watching.ring();
+        match published {
             Ok(published) => published.map(report_of),
-            Err(error) => {
+            Err(_) => {
                 self.0.ground.incidents.note(Incident::Fault);
-                let source = io::Error::other(error);
+                let source = io::Error::other("hashing failed, by a fault of this program");
                 Err(PublishError::Unreadable { path: shown, source })
             }
         }
@@ -89,15 +100,23 @@ impl Servent {
     pub async fn unpublish(&self, what: String) -> Result<UnpublishReport, UnpublishError> {
         let target = UnpublishTarget::of(&what);
         let gone = super::offload::offload(|| self.0.library.unpublish(&target))?;
+        self.0.watching.ring();
         Ok(UnpublishReport { files: gone.files, bytes: gone.bytes })
     }
 
     /// What is being hashed, and has been since the start.
     #[must_use]
     pub fn hashing(&self) -> HashingReport {
-        let crate::share::Hashing { running, files, bytes, current } = self.0.library.hashing();
-        let current = current.map(|path| path.to_string_lossy().into_owned());
-        HashingReport { running, files, bytes, current }
+        let hashing = self.0.library.hashing();
+        HashingReport {
+            running: hashing.running,
+            files: hashing.files,
+            bytes: hashing.bytes,
+            files_left: hashing.files_left,
+            bytes_left: hashing.bytes_left,
+            rate: hashing.rate,
+            current: hashing.current.map(|path| path.to_string_lossy().into_owned()),
+        }
     }
 
     /// A page of what is shared: rows `from` on, from 0, at most `max`.

@@ -64,6 +64,7 @@ impl Servent {
         remembered.keep(knob, text);
         let tuning = remembered.tuning();
         let mut report = tuning.report(knob);
+        self.0.library.set_hash_threads(tuning.hash_threads);
         // In the lock, so that the last one who sets is the one who counts.
         self.0.ground.tune(tuning);
         report.note = match &self.0.state {

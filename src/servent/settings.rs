@@ -27,6 +27,8 @@ pub struct Settings {
     pub manual: bool,
     /// What can be changed while it runs, and its values at the start.
     pub tuning: Tuning,
+    /// Patterns of what is not shared of published folders.
+    pub ignore: Vec<String>,
     /// Leave nothing behind: a key and a host cache that live as long as the process.
     pub ephemeral: bool,
 }

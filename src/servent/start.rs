@@ -23,6 +23,7 @@ use super::settings::Settings;
 use super::slots::Uploads;
 use super::unfinished::Unfinished;
 use super::wanted::Wanted;
+use super::watching::{self, Watching};
 use super::{called, changes, keeping, lan, listen, matching, mesh, port_map, searching, server};
 use crate::identity::{Identity, KeyFileError, Tls, TlsError};
 use crate::overlay::{self, Input, Overlay};
@@ -87,7 +88,7 @@ impl Servent {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let (places, fewer) = super::descriptors::raise_limit().map_err(StartError::Descriptors)?;
         let (network, disk) = (Arc::new(Internet), Arc::new(RealDisk));
-        let servent = Self::start_with(settings, network, disk, None, places).await?;
+        let servent = Self::start_with(settings, network, disk, None, places, true).await?;
         if let Some(limit) = fewer {
             servent.0.ground.warn(format!(
                 "this process may open only {limit} files and connections at once, so it takes in \
@@ -108,16 +109,18 @@ impl Servent {
         disk: Arc<dyn Disk>,
         seed: Option<[u8; 32]>,
     ) -> Result<Self, StartError> {
-        Self::start_with(settings, network, disk, seed, MAX_INBOUND).await
+        Self::start_with(settings, network, disk, seed, MAX_INBOUND, false).await
     }
 
-    /// Starts a servent that takes in so many connections at once.
+    /// Starts a servent that takes in so many connections at once, on a disk that is the
+    /// machine's own if it is `real`.
     async fn start_with(
         mut settings: Settings,
         network: Arc<dyn Network>,
         disk: Arc<dyn Disk>,
         seed: Option<[u8; 32]>,
         places: usize,
+        real: bool,
     ) -> Result<Self, StartError> {
         let state = if settings.ephemeral {
             None
@@ -166,6 +169,8 @@ impl Servent {
             home: ground.settings.home.clone(),
         };
         let (library, lost) = keeping::open(Arc::clone(&disk), &protected, state.as_ref());
+        library.ignore(&ground.settings.ignore);
+        library.set_hash_threads(ground.panel.now().hash_threads);
         let (commands, command_inbox) = mpsc::channel(COMMANDS);
         let (inputs, input_inbox) = mpsc::channel(INPUTS);
         let (degree, degree_seen) = watch::channel(0);
@@ -215,8 +220,10 @@ impl Servent {
         ));
         if state.is_some() {
             ground.spawn(keeping::save(Arc::clone(&ground), library.clone()));
-            ground.spawn(keeping::walk(Arc::clone(&ground), library.clone()));
         }
+        let watching = Arc::new(Watching::default());
+        let watched = (library.clone(), Arc::clone(&watching));
+        ground.spawn(watching::run(Arc::clone(&ground), watched.0, watched.1, real));
         let (wanted, wanted_damaged) = Wanted::load(state.clone())?;
         let wanted = Arc::new(wanted);
         ground.spawn(Arc::clone(&wanted).run(
@@ -251,6 +258,7 @@ impl Servent {
             browsing: Mutex::default(),
             tools,
             wanted,
+            watching,
             remembered: Mutex::new(remembered),
             state,
         })))

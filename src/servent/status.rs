@@ -45,6 +45,7 @@ impl Servent {
             incidents: ground.incidents.report(),
             warnings: self.warnings(),
             hashing: self.hashing(),
+            folders: self.0.watching.folders(),
         }
     }
 
@@ -52,6 +53,7 @@ impl Servent {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.0.ground.warnings();
         warnings.extend(self.0.library.warnings());
+        warnings.extend(self.0.watching.warnings());
         warnings
     }
 }

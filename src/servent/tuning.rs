@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 
 use super::report::SettingReport;
+use crate::share::hashing::MAX_THREADS;
 
 /// Longest name of a servent, in bytes: what its greeting carries.
 pub const MAX_NAME: usize = 64;
@@ -40,11 +41,13 @@ pub enum Knob {
     Lan,
     /// Whether traces of others' searches name this servent.
     TraceName,
+    /// How many threads hash what is published.
+    HashThreads,
 }
 
 impl Knob {
     /// All of them, as they are listed.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::MaxUpload,
         Self::MaxDownload,
         Self::ShareDownloads,
@@ -55,6 +58,7 @@ impl Knob {
         Self::MapPort,
         Self::Lan,
         Self::TraceName,
+        Self::HashThreads,
     ];
 
     /// Its key, in `set` and in `config.toml`.
@@ -71,6 +75,7 @@ impl Knob {
             Self::MapPort => "map-port",
             Self::Lan => "lan",
             Self::TraceName => "trace-name",
+            Self::HashThreads => "hash-threads",
         }
     }
 
@@ -88,6 +93,7 @@ impl Knob {
             Self::MapPort => "whether the router is asked to pass a port on: on or off",
             Self::Lan => "whether servents of the local network are found, and find this one",
             Self::TraceName => "whether 'search --trace' of others shows this servent's short id",
+            Self::HashThreads => "how many threads hash what is published, at a low priority",
         }
     }
 
@@ -107,6 +113,9 @@ pub enum TuningError {
     /// For what is on or off.
     #[error("on or off is wanted")]
     Switch,
+    /// For a number of threads.
+    #[error("a number from 1 to {MAX_THREADS} is wanted")]
+    Threads,
     /// For the name.
     #[error("at most {MAX_NAME} bytes without control characters are wanted")]
     Name,
@@ -176,6 +185,8 @@ pub struct Tuning {
     pub lan: bool,
     /// Whether traces of others' searches name this servent.
     pub trace_name: bool,
+    /// How many threads hash what is published.
+    pub hash_threads: usize,
     /// Where those values came from that have no default.
     pub origins: BTreeMap<Knob, Origin>,
 }
@@ -193,6 +204,7 @@ impl Default for Tuning {
             map_port: false,
             lan: false,
             trace_name: true,
+            hash_threads: 1,
             origins: BTreeMap::new(),
         }
     }
@@ -221,6 +233,7 @@ impl Tuning {
             Knob::MapPort => self.map_port = switch(text)?,
             Knob::Lan => self.lan = switch(text)?,
             Knob::TraceName => self.trace_name = switch(text)?,
+            Knob::HashThreads => self.hash_threads = threads(text)?,
         }
         self.origins.insert(knob, origin);
         Ok(())
@@ -241,6 +254,7 @@ impl Tuning {
             Knob::MapPort => word(self.map_port),
             Knob::Lan => word(self.lan),
             Knob::TraceName => word(self.trace_name),
+            Knob::HashThreads => self.hash_threads.to_string(),
         }
     }
 
@@ -283,6 +297,11 @@ fn switch(text: &str) -> Result<bool, TuningError> {
     }
 }
 
+fn threads(text: &str) -> Result<usize, TuningError> {
+    let number = text.parse().ok().filter(|number| (1..=MAX_THREADS).contains(number));
+    number.ok_or(TuningError::Threads)
+}
+
 fn name(text: &str) -> Result<String, TuningError> {
     let fits = text.len() <= MAX_NAME && !text.contains(char::is_control);
     fits.then(|| text.to_owned()).ok_or(TuningError::Name)
@@ -318,6 +337,14 @@ mod tests {
     }
 
     #[test]
+    fn threads_are_counted_and_not_too_many() {
+        assert_eq!(turned(Knob::HashThreads, "2").unwrap().hash_threads, 2);
+        for bad in ["0", "65", "two", "-1", ""] {
+            assert_eq!(turned(Knob::HashThreads, bad), Err(TuningError::Threads), "{bad}");
+        }
+    }
+
+    #[test]
     fn every_value_reads_back_as_it_is_shown() {
         let values = [
             (Knob::MaxUpload, &["off", "4096B", "500kB", "10MB", "1MiB", "3GB", "1048577B"][..]),
@@ -330,6 +357,7 @@ mod tests {
             (Knob::MapPort, &["on", "off"]),
             (Knob::Lan, &["on", "off"]),
             (Knob::TraceName, &["off", "on"]),
+            (Knob::HashThreads, &["1", "4", "64"]),
         ];
         assert_eq!(values.len(), Knob::ALL.len());
         for (knob, texts) in values {

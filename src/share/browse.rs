@@ -8,7 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use super::library::Library;
-use super::shelf::{Published, Shelf};
+use super::published_path::Published;
+use super::shelf::Shelf;
 use crate::base::FileInfo;
 
 /// Looks into the order of paths that one page may cost: each takes some microseconds, and

@@ -11,7 +11,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::shelf::Published;
+use super::published_path::Published;
 
 /// The files, each once by its path.
 #[derive(Default)]

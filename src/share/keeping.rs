@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::shown;
 use super::library::{Library, Protected, own_name};
-use super::shelf::Published;
+use super::published_path::Published;
 use crate::store::disk::Disk;
 use crate::store::share_index::{FileRow, Kept, ShareIndex};
 
@@ -100,10 +100,7 @@ impl Library {
                 count => format!("its {count} files are not"),
             };
             let root = shown(root);
-            format!(
-                "{root} {why}: {files} shared until a start that finds it, or 'publish' does; \
-                 'unpublish' forgets it"
-            )
+            format!("{root} {why}: {files} shared until it is there again; 'unpublish' forgets it")
         });
         let mut warnings: Vec<_> = failed.into_iter().chain(missing.take(MAX_WARNINGS)).collect();
         if let Some(more) = shelf.missing.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
@@ -117,7 +114,7 @@ impl Library {
 pub(super) mod tests {
     use super::super::library::{UnpublishTarget, tests::target};
     use super::super::publish::tests::publish;
-    use super::super::{PublishReport, WalkReport};
+    use super::super::{PublishReport, Unwatched, WalkReport};
     use super::*;
     use crate::base::ContentId;
     use crate::store::{MemoryDisk, RealDisk, StateDir};
@@ -139,7 +136,9 @@ pub(super) mod tests {
     }
 
     pub(in super::super) fn walk(library: &Library) -> WalkReport {
-        library.walk(&AtomicBool::new(false))
+        let report = library.walk(&Unwatched, &AtomicBool::new(false));
+        library.hash_found(&Unwatched, &AtomicBool::new(false));
+        report
     }
 
     pub(in super::super) fn names(library: &Library) -> Vec<String> {

@@ -14,7 +14,7 @@ pub const MAX_EXAMPLES: usize = 8;
 pub struct LeftOutReport {
     /// How many files and folders, by reason.
     pub counts: BTreeMap<LeftOut, u64>,
-    /// The first [`MAX_EXAMPLES`] of them that are not just hidden.
+    /// The first [`MAX_EXAMPLES`] of them that are not just hidden or ignored.
     pub examples: Vec<LeftOutExample>,
 }
 
@@ -49,6 +49,8 @@ pub enum LeftOut {
     Protected,
     /// The library is full.
     TooMany,
+    /// A pattern of its user's leaves it out.
+    Ignored,
     /// It was unpublished, and not published by name since.
     Unpublished,
 }
@@ -67,6 +69,7 @@ impl LeftOut {
             Self::Changed => "changed",
             Self::Protected => "part2part's own",
             Self::TooMany => "library full",
+            Self::Ignored => "ignored",
             Self::Unpublished => "unpublished",
         }
     }
@@ -84,6 +87,7 @@ impl fmt::Display for LeftOut {
             Self::Changed => "it was changed meanwhile",
             Self::Protected => "it belongs to part2part itself",
             Self::TooMany => "the library is full",
+            Self::Ignored => "a pattern of yours leaves it out",
             Self::Unpublished => "it was unpublished; publish it by name to share it again",
         })
     }
@@ -99,7 +103,8 @@ impl LeftOutReport {
     /// Counts `path`, and names it while there is room.
     pub(super) fn add(&mut self, path: &Path, why: LeftOut) {
         *self.counts.entry(why).or_default() += 1;
-        if why != LeftOut::Hidden && self.examples.len() < MAX_EXAMPLES {
+        let meant = matches!(why, LeftOut::Hidden | LeftOut::Ignored);
+        if !meant && self.examples.len() < MAX_EXAMPLES {
             let path = path.to_string_lossy().into_owned();
             self.examples.push(LeftOutExample { path, why });
         }

@@ -1,21 +1,25 @@
 //! The library: the paths that are published and the contents that they hold.
 //!
 //! Always true: what is shared was published by name, or lies in what was, and was not
-//! unpublished since. What is on the shelf is told in `shelf`, how files are found and
-//! hashed in `publish`, how they are read in `published`, how they are matched in
-//! `matcher`, how they outlive the process in `keeping` and `walk`.
+//! unpublished since. What is on the shelf is told in `shelf`, how files are found in
+//! `scan` and hashed in `hashing`, how they are read in `published`, how they are matched
+//! in `matcher`, how they outlive the process in `keeping` and `walk`.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 
+use super::backlog::Backlog;
 use super::error::{PublishError, UnpublishError, shown};
-use super::hashing::Counters;
+use super::hashing::{Counters, MAX_THREADS};
+use super::ignoring::Rules;
 use super::keeping::Keeping;
 use super::left_out::LeftOut;
-use super::shelf::{Published, Shelf};
+use super::published_path::Published;
+use super::shelf::Shelf;
 use crate::base::{ContentId, FileName};
 use crate::store::disk::{Disk, NotRegular, PARTS_FOLDER};
 use crate::transfer::PieceList;
@@ -47,6 +51,9 @@ struct Inner {
     protected: Protected,
     shelf: RwLock<Shelf>,
     hashing: Counters,
+    backlog: Mutex<Backlog>,
+    ignored: RwLock<Rules>,
+    threads: AtomicUsize,
     keeping: Keeping,
 }
 
@@ -145,7 +152,17 @@ impl Library {
             home: protected.home.as_deref().map(resolve),
         };
         let (shelf, hashing) = (RwLock::default(), Counters::default());
-        Self(Arc::new(Inner { disk, protected, shelf, hashing, keeping }))
+        let (backlog, ignored, threads) = (Mutex::default(), RwLock::default(), 1.into());
+        Self(Arc::new(Inner {
+            disk,
+            protected,
+            shelf,
+            hashing,
+            backlog,
+            ignored,
+            threads,
+            keeping,
+        }))
     }
 
     /// Whether a content is here.
@@ -219,7 +236,7 @@ impl Library {
             UnpublishTarget::Content(_) => Vec::new(),
         };
         // While something is being published, what it has not come to can be taken out.
-        let busy = self.counters().running() > 0;
+        let busy = self.counters().running() > 0 || self.has_found();
         let there: Vec<bool> =
             candidates.iter().map(|path| busy && self.disk().kind(path).is_ok()).collect();
         let mut shelf = self.shelf_mut();
@@ -333,6 +350,23 @@ impl Library {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.0.hashing
+    }
+
+    pub(super) fn backlog(&self) -> &Mutex<Backlog> {
+        &self.0.backlog
+    }
+
+    pub(super) fn ignored(&self) -> &RwLock<Rules> {
+        &self.0.ignored
+    }
+
+    /// How many threads hash for one publication, from the next one on.
+    pub fn set_hash_threads(&self, threads: usize) {
+        self.0.threads.store(threads.clamp(1, MAX_THREADS), Ordering::Relaxed);
+    }
+
+    pub(super) fn hash_threads(&self) -> usize {
+        self.0.threads.load(Ordering::Relaxed)
     }
 
     pub(super) fn keeping(&self) -> &Keeping {

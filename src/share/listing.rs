@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::file_type::FileType;
 use super::library::{Library, SharedFile};
+use super::published_path::Published;
 use super::query::Query;
-use super::shelf::Published;
 
 /// Files that are looked at under one lock: some milliseconds.
 const CHUNK: usize = 4096;

@@ -199,6 +199,35 @@ impl Marks {
         roots
     }
 
+    /// The folders that were published by name, in order of time.
+    pub(super) fn root_folders(&self) -> Vec<PathBuf> {
+        let folders = self.roots.iter().filter(|(_, root)| root.folder);
+        let mut folders: Vec<_> = folders.map(|(path, root)| (root.order, path)).collect();
+        folders.sort_unstable();
+        folders.into_iter().map(|(_, path)| path.clone()).collect()
+    }
+
+    /// The files that were published by their own names and lie right in one of `folders`.
+    pub(super) fn files_in(&self, folders: &BTreeSet<&Path>) -> Vec<PathBuf> {
+        let right_in = |folder: &&Path| {
+            let in_it = self.roots.range(folder.to_path_buf()..);
+            let in_it = in_it.take_while(|(path, _)| path.starts_with(folder));
+            let in_it = in_it.filter(|(path, root)| !root.folder && path.parent() == Some(*folder));
+            in_it.map(|(path, _)| path.clone()).collect::<Vec<_>>()
+        };
+        folders.iter().flat_map(right_in).collect()
+    }
+
+    /// The first files after `after`, in order of paths, that were published by their own
+    /// names.
+    pub(super) fn files_after(&self, after: Option<&Path>, most: usize) -> Vec<PathBuf> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let after = after.map_or(Unbounded, Excluded);
+        let files = self.roots.range::<Path, _>((after, Unbounded));
+        let files = files.filter(|(_, root)| !root.folder).map(|(path, _)| path.clone());
+        files.take(most).collect()
+    }
+
     /// How many folders were published by name.
     pub(super) fn folders(&self) -> usize {
         self.roots.values().filter(|root| root.folder).count()

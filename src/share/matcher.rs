@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use super::index::{Budget, Entry};
 use super::library::Library;
+use super::published_path::Published;
 use super::query::Query;
-use super::shelf::Published;
 use crate::base::{ContentId, FileInfo};
 use crate::message::HitBody;
 

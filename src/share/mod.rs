@@ -10,13 +10,16 @@
 //! nothing of this room. Calls that read files or save block: the driver runs them away
 //! from its loop.
 
+pub mod agenda;
+mod backlog;
 pub mod browse;
 mod by_path;
 pub mod error;
 pub mod file_type;
 pub mod fits;
 pub mod fold;
-mod hashing;
+pub mod hashing;
+pub mod ignoring;
 pub mod index;
 mod keeping;
 pub mod left_out;
@@ -28,11 +31,14 @@ mod names;
 mod naming;
 pub mod publish;
 pub mod published;
+mod published_path;
 pub mod query;
 mod republish;
+mod scan;
 mod shelf;
 mod walk;
 
+pub use agenda::Agenda;
 pub use browse::{BrowseEntry, BrowsePage};
 pub use error::{OpenError, PublishError, ReadError, UnpublishError};
 pub use file_type::FileType;
@@ -46,4 +52,5 @@ pub use matcher::{Match, Matches};
 pub use publish::{PublishProgress, PublishReport};
 pub use published::SharedReader;
 pub use query::{Query, QueryError, QueryProblem};
-pub use walk::WalkReport;
+pub use scan::{Unwatched, Watcher};
+pub use walk::{Look, WalkReport};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::index::{Entry, Files};
-use super::shelf::Published;
+use super::published_path::Published;
 
 /// The files by their numbers, which are as small as they can be.
 #[derive(Default)]

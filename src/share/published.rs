@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::error::{OpenError, ReadError};
 use super::library::Library;
-use super::shelf::Published;
+use super::published_path::Published;
 use crate::base::{ContentId, PieceIndex};
 use crate::store::disk::{NotRegular, ReadHandle, read_full};
 use crate::transfer::PieceList;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::library::Library;
+use super::scan::Todo;
 use crate::store::disk::Kind;
 
 impl Library {
@@ -20,8 +21,13 @@ impl Library {
         let plain = matches!(self.disk().kind(path), Ok(Kind::File))
             && self.disk().resolve(path).is_ok_and(|resolved| resolved == path)
             && !self.is_protected(path);
-        let mut run = self.run(path, &|_| {}, stop);
-        let shared = plain && self.shelf().changed.contains(path) && run.file(path).is_ok();
+        let wanted = plain && self.shelf().changed.contains(path);
+        let stamp = self.disk().look(path).ok().filter(|_| wanted).map(|(_, stamp)| stamp);
+        let hasher = self.hasher(1, stop, &|_, _| {});
+        let shared = stamp.is_some_and(|stamp| {
+            let todo = Todo { path: path.to_path_buf(), stamp };
+            hasher.file(&todo, 1, &mut Vec::new()).is_ok()
+        });
         let mut shelf = self.shelf_mut();
         let wanted = shelf.changed.remove(path);
         if shared && !wanted {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::by_path::ByPath;
 use super::index::{Files, Index};
@@ -17,33 +17,12 @@ use super::left_out::LeftOut;
 use super::library::{MAX_NOTICES, MAX_PATHS, Notice, UnpublishReport};
 use super::marks::{Before, Marks, Root, inside};
 use super::names::Names;
-use crate::base::{ContentId, FileName, PieceIndex, PieceMap};
-use crate::store::disk::Stamp;
-use crate::store::share_index::{Changes, FileRow, RootRow};
-use crate::transfer::PieceList;
+use super::published_path::Published;
+use crate::base::{ContentId, FileName};
+use crate::store::share_index::{Changes, RootRow};
 
 /// Files that come into the index while others wait for the shelf: some milliseconds.
 const INDEXED_AT_ONCE: usize = 1000;
-
-/// One published path. Never changes; a file published anew gets a new one.
-pub(super) struct Published {
-    pub(super) path: PathBuf,
-    pub(super) name: FileName,
-    /// The state of the file that was hashed.
-    pub(super) stamp: Stamp,
-    /// Whether that had settled when it was hashed.
-    settled: bool,
-    pub(super) list: Arc<PieceList>,
-    /// The pieces that were hashed under this stamp once it had settled; none while that is
-    /// not one of them, or all.
-    checked: Mutex<Option<Box<PieceMap>>>,
-    all_checked: AtomicBool,
-    withdrawn: AtomicBool,
-    /// Its place in the order in which files came onto the shelf.
-    since: u64,
-    /// What the index knows it by while it is on the shelf.
-    pub(super) number: u32,
-}
 
 #[derive(Default)]
 pub(super) struct Shelf {
@@ -65,6 +44,8 @@ pub(super) struct Shelf {
     /// What was published by name and is not there, and why not.
     pub(super) missing: BTreeMap<PathBuf, String>,
     pub(super) marks: Marks,
+    /// What is being published by name for the first time, or was until it was stopped.
+    pub(super) publishing: BTreeSet<PathBuf>,
     inserted: u64,
     /// Whether anything is saved at all.
     pub(super) keeps: bool,
@@ -111,6 +92,46 @@ impl Shelf {
         inside(self.absent.range(path.to_path_buf()..).map(|(path, _)| path), path)
     }
 
+    /// The known files that lie right in `folder`, and the folders in it that hold others.
+    pub(super) fn right_in(&self, folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let (mut files, mut folders) = (Vec::new(), BTreeSet::new());
+        let here = |at: &Path| Some(self.first_from(at)?.path.clone());
+        let absent = |at: &Path| Some(self.absent.range(at.to_path_buf()..).next()?.0.clone());
+        for next in [&here as &dyn Fn(&Path) -> Option<PathBuf>, &absent] {
+            let mut at = first_in(folder);
+            while let Some(path) = next(&at) {
+                let Ok(below) = path.strip_prefix(folder) else { break };
+                let mut names = below.components();
+                if let (Some(name), Some(_)) = (names.next(), names.next()) {
+                    let inner = folder.join(name);
+                    at = after(&inner);
+                    folders.insert(inner);
+                } else {
+                    at = after(&path);
+                    files.push(path);
+                }
+            }
+        }
+        (files, folders.into_iter().collect())
+    }
+
+    /// The device that what is known in `folder` lay on.
+    pub(super) fn device_of(&self, folder: &Path) -> Option<u64> {
+        let first = first_in(folder);
+        let here = self.first_from(&first);
+        let absent = || self.absent.range(first.clone()..).next().map(|(_, file)| file);
+        let inside = |file: &&Arc<Published>| file.path.starts_with(folder);
+        let file = here.filter(inside).or_else(|| absent().filter(inside));
+        file.map(|file| file.stamp.dev)
+    }
+
+    /// Whether one of the files that are shared in `folder` is so.
+    pub(super) fn any_in(&self, folder: &Path, is_so: impl Fn(&Published) -> bool) -> bool {
+        let first = first_in(folder);
+        let mut files = self.files_from(&first).take_while(|file| file.path.starts_with(folder));
+        files.any(|file| is_so(file))
+    }
+
     pub(super) fn file(&self, path: &Path) -> Option<&Arc<Published>> {
         self.paths.find(path)
     }
@@ -136,10 +157,7 @@ impl Shelf {
 
     /// The first file behind `path` and all that is in it.
     pub(super) fn behind(&self, path: &Path) -> Option<&Arc<Published>> {
-        // No name holds a zero, so nothing comes between.
-        let mut end = path.as_os_str().to_os_string();
-        end.push("\0");
-        self.first_from(Path::new(&end))
+        self.first_from(&after(path))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -478,84 +496,20 @@ impl Shelf {
     }
 }
 
+/// Where what lies in `folder` begins: no name holds a zero, so nothing comes before.
+fn first_in(folder: &Path) -> PathBuf {
+    folder.join("\0")
+}
+
+/// Where what stands behind `path`, and behind all that is in it, begins.
+fn after(path: &Path) -> PathBuf {
+    let mut end = path.as_os_str().to_os_string();
+    end.push("\0");
+    end.into()
+}
+
 impl Unsaved {
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.marks.is_empty()
-    }
-}
-
-impl Published {
-    /// A file that was found to hold `list` under `stamp`; `settled` when the stamp was
-    /// then old enough to tell every later change: its pieces need no more hashing.
-    pub(super) fn new(
-        path: PathBuf,
-        name: FileName,
-        stamp: Stamp,
-        list: Arc<PieceList>,
-        settled: bool,
-    ) -> Self {
-        Self {
-            path,
-            name,
-            stamp,
-            settled,
-            list,
-            checked: Mutex::default(),
-            all_checked: AtomicBool::new(settled),
-            withdrawn: AtomicBool::new(false),
-            since: 0,
-            number: 0,
-        }
-    }
-
-    /// The same file, seen under `stamp`: as it was, or with its device renumbered.
-    pub(super) fn again(&self, stamp: Stamp) -> Self {
-        let settled = self.settled && stamp == self.stamp;
-        let (path, name) = (self.path.clone(), self.name.clone());
-        Self::new(path, name, stamp, Arc::clone(&self.list), settled)
-    }
-
-    /// The same file under another name.
-    pub(super) fn named(&self, name: FileName) -> Self {
-        let (path, list) = (self.path.clone(), Arc::clone(&self.list));
-        Self::new(path, name, self.stamp, list, self.settled)
-    }
-
-    fn row(&self) -> FileRow {
-        FileRow {
-            path: self.path.clone(),
-            stamp: self.stamp,
-            settled: self.settled,
-            list: Arc::clone(&self.list),
-        }
-    }
-
-    /// Whether it came onto the shelf when so many had come before it, or later.
-    pub(super) fn is_since(&self, inserted: u64) -> bool {
-        self.since >= inserted
-    }
-
-    pub(super) fn is_withdrawn(&self) -> bool {
-        self.withdrawn.load(Ordering::Acquire)
-    }
-
-    pub(super) fn is_checked(&self, piece: PieceIndex) -> bool {
-        self.all_checked.load(Ordering::Acquire)
-            || self.checked().as_ref().is_some_and(|checked| checked.contains(piece))
-    }
-
-    pub(super) fn set_checked(&self, piece: PieceIndex) {
-        let mut checked = self.checked();
-        let count = self.list.geometry().count();
-        let pieces = checked.get_or_insert_with(|| Box::new(PieceMap::new(count)));
-        pieces.insert(piece);
-        if pieces.is_full() {
-            self.all_checked.store(true, Ordering::Release);
-            *checked = None;
-        }
-    }
-
-    fn checked(&self) -> MutexGuard<'_, Option<Box<PieceMap>>> {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,26 +1,38 @@
-//! Looking again at what was published before this process began.
+//! Looking again at what was published: all of it at the start, and later what has
+//! changed, or may have.
 //!
 //! Always true: what is as it was is not hashed; what is new, changed or gone is found;
 //! what was published by name and cannot be found at all, as when its disk is not
 //! mounted, is not shared, and is remembered with all that is known of its files.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::error::PublishError;
 use super::library::Library;
+use super::marks::Root;
+use super::scan::{Scan, Watcher};
 use crate::store::disk::Kind;
 
 /// What a walk has found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WalkReport {
-    /// Files that are new or have changed, and were hashed.
-    pub hashed: u64,
+    /// Files that are new or have changed, and now wait to be hashed.
+    pub found: u64,
     /// Files that are gone, or no longer may be shared.
     pub gone: u64,
     /// Publications that are not there; [`Library::warnings`] tells them.
     pub missing: u64,
+}
+
+/// A folder that is to be looked at.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Look {
+    /// Which; in what is published, or around it.
+    pub folder: PathBuf,
+    /// Whether also into the folders in it that are watched.
+    pub deep: bool,
 }
 
 /// What became of something that was published by name.
@@ -33,45 +45,148 @@ enum Missing {
 
 impl Library {
     /// Looks at all that was published before this process began, and not since, in the
-    /// order in which it was. Blocks; `stop` ends it after the read in hand, and the next walk finds what this one did not come to.
-    pub fn walk(&self, stop: &AtomicBool) -> WalkReport {
+    /// order in which it was. What is new waits for [`Library::hash_found`]. Blocks; `stop`
+    /// ends it after the folder in hand, and the next walk finds what this one did not come
+    /// to.
+    pub fn walk(&self, watcher: &dyn Watcher, stop: &AtomicBool) -> WalkReport {
         self.index_restored();
         let mut report = WalkReport::default();
+        let mut scan = self.scan(watcher, &|_| {}, stop);
         let roots = self.shelf().marks.old_roots();
         for (path, root) in roots {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            match self.missing(&path, root.folder) {
+            match self.missing(&path, root.folder, false) {
                 Some(Missing::Removed) => {
                     report.gone += u64::from(self.shelf_mut().forget(&path));
-                    continue;
                 }
                 Some(Missing::Away(why)) => {
                     report.missing += 1;
-                    let mut shelf = self.shelf_mut();
-                    if shelf.marks.root(&path).is_some() {
-                        shelf.paths_in(&path).iter().for_each(|path| shelf.set_absent(path));
-                        shelf.missing.insert(path, why);
-                    }
-                    continue;
+                    self.set_missing(&path, why);
                 }
-                None => {}
-            }
-            let mut run = self.run(&path, &|_| {}, stop);
-            // What cannot be read by now is found missing by the next walk.
-            let ended = run.root(root.folder);
-            if !matches!(ended, Err(PublishError::Unreadable { .. })) {
-                let found = run.report();
-                report.hashed += found.files - found.unchanged;
-                report.gone += found.withdrawn;
+                None => scan_root(&mut scan, &path, root),
             }
         }
+        self.close(scan, report)
+    }
+
+    /// Looks at some folders again, because something in them has changed or may have.
+    /// A file that was published by its own name is not forgotten when it is gone: many a
+    /// program removes a file to write it anew. Blocks; `stop` ends it.
+    pub fn look(&self, looks: &[Look], watcher: &dyn Watcher, stop: &AtomicBool) -> WalkReport {
+        let mut report = WalkReport::default();
+        let mut scan = self.scan(watcher, &|_| {}, stop);
+        let mut around = BTreeSet::new();
+        for Look { folder, deep } in looks {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            around.insert(folder.as_path());
+            let (root, within) = {
+                let shelf = self.shelf();
+                let root = shelf.marks.nearest_root(folder).map(Path::to_path_buf);
+                let within = root.as_ref().and_then(|path| shelf.marks.root(path));
+                (root, within)
+            };
+            let (Some(path), Some(root @ Root { folder: true, .. })) = (root, within) else {
+                continue;
+            };
+            if path != *folder && *deep {
+                let _ = scan.folder(&path, folder, true);
+                continue;
+            }
+            match self.missing(&path, root.folder, true) {
+                Some(Missing::Removed) => {}
+                Some(Missing::Away(why)) => {
+                    report.missing += 1;
+                    self.set_missing(&path, why);
+                }
+                // What cannot be read by now is found missing by the next look.
+                None => drop(scan.folder(&path, folder, *deep)),
+            }
+        }
+        let files = self.shelf().marks.files_in(&around);
+        files.iter().for_each(|path| self.look_at_file(path, &mut scan));
+        self.close(scan, report)
+    }
+
+    /// Looks at some of the files that were published by their own names, those after
+    /// `after`; the last of them, from which the next call goes on, if there are more.
+    pub fn look_at_files(
+        &self,
+        after: Option<&Path>,
+        most: usize,
+        watcher: &dyn Watcher,
+        stop: &AtomicBool,
+    ) -> Option<PathBuf> {
+        let files = self.shelf().marks.files_after(after, most);
+        let mut scan = self.scan(watcher, &|_| {}, stop);
+        for path in &files {
+            self.look_at_file(path, &mut scan);
+        }
+        self.close(scan, WalkReport::default());
+        files.into_iter().nth(most.saturating_sub(1))
+    }
+
+    fn look_at_file(&self, path: &Path, scan: &mut Scan<'_>) {
+        let known = self.shelf().file(path).map(|file| file.stamp);
+        match self.disk().look(path) {
+            Ok((Kind::File, stamp)) if known == Some(stamp) => return,
+            // It was gone before.
+            Err(_) if known.is_none() => return,
+            _ => {}
+        }
+        match self.missing(path, false, true) {
+            None => drop(scan.file(path)),
+            Some(Missing::Away(why)) => self.set_missing(path, why),
+            Some(Missing::Removed) => self.set_missing(path, "is not there".to_owned()),
+        }
+    }
+
+    /// Ends a scan: what it found is to be hashed.
+    fn close(&self, mut scan: Scan<'_>, mut report: WalkReport) -> WalkReport {
+        scan.finish();
+        report.found += scan.todo.len() as u64;
+        report.gone += scan.report.withdrawn;
+        self.add_found(scan.todo);
         report
     }
 
-    /// Why what was published as `root` is not there; none when it is.
-    fn missing(&self, root: &Path, folder: bool) -> Option<Missing> {
+    /// Shares what was published as `root` no longer, but remembers it.
+    fn set_missing(&self, root: &Path, why: String) {
+        let mut shelf = self.shelf_mut();
+        if shelf.marks.root(root).is_some() {
+            shelf.paths_in(root).iter().for_each(|path| shelf.set_absent(path));
+            shelf.missing.insert(root.to_path_buf(), why);
+        }
+    }
+
+    /// The folders that were published by name, in order of time, but for those that are
+    /// just being published for the first time.
+    #[must_use]
+    pub fn published_folders(&self) -> Vec<PathBuf> {
+        let shelf = self.shelf();
+        let mut folders = shelf.marks.root_folders();
+        folders.retain(|folder| !shelf.publishing.contains(folder));
+        folders
+    }
+
+    /// Whether [`Library::walk`] looks at this folder.
+    #[must_use]
+    pub fn awaits_walk(&self, root: &Path) -> bool {
+        self.shelf().marks.root(root).is_some_and(|root| !root.fresh)
+    }
+
+    /// What was published, or lay in what was, and is not there at present.
+    #[must_use]
+    pub fn away(&self) -> Vec<PathBuf> {
+        self.shelf().missing.keys().cloned().collect()
+    }
+
+    /// Why what was published as `root` is not there; none when it is. When it was there a
+    /// moment ago, its device tells whether it was emptied or its disk was taken away.
+    fn missing(&self, root: &Path, folder: bool, lately: bool) -> Option<Missing> {
         let away = |why: &str| Some(Missing::Away(why.to_owned()));
         let unreadable = |error: &io::Error| {
             Some(Missing::Away(match error.kind() {
@@ -101,7 +216,9 @@ impl Library {
             (Kind::Folder, true) => match self.disk().list(root) {
                 Err(error) => unreadable(&error),
                 // So it looks where a disk is not mounted.
-                Ok(names) if names.is_empty() && self.has_files_in(root) => away("is empty"),
+                Ok(names) if names.is_empty() && self.lost_its_disk(root, lately) => {
+                    away("is empty")
+                }
                 Ok(_) => None,
             },
             (Kind::File, false) => match self.disk().open_shared(root) {
@@ -112,14 +229,24 @@ impl Library {
         }
     }
 
-    fn has_files_in(&self, root: &Path) -> bool {
-        let shelf = self.shelf();
-        !(shelf.paths_in(root).is_empty() && shelf.absent_in(root).is_empty())
+    fn lost_its_disk(&self, root: &Path, lately: bool) -> bool {
+        let was_on = self.shelf().device_of(root);
+        was_on.is_some() && !(lately && self.disk().device(root).ok() == was_on)
     }
+}
+
+/// Looks at something that was published by name; what cannot be read by now is found
+/// missing by the next walk.
+fn scan_root(scan: &mut Scan<'_>, path: &Path, root: Root) {
+    let _ = match root.folder {
+        true => scan.folder(path, path, true),
+        false => scan.file(path),
+    };
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Unwatched;
     use super::super::keeping::tests::{names, start, walk};
     use super::super::library::tests::target;
     use super::super::publish::tests::publish;
@@ -139,7 +266,7 @@ mod tests {
         disk.remove_file(Path::new("/share/gone")).unwrap();
         let library = start(&disk);
         assert_eq!(names(&library), ["changed", "gone", "same"]);
-        assert_eq!(walk(&library), WalkReport { hashed: 2, gone: 1, missing: 0 });
+        assert_eq!(walk(&library), WalkReport { found: 2, gone: 1, missing: 0 });
         assert_eq!(names(&library), ["added", "changed", "same"]);
         assert_eq!((library.hashing().files, library.hashing().bytes), (2, 9));
         library.save().unwrap();
@@ -217,7 +344,7 @@ mod tests {
         assert_eq!((walk(&library), names(&library).len()), (WalkReport::default(), 1));
         drop(library);
         let library = start(&disk);
-        assert_eq!((walk(&library).hashed, names(&library).len()), (1, 2));
+        assert_eq!((walk(&library).found, names(&library).len()), (1, 2));
     }
 
     #[test]
@@ -261,5 +388,119 @@ mod tests {
         drop(library);
         let library = start(&disk);
         assert_eq!((walk(&library), names(&library).len()), (WalkReport::default(), 2));
+    }
+
+    fn look(library: &Library, folders: &[(&str, bool)]) -> WalkReport {
+        let looks =
+            folders.iter().map(|(folder, deep)| Look { folder: folder.into(), deep: *deep });
+        let stop = AtomicBool::new(false);
+        let report = library.look(&looks.collect::<Vec<_>>(), &Unwatched, &stop);
+        library.hash_found(&Unwatched, &stop);
+        report
+    }
+
+    #[test]
+    fn what_was_moved_keeps_its_content_unread_and_is_proven_before_it_is_sent() {
+        let disk = MemoryDisk::new();
+        disk.put("/one/a", b"a");
+        disk.put("/one/in/b", b"b");
+        disk.put("/two/c", b"c");
+        let library = start(&disk);
+        publish(&library, "/one").unwrap();
+        publish(&library, "/two").unwrap();
+        disk.rename(Path::new("/one/a"), Path::new("/two/x")).unwrap();
+        disk.rename(Path::new("/one/in"), Path::new("/two/out")).unwrap();
+        let report = look(&library, &[("/one", false), ("/two", false)]);
+        assert_eq!(report, WalkReport { found: 0, gone: 2, missing: 0 });
+        assert_eq!(
+            (names(&library), library.hashing().files),
+            (vec!["c", "b", "x"].into_iter().map(Into::into).collect(), 3)
+        );
+        let file = library.shelf().file(Path::new("/two/x")).cloned().unwrap();
+        let only = file.list.geometry().last().unwrap();
+        assert!(!file.is_checked(only), "it is looked at before it is sent");
+        let mut read = Vec::new();
+        library.open(file.list.id()).unwrap().read_piece(only, &mut read).unwrap();
+        assert_eq!(read, b"a");
+        // One that took another's place, in the same breath.
+        disk.rename(Path::new("/two/x"), Path::new("/two/c")).unwrap();
+        look(&library, &[("/two", false)]);
+        assert_eq!((names(&library).len(), library.hashing().files), (2, 3));
+        assert_eq!(library.path(file.list.id()), Some("/two/c".into()));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_forgotten_and_one_that_a_disk_left_is_not() {
+        for leaves_folder in [true, false] {
+            let disk = MemoryDisk::new();
+            disk.put("/share/here", b"here");
+            disk.put("/share/gone/x", b"x");
+            disk.mount("/share/usb", Some(9));
+            disk.put("/share/usb/deep/film", b"film");
+            let library = start(&disk);
+            publish(&library, "/share").unwrap();
+            disk.rename(Path::new("/share/gone"), Path::new("/gone")).unwrap();
+            disk.rename(Path::new("/share/usb"), Path::new("/usb")).unwrap();
+            disk.mount("/share/usb", None);
+            if leaves_folder {
+                disk.create_folder(Path::new("/share/usb"), 0o700).unwrap();
+            }
+            assert_eq!(look(&library, &[("/share", true)]).gone, 1);
+            assert_eq!(names(&library), ["here"]);
+            assert_eq!(library.away(), [Path::new("/share/usb")]);
+            let warned = library.warnings();
+            assert!(warned[0].starts_with("/share/usb is where a disk was"), "{warned:?}");
+            library.save().unwrap();
+            drop(library);
+
+            let library = start(&disk);
+            walk(&library);
+            assert_eq!((names(&library), library.away().len()), (vec!["here".to_owned()], 1));
+            let _ = disk.remove_folder(Path::new("/share/usb"));
+            disk.rename(Path::new("/usb"), Path::new("/share/usb")).unwrap();
+            disk.mount("/share/usb", Some(9));
+            look(&library, &[("/share/usb", true)]);
+            assert_eq!((names(&library).len(), library.hashing().files), (2, 0));
+            assert!(library.away().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_published_by_name_is_followed_and_not_forgotten() {
+        let disk = MemoryDisk::new();
+        disk.put("/share/a", b"a");
+        let library = start(&disk);
+        publish(&library, "/share/a").unwrap();
+        let stop = AtomicBool::new(false);
+        let follow = || {
+            library.look_at_files(None, 10, &Unwatched, &stop);
+            library.hash_found(&Unwatched, &stop);
+        };
+        disk.put("/share/a", b"changed");
+        follow();
+        assert_eq!((names(&library).len(), library.hashing().files), (1, 2));
+        disk.remove_file(Path::new("/share/a")).unwrap();
+        disk.put("/share/b", b"b");
+        follow();
+        assert_eq!((names(&library).len(), library.away().len()), (0, 1));
+        disk.put("/share/a", b"again");
+        follow();
+        assert_eq!((names(&library).len(), library.away().len()), (1, 0));
+    }
+
+    #[test]
+    fn many_threads_share_what_one_would() {
+        let disk = MemoryDisk::new();
+        (0..50).for_each(|number| disk.put(format!("/share/{number}"), &[number; 100]));
+        disk.put("/share/large", &vec![7; (17 << 20) + 5]);
+        let library = start(&disk);
+        library.set_hash_threads(4);
+        let report = publish(&library, "/share").unwrap();
+        assert_eq!((report.files, library.hashing().files), (51, 51));
+        assert_eq!((library.hashing().files_left, library.hashing().bytes_left), (0, 0));
+        for file in library.shared() {
+            let content = disk.contents(&file.path).unwrap();
+            assert_eq!(file.id.0, *blake3::hash(&content).as_bytes(), "{}", file.name);
+        }
     }
 }

@@ -110,7 +110,11 @@ fn mapping_line(mapping: &PortMapping) -> String {
 }
 
 fn hashing(hashing: &HashingReport) -> String {
-    let done = format!("{}, {} so far", count(hashing.files, "file"), size(hashing.bytes));
+    let mut done = format!("{}, {} so far", count(hashing.files, "file"), size(hashing.bytes));
+    if hashing.files_left > 0 {
+        let (files, bytes) = (count(hashing.files_left, "file"), size(hashing.bytes_left));
+        done.push_str(&format!(", {files}, {bytes} to go at {}/s", size(hashing.rate)));
+    }
     match &hashing.current {
         Some(current) => format!("{done}; {}", Escaped(current)),
         None => done,

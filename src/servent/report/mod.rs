@@ -35,7 +35,7 @@ pub use shared::{
 };
 pub use status::{
     HashingReport, IncidentsReport, MappedBy, PortMapping, Reachable, StatusReport, TestReport,
-    undialable,
+    WatchReport, undialable,
 };
 pub use trace::{TraceReport, TracedReport};
 pub use upload::{UploadReport, UploadState};

@@ -16,6 +16,12 @@ pub struct PublishProgress {
     pub files: usize,
     /// Bytes hashed so far.
     pub bytes: u64,
+    /// Files that are still to be hashed.
+    #[serde(default)]
+    pub files_left: u64,
+    /// Bytes that are still to be hashed.
+    #[serde(default)]
+    pub bytes_left: u64,
     /// The file in hand; unescaped.
     pub current: String,
 }

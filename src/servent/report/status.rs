@@ -67,6 +67,19 @@ pub struct StatusReport {
     pub warnings: Vec<String>,
     /// What is being hashed for publication, and has been.
     pub hashing: HashingReport,
+    /// The published folders that are watched, or looked at now and then instead.
+    #[serde(default)]
+    pub folders: Vec<WatchReport>,
+}
+
+/// A published folder, and how its changes are noticed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct WatchReport {
+    /// Where it lies; unescaped.
+    pub path: String,
+    /// Why not all that changes in it is told at once, in a sentence without its subject;
+    /// none when all is.
+    pub untold: Option<String>,
 }
 
 /// What went wrong with connections since the start, by whose doing it was.
@@ -144,6 +157,15 @@ pub struct HashingReport {
     pub files: u64,
     /// Bytes that were hashed.
     pub bytes: u64,
+    /// Files that were found and wait to be hashed.
+    #[serde(default)]
+    pub files_left: u64,
+    /// Bytes in them.
+    #[serde(default)]
+    pub bytes_left: u64,
+    /// Bytes a second, while any publication runs.
+    #[serde(default)]
+    pub rate: u64,
     /// The file that was begun last, while any publication runs; unescaped.
     pub current: Option<String>,
 }
