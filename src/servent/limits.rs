@@ -11,7 +11,7 @@ use super::{
 use crate::base::{Contact, MAX_TTL, piece};
 use crate::message::{HitBody, QueryBody};
 use crate::overlay::{self, config};
-use crate::share::{agenda, hashing, ignoring, library, query};
+use crate::share::{MAX_EXCLUDED, agenda, hashing, ignoring, library, query};
 use crate::store::{hosts_file, name, part};
 use crate::transfer::{sources, upload};
 
@@ -104,6 +104,7 @@ fn limits(places: usize) -> Vec<LimitReport> {
         time("making a map", crawl::CRAWL_TIME, "it says so, and draws what is known"),
         time("between two answers to one mapper", config::SURVEY_EVERY, "it is named nobody"),
         many("published paths", library::MAX_PATHS, "more are left out, and said"),
+        many("paths taken out of published folders", MAX_EXCLUDED, "another is refused"),
         many("patterns of --ignore", ignoring::MAX_PATTERNS, "it does not start, and says so"),
         time(
             "between two looks at what is not told",

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::left_out::LeftOut;
+use super::marks::MAX_EXCLUDED;
 use crate::base::escape::Escaped;
 
 /// Why nothing was published, or not all of it.
@@ -77,6 +78,16 @@ pub enum UnpublishError {
     /// Nothing is published by that path, in that folder, or of that content.
     #[error("{} is not published ('shared' lists what is)", Escaped(.what))]
     NotPublished {
+        /// What was named.
+        what: String,
+    },
+    /// Too much was taken out of published folders already.
+    #[error(
+        "{} stays published: {MAX_EXCLUDED} paths were taken out of published folders already; a \
+         pattern in a .part2partignore leaves out more",
+        Escaped(.what)
+    )]
+    TooMany {
         /// What was named.
         what: String,
     },

@@ -240,6 +240,17 @@ impl Library {
         let there: Vec<bool> =
             candidates.iter().map(|path| busy && self.disk().kind(path).is_ok()).collect();
         let mut shelf = self.shelf_mut();
+        let full = match target {
+            UnpublishTarget::Content(id) => {
+                // Each of them may take a place.
+                let paths = shelf.paths_of(*id);
+                shelf.marks.has_no_room_for(paths.len())
+            }
+            UnpublishTarget::Path(_) => candidates.iter().any(|path| shelf.marks.is_full_for(path)),
+        };
+        if full {
+            return Err(UnpublishError::TooMany { what });
+        }
         let report = match target {
             UnpublishTarget::Content(id) => {
                 let reports = shelf

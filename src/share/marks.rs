@@ -13,6 +13,9 @@ use crate::base::FileName;
 /// Exclusions that are looked into for roots within them, at a time: whoever takes out more,
 /// and publishes something within them by name, has it listed from the next page on.
 const MAX_LOOKS: usize = 64;
+/// Most paths that are taken out of what is published, and about as many MiB of memory
+/// at the longest paths: each is asked for at each name that is looked at.
+pub const MAX_EXCLUDED: usize = 1 << 16;
 
 /// The marks of one library.
 #[derive(Debug, Default)]
@@ -93,7 +96,7 @@ impl Marks {
             self.names.remove(&named);
             changed.push(named);
         }
-        if self.wants(path) {
+        if self.wants(path) && self.excluded.len() < MAX_EXCLUDED {
             self.excluded.insert(path.to_path_buf());
             changed.push(path.to_path_buf());
         }
@@ -117,6 +120,20 @@ impl Marks {
     pub(super) fn forget(&mut self, root: &Path) {
         self.roots.remove(root);
         self.names.remove(root);
+    }
+
+    /// Whether [`Marks::unpublish`] could not keep `path` from coming back: it lies in what
+    /// is published, and too much was taken out of that already.
+    pub(super) fn is_full_for(&self, path: &Path) -> bool {
+        let around = path.parent().is_some_and(|around| self.wants(around));
+        let inside = self.excluded.range(path.to_path_buf()..).next();
+        let frees = inside.is_some_and(|excluded| excluded.starts_with(path));
+        around && !frees && self.excluded.len() >= MAX_EXCLUDED
+    }
+
+    /// Whether so many paths more could not all be taken out.
+    pub(super) fn has_no_room_for(&self, paths: usize) -> bool {
+        self.excluded.len().saturating_add(paths) > MAX_EXCLUDED
     }
 
     /// Whether something at or in `path` was published by name.
@@ -326,6 +343,21 @@ mod tests {
         marks.publish(Path::new("/a/b"), true);
         assert_eq!(told(&marks).as_deref(), Some("/a"));
         assert_eq!(marks.told_below(Path::new("/a")), None);
+    }
+
+    #[test]
+    fn what_is_taken_out_has_a_limit_that_making_room_lifts() {
+        let mut marks = Marks::default();
+        marks.publish(Path::new("/a"), true);
+        for number in 0..MAX_EXCLUDED {
+            assert!(!marks.is_full_for(Path::new("/a/x")));
+            marks.unpublish(Path::new(&format!("/a/in/{number}")));
+        }
+        assert!(marks.is_full_for(Path::new("/a/x")) && marks.has_no_room_for(1));
+        assert!(!marks.is_full_for(Path::new("/a/in")), "it takes the place of those in it");
+        assert!(!marks.is_full_for(Path::new("/a")), "nothing around it is published");
+        marks.unpublish(Path::new("/a/in"));
+        assert!(!marks.is_full_for(Path::new("/a/x")) && !wants(&marks, "/a/in/7"));
     }
 
     #[test]

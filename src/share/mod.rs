@@ -48,6 +48,7 @@ pub use library::{
     Library, Notice, Protected, SharedFile, Totals, UnpublishReport, UnpublishTarget,
 };
 pub use listing::{FolderSum, SharedFilter, SharedOrder, SharedPage, SharedRows, Sums};
+pub use marks::MAX_EXCLUDED;
 pub use matcher::{Match, Matches};
 pub use publish::{PublishProgress, PublishReport};
 pub use published::SharedReader;
