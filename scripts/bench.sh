@@ -12,6 +12,8 @@ Measures real servents on this machine, in a release build.
                        mesh of 100
   bench.sh weight      start, memory, idle processor time, size of the program
   bench.sh transfer    one source on loopback against raw TCP, in interleaved rounds
+  bench.sh publish     one large file against b3sum, and many small ones until a neighbour
+                       finds the last
   bench.sh engine      queries a second through the engine and the codec, without sockets
   bench.sh index       memory of the index of a million names, and the time of each kind of query
 END
@@ -25,6 +27,7 @@ weight)
     printf 'the stripped program: %s bytes\n' "$(stat -c %s target/release/part2part)"
     ;;
 transfer) cargo bench --locked --bench transfer ;;
+publish) cargo bench --locked --bench hash ;;
 engine) cargo bench --locked --bench flood --bench codec ;;
 index) cargo bench --locked --bench index ;;
 help | -h | --help) usage ;;
