@@ -25,12 +25,13 @@ const SEED: u64 = 7272;
 
 /// What it shares: the paths, and the contents they are shared as.
 fn shared(servent: &TestServent) -> BTreeMap<PathBuf, String> {
-    match servent.replies(&["shared"]).remove(0) {
-        Reply::Shared { files } => {
-            files.into_iter().map(|file| (file.path, file.id.to_string())).collect()
-        }
+    let replies = servent.replies(&["shared"]).into_iter();
+    let files = replies.flat_map(|reply| match reply {
+        Reply::Shared(listing) => listing.files,
+        Reply::Exit { .. } => Vec::new(),
         other => panic!("{other:?}"),
-    }
+    });
+    files.map(|file| (file.path, file.id.to_string())).collect()
 }
 
 fn names(servent: &TestServent) -> Vec<String> {
