@@ -119,7 +119,7 @@ pub enum Command {
     #[command(override_usage = "results [N | WORDS...] [--sort name|size|sources|modified]")]
     Results {
         /// Sort them; the largest, newest, or those of most sources first
-        #[arg(long, value_name = "ORDER", value_enum)]
+        #[arg(long, value_name = "BY", value_enum)]
         sort: Option<ResultOrder>,
         /// A result, or what it must fit
         #[arg(value_name = "N|WORDS")]
@@ -191,9 +191,7 @@ pub enum Command {
     /// WORDS show only what fits, as 'search' takes them. --folder shows one folder, with
     /// the folders in it summed up. At a prompt a page is shown, elsewhere everything; JSON
     /// comes in several replies of at most 1,000 files.
-    #[command(
-        override_usage = "shared [WORDS...] [--folder DIR] [--sort ORDER] [--page K] [--lines N]"
-    )]
+    #[command(override_usage = "shared [WORDS] [--folder DIR] [--sort BY] [--page K] [--lines N]")]
     Shared {
         /// Show what lies in this folder
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -201,7 +199,7 @@ pub enum Command {
         /// Sort the files; the largest or newest first
         #[arg(
             long,
-            value_name = "ORDER",
+            value_name = "BY",
             value_enum,
             default_value = "path",
             hide_default_value = true
