@@ -127,8 +127,11 @@ pub const SIMULTANEOUS: Duration = Duration::from_secs(5);
 /// Neighbours let go for newcomers, a second: more would let a crowd of newcomers
 /// push all neighbours out.
 pub const LET_GO_RATE: u64 = 1;
-/// See [`LET_GO_RATE`]: half of a set of neighbours, for the walks of a few newcomers.
-pub const LET_GO_BURST: u64 = 4;
+/// Seconds between two links that are split for newcomers: slower, since a neighbour names
+/// whom it likes; links that are too many go by themselves.
+pub const SPLIT_EVERY: u64 = 10;
+/// Links that are split at once: half of a set of neighbours, for the walks of a rush.
+pub const SPLIT_BURST: u64 = 4;
 /// Newcomers that are introduced by walks, a second; others find neighbours by the
 /// contacts in their welcome.
 pub const INTRODUCTION_RATE: u64 = 4;

@@ -6,9 +6,15 @@
 //! somebody in its place. So all degrees stay as they are however many come, and the mesh
 //! stays as random as it was (Cooper, Dyer, Greenhill, SODA 2005, split edges the same way).
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
 use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 
+use super::address::{Scope, group, scope};
+use super::config::SPLIT_EVERY;
 use super::membership::Membership;
+use super::neighbours::Neighbour;
 use super::{LinkId, Output};
 use crate::base::{Contact, ServentId, Time};
 use crate::message::{AgedContact, ForwardJoin, LinkMessage, Purpose};
@@ -86,13 +92,18 @@ impl Membership {
         if self.neighbours.degree() <= self.comfortable() {
             return;
         }
-        let Some(newcomer) = self.neighbours.find(link).map(|n| n.peer.contact.clone()) else {
+        let Some(newcomer) = self.neighbours.find(link) else { return };
+        // Whoever has one address of a network can have all of it, and name them one by one.
+        let network = far(newcomer);
+        let dialled = self.neighbours.iter().filter(|n| n.dialled && n.link != link);
+        if newcomer.dialled && dialled.map(far).any(|theirs| !theirs.is_disjoint(&network)) {
             return;
-        };
+        }
+        let newcomer = newcomer.peer.contact.clone();
         // Those that we dialled stay: no crowd of newcomers can have them all.
         let others = self.neighbours.iter().filter(|n| !n.manual && !n.dialled && n.link != link);
         let other = others.map(|n| n.link).choose(&mut self.rng);
-        if let Some(other) = other.filter(|_| self.let_go.take(now, 1)) {
+        if let Some(other) = other.filter(|_| self.splits.take(now, SPLIT_EVERY)) {
             self.part_with(now, other, Some(&newcomer), out);
         }
     }
@@ -126,4 +137,11 @@ impl Membership {
             .map(|n| n.link)
             .collect()
     }
+}
+
+/// The public networks that a neighbour is in: in a local one all are beside each other.
+fn far(neighbour: &Neighbour) -> BTreeSet<IpAddr> {
+    let addresses = neighbour.peer.contact.addresses.iter().chain([&neighbour.peer.seen]);
+    let public = addresses.map(SocketAddr::ip).filter(|&ip| scope(ip) == Scope::Public);
+    public.filter_map(group).collect()
 }

@@ -21,8 +21,8 @@ use rand::rngs::ChaCha12Rng;
 use super::absent::Absent;
 use super::book::{Book, Cached};
 use super::config::{
-    ANCHORS, Config, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_BURST, LET_GO_RATE, PARTING,
-    PROBE_EVERY, REWIRE_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, TRIM_EVERY,
+    ANCHORS, Config, INTRODUCTION_BURST, INTRODUCTION_RATE, LET_GO_RATE, PARTING, PROBE_EVERY,
+    REWIRE_EVERY, SHUFFLE_EVERY, SIMULTANEOUS, SPLIT_BURST, SPLIT_EVERY, TRIM_EVERY,
 };
 use super::dialling::Dialling;
 use super::neighbours::{Neighbour, Neighbours};
@@ -65,6 +65,7 @@ pub(super) struct Membership {
     /// Whom to dial first at a start: of the last run, or of this one once we left.
     pub(super) anchors: Vec<ServentId>,
     pub(super) let_go: Bucket,
+    pub(super) splits: Bucket,
     pub(super) introductions: Bucket,
     pub(super) survey: Survey,
     pub(super) alone: bool,
@@ -91,7 +92,8 @@ impl Membership {
             dialling: Dialling::new(now),
             absent: Absent::default(),
             anchors: Vec::new(),
-            let_go: Bucket::new(LET_GO_RATE, LET_GO_BURST, now),
+            let_go: Bucket::new(LET_GO_RATE, LET_GO_RATE, now),
+            splits: Bucket::new(1, SPLIT_BURST * SPLIT_EVERY, now),
             introductions: Bucket::new(INTRODUCTION_RATE, INTRODUCTION_BURST, now),
             survey: Survey::new(now),
             alone: false,

@@ -64,8 +64,10 @@ pub(super) struct Tie {
     pub(super) hops: u8,
     /// The lives of the copies that we sent it, a bit each.
     lives: u16,
-    /// The largest of them when its last copy came.
-    since: u8,
+    /// Those of them that were the largest when a copy came.
+    marks: u16,
+    /// Those of them that a copy has answered which crossed them.
+    crossed: u16,
     pub(super) outstanding: u16,
     pub(super) hits: u32,
     pub(super) bytes: u32,
@@ -106,7 +108,8 @@ impl Route {
                 came: 0,
                 hops: u8::MAX,
                 lives: 0,
-                since: 0,
+                marks: 0,
+                crossed: 0,
                 outstanding: 0,
                 hits: 0,
                 bytes: 0,
@@ -178,12 +181,20 @@ impl Route {
 }
 
 impl Tie {
-    /// A copy came from it.
-    pub(super) fn note_copy(&mut self, life: u8, hops: u8) {
+    /// A copy came from it, sent when it had `seen` that life of ours. Whether that crossed
+    /// one of ours on the way: the next one, sent when all before this one had come. It says
+    /// the same of that one, so each is the other's answer.
+    pub(super) fn note_copy(&mut self, life: u8, hops: u8, seen: Ttl) -> bool {
         self.known = self.known.max(life.saturating_add(1));
         self.came = self.came.max(life);
         self.hops = self.hops.min(hops);
-        self.since = self.last();
+        let next = lowest(self.lives & above(seen.0));
+        let crossed = self.outstanding > 0 && seen.0 >= highest(self.marks) && next != 0;
+        if crossed {
+            self.crossed |= next;
+        }
+        self.marks |= 1 << highest(self.lives);
+        crossed
     }
 
     /// A copy goes to it.
@@ -193,27 +204,43 @@ impl Tie {
         self.outstanding = self.outstanding.saturating_add(1);
     }
 
-    /// A copy that went to it was never sent.
-    pub(super) fn note_shed(&mut self, life: u8) {
-        self.lives &= !(1 << life.min(MAX_BIT));
-        self.since = self.since.min(self.last());
+    /// A copy that was to go to it was never sent. Whether one less waits for its answer:
+    /// else a copy from there that has crossed it is still to be answered.
+    pub(super) fn note_shed(&mut self, life: u8) -> bool {
+        let bit = 1 << life.min(MAX_BIT);
+        // The other side pairs what crossed this copy with the next one that was on the way.
+        let until = highest(lowest(self.marks & !(bit - 1)));
+        let next = lowest(self.lives & above(life) & !above(until));
+        self.lives &= !bit;
+        if self.marks & bit != 0 {
+            self.marks = self.marks & !bit | 1 << highest(self.lives & (bit - 1));
+        }
+        let crossed = self.crossed & bit != 0;
+        if crossed {
+            self.crossed = self.crossed & !bit | next;
+        }
+        !crossed || next != 0
     }
 
     /// Whether we sent it a copy: then it may send hits.
     pub(super) fn is_sent(&self) -> bool {
         self.lives != 0
     }
+}
 
-    /// Whether a copy from it, sent when it had `seen` that life of ours, crossed one of
-    /// ours on the way: the next one, sent when all before this one had come. It says the
-    /// same of that one, so each is the other's answer.
-    pub(super) fn crosses(&self, seen: Ttl) -> bool {
-        self.outstanding > 0 && seen.0 >= self.since && seen.0 < self.last()
-    }
+/// The largest life that has a bit in `lives`; 0 when none has.
+fn highest(lives: u16) -> u8 {
+    MAX_BIT.saturating_sub(u8::try_from(lives.leading_zeros()).unwrap_or(MAX_BIT))
+}
 
-    fn last(&self) -> u8 {
-        MAX_BIT.saturating_sub(u8::try_from(self.lives.leading_zeros()).unwrap_or(MAX_BIT))
-    }
+/// The bit of the smallest life in `lives`, if any.
+fn lowest(lives: u16) -> u16 {
+    lives & lives.wrapping_neg()
+}
+
+/// The bits of all lives larger than `life`.
+fn above(life: u8) -> u16 {
+    u16::MAX.checked_shl(u32::from(life) + 1).unwrap_or(0)
 }
 
 /// The answer to one copy that came by `link`.

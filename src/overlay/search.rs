@@ -140,8 +140,7 @@ impl Flood {
         }
         let tie = route.tie(link);
         let repeated = tie.came >= life;
-        let crossed = tie.crosses(seen);
-        tie.note_copy(life, hops.0);
+        let crossed = tie.note_copy(life, hops.0, seen);
         if repeated && !route.mine {
             neighbours.strike(now, link, ODD); // each copy on a link has more life than the last
         }
@@ -193,7 +192,7 @@ impl Flood {
         query: Query,
         out: &mut Vec<Output>,
     ) {
-        let Query { guid, ttl, hops, body, .. } = query;
+        let Query { guid, ttl, hops, seen, body } = query;
         self.turn_if_due(now, out);
         let within = neighbours.find_mut(link).is_some_and(|n| n.taken.take(now, 1));
         if !within {
@@ -206,7 +205,7 @@ impl Flood {
         let mut route = Route::new(self.hasher.hash_one(&body), now, false);
         route.ties.reserve_exact(neighbours.len());
         route.hold(ttl.0, hops);
-        route.tie(link).note_copy(ttl.0, hops.0);
+        route.tie(link).note_copy(ttl.0, hops.0, seen);
         route.parent = Parent::Link(link);
         route.way_back = Some(link);
         route.matching = true;

@@ -63,13 +63,11 @@ impl Flood {
         out: &mut Vec<Output>,
     ) {
         let Some(route) = self.routes.find_mut(guid) else { return };
-        route.tie(link).note_shed(ttl.0);
-        if route.settle(link) {
+        if !route.tie(link).note_shed(ttl.0) {
+            out.push(done(link, guid, 0, 1));
+        } else if route.settle(link) {
             route.lost = route.lost.saturating_add(1);
             self.finish_if_quiet(now, neighbours, guid, out);
-        } else {
-            // It was to answer one that crossed it.
-            out.push(done(link, guid, 0, 1));
         }
     }
 

@@ -89,6 +89,50 @@ fn a_copy_that_crossed_ours_and_was_never_sent_is_answered_after_all() {
 }
 
 #[test]
+fn of_two_copies_that_crossed_one_the_other_takes_over_when_the_first_was_never_sent() {
+    let body = Bytes::from(b"ferris".to_vec());
+    let copy = |ttl, hops, seen| {
+        let LinkMessage::Query(query) = query_of(1, ttl, hops, &body) else { unreachable!() };
+        LinkMessage::Query(Query { seen: Ttl(seen), ..query })
+    };
+    let shed = |ttl| Input::CopyShed { link: link(2), guid: guid(1), ttl: Ttl(ttl) };
+    let dones = |out: &[Output]| {
+        let dones = sent(out).into_iter().filter_map(|(link, message)| match message {
+            LinkMessage::QueryDone(done) => Some((link, done.lost)),
+            _ => None,
+        });
+        dones.collect::<Vec<_>>()
+    };
+    // The first was crossed, then another goes: it is not the shed one that waits.
+    let mut overlay = with_neighbours(2);
+    tell(&mut overlay, at(1), from(1, copy(3, 3, 0)));
+    assert_eq!(tell(&mut overlay, at(1), from(2, copy(2, 3, 0))), []);
+    tell(&mut overlay, at(1), from(1, copy(6, 1, 0)));
+    assert_eq!(dones(&tell(&mut overlay, at(1), shed(2))), [(2, 1)]);
+    assert!(!overlay.flood.is_settled(link(2)), "the other still waits");
+    // Both were under way when one came: the second is what it crosses there.
+    let mut overlay = with_neighbours(2);
+    tell(&mut overlay, at(1), from(1, copy(3, 3, 0)));
+    tell(&mut overlay, at(1), from(1, copy(6, 1, 0)));
+    assert_eq!(tell(&mut overlay, at(1), from(2, copy(2, 3, 0))), []);
+    assert_eq!(dones(&tell(&mut overlay, at(1), shed(2))), []);
+    assert!(overlay.flood.is_settled(link(2)));
+}
+
+#[test]
+fn a_copy_that_claims_to_have_seen_what_nobody_sent_is_only_answered() {
+    for seen in 0..16 {
+        let mut overlay = with_neighbours(2);
+        let body = Bytes::from(b"ferris".to_vec());
+        tell(&mut overlay, at(1), from(1, query_of(1, 4, 1, &body)));
+        let LinkMessage::Query(query) = query_of(1, 2, 2, &body) else { unreachable!() };
+        let copy = LinkMessage::Query(Query { seen: Ttl(seen), ..query });
+        let out = tell(&mut overlay, at(1), from(2, copy));
+        assert_eq!(sent(&out).len(), usize::from(seen >= 3), "{seen}");
+    }
+}
+
+#[test]
 fn a_hit_that_goes_back_shares_the_bytes_that_came() {
     let mut overlay = with_neighbours(3);
     let body = Bytes::from(b"ferris".to_vec());

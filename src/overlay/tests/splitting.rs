@@ -100,3 +100,22 @@ fn a_feeler_finds_out_that_somebody_has_left() {
         "{out:?}"
     );
 }
+
+#[test]
+fn one_network_is_not_dialled_into_the_places_of_others() {
+    let mut overlay = with_neighbours(10);
+    let walked = |n: u8| {
+        let seen = SocketAddr::from(([203, 0, 113, n], 7272));
+        let contact = Contact::new(ServentId([n; 32]), [seen]);
+        let peer = Peer { contact, name: String::new(), seen };
+        let purpose = Purpose::Refill { isolated: false };
+        Input::Dialled { link: link(n), peer, purpose, contacts: vec![] }
+    };
+    let mut gone = 0;
+    for n in 20..60 {
+        let now = at(u64::from(n));
+        let out = tell(&mut overlay, now, walked(n));
+        gone += byes(&out).into_iter().filter(|&(link, _)| link < 20).count();
+    }
+    assert_eq!(gone, 1);
+}
