@@ -6,4 +6,4 @@
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-PART2PART_NAMESPACES=required cargo test --locked --test failures --test reachability -- --ignored "$@"
+PART2PART_NAMESPACES=required cargo test --locked --test failures --test mesh -- --ignored "$@"

@@ -133,6 +133,9 @@ fn a_search_is_as_documented() {
         Query { guid: guid(), ttl: Ttl(5), hops: Hops(3), seen: Ttl(0), body: body.clone() };
     let bytes = is("query", &LinkMessage::Query(query), false);
     assert_eq!(decode_query_body(&bytes[6 + 18..]).unwrap(), asked);
+    let query =
+        Query { guid: guid(), ttl: Ttl(5), hops: Hops(3), seen: Ttl(4), body: body.clone() };
+    is("query_seen", &LinkMessage::Query(query), false);
 
     let hit = |id, size, name: &str| Hit { id, size, name: name.into(), ext: vec![] };
     let mut twice = [0; 32];

@@ -1,16 +1,11 @@
 //! `search --trace` on real servents: a line, a random mesh, and a neighbour that lies.
 
-// Helpers outside `#[test]` functions fail a test by panicking as well.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::fake_peer::{FakePeer, Options};
-use common::files::{done, publish};
-use common::frames::*;
-use common::servent::{Start, TestServent, until};
+use crate::common::fake_peer::{FakePeer, Options};
+use crate::common::files::{done, publish};
+use crate::common::frames::*;
+use crate::common::servent::{Start, TestServent, until};
 use part2part::base::ServentId;
 use part2part::command::Reply;
 use part2part::servent::report::{SearchEnd, TraceReport};

@@ -1,10 +1,6 @@
 //! Standing searches: asked when the mesh is there, found, downloaded, remembered.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "tests")]
-
-mod common;
-
-use common::servent::{Start, TestServent, wait_until};
+use crate::common::servent::{Start, TestServent, wait_until};
 use part2part::command::Reply;
 use part2part::servent::report::WantedReport;
 

@@ -1,15 +1,10 @@
 //! Meshes of real servents: how far a search goes, and what a mesh outlives.
 
-// Helpers outside `#[test]` functions fail a test by panicking as well.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
-use common::servent::{Start, TestServent, wait_by};
+use crate::common::servent::{Start, TestServent, wait_by};
 use part2part::base::ServentId;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::{IndexedRandom, SliceRandom};

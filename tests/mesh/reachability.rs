@@ -1,15 +1,10 @@
 //! Servents behind firewalls that drop whatever comes in: real ones, on a network of
 //! namespaces.
 
-// Helpers outside `#[test]` functions fail a test by panicking as well.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
 use std::fs;
 
-use common::namespace::{Family, Network};
-use common::servent::{Start, TestServent, wait_until};
+use crate::common::namespace::{Family, Network};
+use crate::common::servent::{Start, TestServent, wait_until};
 use part2part::command::Reply;
 use part2part::servent::report::{PeerReport, Reachable, Relation, ResultReport};
 

@@ -1,17 +1,12 @@
 //! `map`: the mesh around, asked of those who are in it.
 
-// Helpers outside `#[test]` functions fail a test by panicking as well.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 
-use common::fake_peer::{FakePeer, Options};
-use common::files::done;
-use common::frames::*;
-use common::servent::{Start, TestServent, until};
+use crate::common::fake_peer::{FakePeer, Options};
+use crate::common::files::done;
+use crate::common::frames::*;
+use crate::common::servent::{Start, TestServent, until};
 use part2part::base::ServentId;
 use part2part::command::Reply;
 use part2part::servent::report::{Asking, MapReport};
