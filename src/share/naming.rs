@@ -17,7 +17,8 @@ impl Library {
     /// Publishes one file as `name`, like [`Library::publish`].
     ///
     /// # Errors
-    /// [`PublishError`], for a folder as well; then the file is called what it was.
+    /// [`PublishError`], for a folder as well; then the file is called what it was, unless
+    /// it is still to be shared: what was stopped goes on under the new name.
     pub fn publish_as(
         &self,
         path: &Path,
@@ -32,8 +33,15 @@ impl Library {
         let other = Some(name).filter(|name| own_name(&path).as_ref() != Some(name)).cloned();
         let before = self.call(&path, other);
         let published = self.publish(&path, false, progress, stop);
-        let forgiven = matches!(published, Err(PublishError::NotKept { .. }));
-        if published.is_err() && !forgiven {
+        // Only where the mark was taken back, too: what was stopped goes on, and what was
+        // unpublished meanwhile has lost its name with its mark.
+        let back = published.as_ref().is_err_and(|error| match error {
+            PublishError::NotKept { .. }
+            | PublishError::Stopped { .. }
+            | PublishError::Unpublished { .. } => false,
+            _ => true,
+        });
+        if back {
             self.call(&path, before);
         }
         published
@@ -68,6 +76,7 @@ mod tests {
     use super::super::publish::tests::publish;
     use super::*;
     use crate::store::MemoryDisk;
+    use std::sync::atomic::Ordering;
 
     fn publish_as(
         library: &Library,
@@ -106,6 +115,22 @@ mod tests {
         assert_eq!(names(&library), ["a.bin", "b.bin"]);
         drop(library);
         assert_eq!(names(&start(&disk)), ["a.bin", "b.bin"]);
+    }
+
+    #[test]
+    fn what_was_stopped_is_shared_later_under_the_name_that_it_was_given() {
+        let disk = MemoryDisk::new();
+        disk.put("/m/secret.bin", &[7; 3 << 20]);
+        let library = start(&disk);
+        let (path, name) = (Path::new("/m/secret.bin"), FileName::new("song.mp3").unwrap());
+        let stop = AtomicBool::new(false);
+        let stop_it = |_: PublishProgress<'_>| stop.store(true, Ordering::Relaxed);
+        let stopped = library.publish_as(path, &name, &stop_it, &stop);
+        assert!(matches!(stopped, Err(PublishError::Stopped { .. })), "{stopped:?}");
+        drop(library);
+        let library = start(&disk);
+        walk(&library);
+        assert_eq!(names(&library), ["song.mp3"]);
     }
 
     #[test]
