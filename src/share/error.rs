@@ -50,7 +50,7 @@ pub enum PublishError {
     /// Publishing was stopped; what was published before that stays so.
     #[error(
         "publishing was stopped after {files} files, which are shared; the next start goes on \
-         with it, 'unpublish' takes it back"
+         with it, as does publishing it again; 'unpublish' takes it back"
     )]
     Stopped {
         /// How many files it had published.

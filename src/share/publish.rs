@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::error::PublishError;
 use super::left_out::{LeftOut, LeftOutReport};
 use super::library::Library;
-use super::marks::Before;
 use super::scan::{Skip, Todo, Unwatched, unreadable};
 use crate::store::disk::Kind;
 
@@ -89,9 +88,7 @@ impl Library {
         let before = {
             let mut shelf = self.shelf_mut();
             let before = shelf.mark(&root, folder);
-            if before != Before::Root {
-                shelf.publishing.insert(root.clone());
-            }
+            shelf.begin(&root, before);
             before
         };
         let mut report = PublishReport::default();
@@ -100,9 +97,8 @@ impl Library {
             matches!(error, PublishError::Stopped { .. } | PublishError::Unpublished { .. })
         };
         // What its user stopped goes on when it is published again, or at the next start.
-        if !matches!(ended, Err(PublishError::Stopped { .. })) {
-            self.shelf_mut().publishing.remove(&root);
-        }
+        let stopped = matches!(ended, Err(PublishError::Stopped { .. }));
+        self.shelf_mut().end(&root, stopped);
         if ended.as_ref().is_err_and(|error| !goes_on(error)) {
             self.shelf_mut().unmark(&root, before);
         }

@@ -226,6 +226,7 @@ impl Scan<'_> {
     /// is looked at again. What is left to do is hashing.
     pub(super) fn finish(&mut self) {
         self.recognise_moved();
+        self.hold();
         for todo in std::mem::take(&mut self.waiting) {
             self.watcher.again(&todo.path);
         }
@@ -239,6 +240,14 @@ impl Scan<'_> {
         for path in std::mem::take(&mut self.stale) {
             shelf.remove(&path);
         }
+    }
+
+    /// Leaves out what is new where publishing was stopped; called before what has changed
+    /// leaves the shelf, since that is not new.
+    fn hold(&mut self) {
+        let shelf = self.library.shelf();
+        self.todo.retain(|todo| !shelf.is_held(&todo.path));
+        self.waiting.retain(|todo| !shelf.is_held(&todo.path));
     }
 
     /// Gives files that are new here the content of one that is gone, where they are the

@@ -44,8 +44,10 @@ pub(super) struct Shelf {
     /// What was published by name and is not there, and why not.
     pub(super) missing: BTreeMap<PathBuf, String>,
     pub(super) marks: Marks,
-    /// What is being published by name for the first time, or was until it was stopped.
+    /// What is being published by name for the first time.
     pub(super) publishing: BTreeSet<PathBuf>,
+    /// What was, until its user stopped it: nothing is added to it.
+    stopped: BTreeSet<PathBuf>,
     inserted: u64,
     /// Whether anything is saved at all.
     pub(super) keeps: bool,
@@ -357,6 +359,34 @@ impl Shelf {
         before
     }
 
+    /// Publishing `root` begins, after [`Shelf::mark`]: with all that was stopped in it.
+    pub(super) fn begin(&mut self, root: &Path, before: Before) {
+        let goes_on = self.stopped.contains(root);
+        self.stopped.retain(|stopped| !stopped.starts_with(root));
+        if before != Before::Root || goes_on {
+            self.publishing.insert(root.to_path_buf());
+        }
+    }
+
+    /// Publishing `root` has ended, or was `stopped` by its user.
+    pub(super) fn end(&mut self, root: &Path, stopped: bool) {
+        if self.publishing.remove(root) && stopped && self.marks.root(root).is_some() {
+            self.stopped.insert(root.to_path_buf());
+        }
+    }
+
+    /// Whether publishing `root` runs, or was stopped; both see to it alone.
+    pub(super) fn is_begun(&self, root: &Path) -> bool {
+        self.publishing.contains(root) || self.stopped.contains(root)
+    }
+
+    /// Whether a file is new in what its user stopped, and so is not to be added.
+    pub(super) fn is_held(&self, path: &Path) -> bool {
+        !self.stopped.is_empty()
+            && self.known(path).is_none()
+            && self.marks.nearest_root(path).is_some_and(|root| self.stopped.contains(root))
+    }
+
     /// Calls a file otherwise; see [`Marks::set_name`].
     pub(super) fn set_name(&mut self, path: &Path, name: Option<FileName>) -> Option<FileName> {
         self.touch_mark(path);
@@ -394,6 +424,7 @@ impl Shelf {
             self.touch_mark(&path);
         }
         self.missing.retain(|root, _| !root.starts_with(path));
+        self.stopped.retain(|root| !root.starts_with(path));
         Some(report)
     }
 
@@ -403,6 +434,7 @@ impl Shelf {
         self.touch_mark(root);
         self.marks.forget(root);
         self.missing.remove(root);
+        self.stopped.remove(root);
         self.tell_anew(root);
         self.remove(root).is_some()
     }

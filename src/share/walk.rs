@@ -106,7 +106,8 @@ impl Library {
                 None => drop(scan.folder(&path, folder, *deep)),
             }
         }
-        let files = self.shelf().marks.files_in(&around);
+        let mut files = self.shelf().marks.files_in(&around);
+        self.leave_begun(&mut files);
         files.iter().for_each(|path| self.look_at_file(path, &mut scan));
         self.close(scan, report)
     }
@@ -120,13 +121,21 @@ impl Library {
         watcher: &dyn Watcher,
         stop: &AtomicBool,
     ) -> Option<PathBuf> {
-        let files = self.shelf().marks.files_after(after, most);
+        let mut files = self.shelf().marks.files_after(after, most);
+        let last = files.get(most.saturating_sub(1)).cloned();
+        self.leave_begun(&mut files);
         let mut scan = self.scan(watcher, &|_| {}, stop);
         for path in &files {
             self.look_at_file(path, &mut scan);
         }
         self.close(scan, WalkReport::default());
-        files.into_iter().nth(most.saturating_sub(1))
+        last
+    }
+
+    /// Leaves files out whose publishing runs, which hashes them, or was stopped.
+    fn leave_begun(&self, files: &mut Vec<PathBuf>) {
+        let shelf = self.shelf();
+        files.retain(|path| !shelf.is_begun(path));
     }
 
     fn look_at_file(&self, path: &Path, scan: &mut Scan<'_>) {
@@ -486,6 +495,38 @@ mod tests {
         disk.put("/share/a", b"again");
         follow();
         assert_eq!((names(&library).len(), library.away().len()), (1, 0));
+    }
+
+    #[test]
+    fn what_was_stopped_is_watched_but_goes_on_only_when_it_is_published_again() {
+        use super::super::{PublishError, PublishProgress};
+        let disk = MemoryDisk::new();
+        ["a", "b", "c", "d"].iter().for_each(|name| disk.put(format!("/share/{name}"), b"x"));
+        disk.put("/file", &[7; 3 << 20]);
+        let library = start(&disk);
+        for (path, most) in [("/share", 2), ("/file", 0)] {
+            let stop = AtomicBool::new(false);
+            let told = |at: PublishProgress<'_>| {
+                stop.fetch_or(at.files >= most && at.bytes > 0, Ordering::Relaxed);
+            };
+            let stopped = library.publish(Path::new(path), false, &told, &stop);
+            assert!(matches!(stopped, Err(PublishError::Stopped { .. })), "{stopped:?}");
+        }
+        assert_eq!((names(&library).len(), library.published_folders().len()), (2, 1));
+        let stop = AtomicBool::new(false);
+        let follow = |library: &Library| {
+            library.look_at_files(None, 10, &Unwatched, &stop);
+            look(library, &[("/share", true), ("/", false)]);
+        };
+        disk.remove_file(Path::new("/share/a")).unwrap();
+        follow(&library);
+        assert_eq!(names(&library), ["b"]);
+        assert_eq!(publish(&library, "/share").unwrap().files, 3);
+        disk.put("/share/e", b"e");
+        follow(&library);
+        assert_eq!(names(&library), ["b", "c", "d", "e"]);
+        publish(&library, "/file").unwrap();
+        assert_eq!(names(&library).len(), 5);
     }
 
     #[test]
