@@ -2,17 +2,19 @@
 //! has for it: patterns of all folders (`--ignore`), and a `.part2partignore` in any.
 //!
 //! Always true: the last pattern that matches decides, and the file in the nearest folder
-//! goes before those above it; an ignore file that cannot be read leaves out all of its
-//! folder, since too little may be shared rather than too much; matching a name costs at
+//! goes before those above it; an ignore file that may not be read leaves out all of its
+//! folder, and one that cannot be at present leaves all as it was, since too little may be shared rather than too much; matching a name costs at
 //! most its length times that of the pattern.
 //!
 //! The matcher is our own: it is a page, where the crate that ripgrep has for it brings an
 //! engine for regular expressions with it. The tests hold the two against each other.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use super::library::Library;
+use super::scan::may_pass;
 use crate::store::disk::Disk;
 
 /// The name of a file with patterns.
@@ -75,15 +77,17 @@ impl Ignoring {
         Self((!none).then(|| Arc::new(level())))
     }
 
-    /// These, and those of the ignore file in `folder`, if there is one.
-    pub(super) fn with_file(&self, disk: &dyn Disk, folder: &Path) -> Self {
+    /// These, and those of the ignore file in `folder`, if there is one. An error when it
+    /// cannot be told at present what is in that.
+    pub(super) fn with_file(&self, disk: &dyn Disk, folder: &Path) -> io::Result<Self> {
         let rules = match disk.read_small(&folder.join(IGNORE_FILE), MAX_FILE) {
             Ok(text) => Rules::new(String::from_utf8_lossy(&text).lines()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.clone(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.clone()),
+            Err(error) if may_pass(&error) => return Err(error),
             Err(_) => Rules { all: true, ..Rules::default() },
         };
         let base = folder.to_path_buf();
-        Self(Some(Arc::new(Level { base, rules, above: self.0.clone() })))
+        Ok(Self(Some(Arc::new(Level { base, rules, above: self.0.clone() }))))
     }
 
     /// Whether what is found at `path` is left out. What lies in a folder that is left out

@@ -134,7 +134,9 @@ impl Scan<'_> {
             }
             Err(why) => why,
         };
-        self.lost.push(root.to_path_buf());
+        if !matches!(&why, Skip::System(error) if may_pass(error)) {
+            self.lost.push(root.to_path_buf());
+        }
         let path = root.to_path_buf();
         Err(match why {
             Skip::Stopped => self.stopped(),
@@ -151,9 +153,16 @@ impl Scan<'_> {
         folder: &Path,
         deep: bool,
     ) -> Result<(), PublishError> {
-        let Some(ignoring) = self.way_to(root, folder) else {
-            self.lose(root, folder);
-            return Ok(());
+        let ignoring = match self.way_to(root, folder) {
+            Ok(Some(ignoring)) => ignoring,
+            Ok(None) => {
+                self.lose(root, folder);
+                return Ok(());
+            }
+            Err(error) => {
+                self.keep(folder, &error);
+                return Ok(());
+            }
         };
         let mut waiting = vec![(folder.to_path_buf(), ignoring, deep)];
         while let Some((at, ignoring, deep)) = waiting.pop() {
@@ -164,6 +173,10 @@ impl Scan<'_> {
             let mut entries = match self.library.disk().list(&at) {
                 Ok(entries) => entries,
                 Err(source) if at == root => return Err(unreadable(root, source)),
+                Err(error) if may_pass(&error) => {
+                    self.keep(&at, &error);
+                    continue;
+                }
                 Err(error) => {
                     if error.kind() != io::ErrorKind::NotFound {
                         self.report.left_out.add(&at, LeftOut::Unreadable);
@@ -180,7 +193,13 @@ impl Scan<'_> {
             // The same folder is published in the same order each time.
             entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
             let ignoring = match entries.iter().any(|entry| entry.name == IGNORE_FILE) {
-                true => ignoring.with_file(self.library.disk(), &at),
+                true => match ignoring.with_file(self.library.disk(), &at) {
+                    Ok(ignoring) => ignoring,
+                    Err(error) => {
+                        self.keep(&at, &error);
+                        continue;
+                    }
+                },
                 false => ignoring,
             };
             let (mut kept, mut folders) = (BTreeSet::new(), Vec::new());
@@ -207,7 +226,13 @@ impl Scan<'_> {
                 match looked {
                     Ok(()) => drop(kept.insert(name)),
                     Err(Skip::LeftOut(why)) => self.report.left_out.add(&path, why),
-                    Err(Skip::System(_)) => self.report.left_out.add(&path, LeftOut::Unreadable),
+                    Err(Skip::System(error)) => {
+                        self.report.left_out.add(&path, LeftOut::Unreadable);
+                        if may_pass(&error) {
+                            kept.insert(name);
+                            self.look_later(&path, &error);
+                        }
+                    }
                     Err(Skip::Stopped) => return Err(self.stopped()),
                 }
             }
@@ -282,17 +307,30 @@ impl Scan<'_> {
 
     /// The rules that hold in `folder`; none when a rule on the way keeps it from being
     /// shared.
-    fn way_to(&mut self, root: &Path, folder: &Path) -> Option<Ignoring> {
+    fn way_to(&mut self, root: &Path, folder: &Path) -> io::Result<Option<Ignoring>> {
         let mut ignoring = self.library.ignoring(root);
         let mut at = root.to_path_buf();
-        for name in folder.strip_prefix(root).ok()? {
-            ignoring = ignoring.with_file(self.library.disk(), &at);
+        let Ok(way) = folder.strip_prefix(root) else { return Ok(None) };
+        for name in way {
+            ignoring = ignoring.with_file(self.library.disk(), &at)?;
             at.push(name);
             if self.refusal(&at, Kind::Folder, &ignoring).is_some() {
-                return None;
+                return Ok(None);
             }
         }
-        Some(ignoring)
+        Ok(Some(ignoring))
+    }
+
+    /// Leaves what is known of `folder` as it is, since it cannot be read at present.
+    fn keep(&mut self, folder: &Path, error: &io::Error) {
+        self.report.left_out.add(folder, LeftOut::Unreadable);
+        self.look_later(&folder.join(IGNORE_FILE), error);
+    }
+
+    fn look_later(&self, path: &Path, error: &io::Error) {
+        if may_pass_soon(error) {
+            self.watcher.again(path);
+        }
     }
 
     /// Looks at one file.
@@ -451,6 +489,22 @@ impl Scan<'_> {
         shelf.missing.insert(folder.to_path_buf(), why.to_owned());
         true
     }
+}
+
+/// Whether an error tells nothing of what is on the disk, so that it may pass: too many
+/// files are open, a server does not answer.
+pub(super) fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, NotADirectory, NotFound, PermissionDenied};
+    let lasting = [NotFound, NotADirectory, PermissionDenied, FileTooLarge];
+    !lasting.contains(&error.kind()) && !NotRegular::is(error)
+}
+
+/// Whether it may so soon that it is worth trying again at once: a disk that fails at one
+/// place fails there again, and only the regular looks try that.
+pub(super) fn may_pass_soon(error: &io::Error) -> bool {
+    /// The number of EIO, everywhere.
+    const DISK_FAILS: i32 = 5;
+    may_pass(error) && error.raw_os_error() != Some(DISK_FAILS)
 }
 
 pub(super) fn unreadable(path: &Path, source: io::Error) -> PublishError {

@@ -475,6 +475,29 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_for_a_moment_is_not_forgotten() {
+        let disk = MemoryDisk::new();
+        disk.put("/share/in/a", b"a");
+        disk.put("/share/in/deep/b", b"b");
+        disk.put("/share/.part2partignore", b"none");
+        let library = start(&disk);
+        publish(&library, "/share").unwrap();
+        for failing in ["/share/in", "/share/in/deep", "/share/.part2partignore"] {
+            disk.fail(failing, true);
+            look(&library, &[("/share", true), ("/share/in", true)]);
+            assert_eq!(names(&library).len(), 2, "{failing}");
+            disk.fail(failing, false);
+        }
+        disk.remove_file(Path::new("/share/in/a")).unwrap();
+        disk.put("/share/new", b"new");
+        look(&library, &[("/share", true)]);
+        assert_eq!((names(&library).len(), library.hashing().files), (2, 3));
+        disk.forbid("/share/in");
+        look(&library, &[("/share", true)]);
+        assert_eq!(names(&library), ["new"]);
+    }
+
+    #[test]
     fn a_file_that_was_published_by_name_is_followed_and_not_forgotten() {
         let disk = MemoryDisk::new();
         disk.put("/share/a", b"a");

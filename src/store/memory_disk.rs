@@ -29,7 +29,8 @@ struct Tree {
     names: BTreeMap<PathBuf, Node>,
     files: BTreeMap<u64, FileData>,
     locks: BTreeSet<PathBuf>,
-    forbidden: BTreeSet<PathBuf>,
+    /// What cannot be opened or listed, and what the system says.
+    failing: BTreeMap<PathBuf, Errno>,
     clock_ns: i128,
     free: u64,
     next_ino: u64,
@@ -61,7 +62,7 @@ impl Default for Tree {
             names: BTreeMap::from([(PathBuf::from("/"), Node::Folder)]),
             files: BTreeMap::new(),
             locks: BTreeSet::new(),
-            forbidden: BTreeSet::new(),
+            failing: BTreeMap::new(),
             clock_ns: 1_000_000_000,
             free: 1 << 50,
             next_ino: 1,
@@ -119,7 +120,17 @@ impl MemoryDisk {
 
     /// Lets nobody open or list what is at `path` any more.
     pub fn forbid(&self, path: impl AsRef<Path>) {
-        self.tree().forbidden.insert(path.as_ref().to_path_buf());
+        self.tree().failing.insert(path.as_ref().to_path_buf(), Errno::ACCESS);
+    }
+
+    /// Lets nobody open or list what is at `path` for a while, as when too many files are
+    /// open.
+    pub fn fail(&self, path: impl AsRef<Path>, fails: bool) {
+        let (mut tree, path) = (self.tree(), path.as_ref().to_path_buf());
+        match fails {
+            true => drop(tree.failing.insert(path, Errno::MFILE)),
+            false => drop(tree.failing.remove(&path)),
+        }
     }
 
     /// Everything that is in a file, or nothing when there is no such file.
@@ -173,9 +184,9 @@ impl Tree {
 
     /// The node at `path`, for reading what is in it.
     fn allowed(&self, path: &Path) -> io::Result<Node> {
-        match self.forbidden.contains(path) {
-            true => Err(Errno::ACCESS.into()),
-            false => self.node(path),
+        match self.failing.get(path) {
+            Some(errno) => Err((*errno).into()),
+            None => self.node(path),
         }
     }
 
