@@ -134,6 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_away_is_back_under_the_name_that_it_was_given_meanwhile() {
+        let disk = MemoryDisk::new();
+        disk.put("/m/a.bin", b"a");
+        let library = start(&disk);
+        publish(&library, "/m/a.bin").unwrap();
+        library.shelf_mut().set_absent(Path::new("/m/a.bin"));
+        publish_as(&library, "/m/a.bin", "song.mp3").unwrap();
+        assert_eq!(names(&library), ["song.mp3"]);
+        library.shelf_mut().set_absent(Path::new("/m/a.bin"));
+        publish_as(&library, "/m/a.bin", "a.bin").unwrap();
+        assert_eq!((names(&library), library.hashing().files), (vec!["a.bin".into()], 1));
+    }
+
+    #[test]
     fn a_folder_and_what_is_not_there_are_not_given_names() {
         let disk = MemoryDisk::new();
         disk.put("/m/a", b"a");

@@ -5,7 +5,7 @@
 //! nothing is here that the [`Marks`] do not want.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::by_path::ByPath;
 use super::index::{Files, Index};
 use super::left_out::LeftOut;
-use super::library::{MAX_NOTICES, MAX_PATHS, Notice, UnpublishReport};
+use super::library::{MAX_NOTICES, MAX_PATHS, Notice, UnpublishReport, own_name};
 use super::marks::{Before, Marks, Root, inside};
 use super::names::Names;
 use super::published_path::Published;
@@ -187,14 +187,21 @@ impl Shelf {
         here.iter().chain(absent).map(|file| file.path.clone()).collect()
     }
 
-    /// Adds a file, in place of what its path held.
-    pub(super) fn insert(&mut self, file: Published) -> Result<(), LeftOut> {
+    /// Adds a file, in place of what its path held, by the name that it is to have now.
+    pub(super) fn insert(&mut self, mut file: Published) -> Result<(), LeftOut> {
         let Some(untold) = self.place(&file.path) else { return Err(LeftOut::Unpublished) };
         if self.paths.len() >= MAX_PATHS && self.paths.find(&file.path).is_none() {
             return Err(LeftOut::TooMany);
         }
         if !self.absent.is_empty() {
             self.absent.remove(&file.path);
+        }
+        match self.marks.name(&file.path) {
+            Some(name) if *name != file.name => file.name = name.clone(),
+            None if file.path.file_name() != Some(OsStr::new(file.name.as_str())) => {
+                file.name = own_name(&file.path).unwrap_or(file.name);
+            }
+            _ => {}
         }
         let file = self.shelve(file, untold);
         if let Some(entry) = self.names.entry(file.number) {
