@@ -284,8 +284,12 @@ impl Scan<'_> {
         }
         let gone: BTreeMap<_, _> = {
             let shelf = self.library.shelf();
-            let lost = self.lost.iter().chain(&self.stale).filter_map(|path| shelf.file(path));
-            lost.map(|file| (identity(&file.stamp), Arc::clone(file))).collect()
+            let lost = self.lost.iter().chain(&self.stale);
+            // One that was published by its own name is away by now, and not yet lost.
+            let lost = lost.filter_map(|path| match shelf.known(path)? {
+                Known::Here(file) | Known::Absent(file) => Some(file),
+            });
+            lost.map(|file| (identity(&file.stamp), file)).collect()
         };
         let mut moved = |todo: &Todo| {
             let known = gone.get(&identity(&todo.stamp))?;
@@ -294,7 +298,10 @@ impl Scan<'_> {
                 .name_for(&todo.path)
                 .filter(|_| known.stamp.has_same_content(&todo.stamp))?;
             let file = known.moved(todo.path.clone(), name, todo.stamp);
-            self.library.shelf_mut().insert(file).ok()?;
+            let mut shelf = self.library.shelf_mut();
+            shelf.carry_name(&known.path, &todo.path);
+            shelf.insert(file).ok()?;
+            drop(shelf);
             self.stale.remove(&todo.path);
             self.report.files += 1;
             self.report.unchanged += 1;

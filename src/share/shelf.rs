@@ -400,6 +400,20 @@ impl Shelf {
         self.marks.set_name(path, name)
     }
 
+    /// Calls a file that was moved what it was called before, if it was given a name: its
+    /// owner did not want to tell the other one.
+    pub(super) fn carry_name(&mut self, from: &Path, to: &Path) {
+        if self.marks.name(to).is_some() {
+            return;
+        }
+        let Some(name) = self.marks.name(from).cloned() else { return };
+        self.set_name(to, Some(name));
+        // What was published by its own name keeps that for what comes back there.
+        if self.marks.root(from).is_none() {
+            self.set_name(from, None);
+        }
+    }
+
     /// Takes back a mark that came to nothing.
     pub(super) fn unmark(&mut self, path: &Path, before: Before) {
         self.touch_mark(path);

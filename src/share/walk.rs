@@ -439,6 +439,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_published_by_its_own_name_too_is_moved_unread_with_its_given_name() {
+        let disk = MemoryDisk::new();
+        disk.put("/one/a", b"a");
+        let library = start(&disk);
+        publish(&library, "/one").unwrap();
+        let (name, stop) = (crate::base::FileName::new("song").unwrap(), AtomicBool::new(false));
+        library.publish_as(Path::new("/one/a"), &name, &|_| {}, &stop).unwrap();
+        for (from, to) in [("/one/a", "/one/b"), ("/one/b", "/one/c")] {
+            disk.rename(Path::new(from), Path::new(to)).unwrap();
+            look(&library, &[("/one", false)]);
+            assert_eq!((names(&library), library.hashing().files), (vec!["song".to_owned()], 1));
+            assert!(library.shelf().file(Path::new(to)).is_some());
+        }
+        library.save().unwrap();
+        drop(library);
+        assert_eq!(names(&start(&disk)), ["song"]);
+    }
+
+    #[test]
     fn a_folder_that_is_gone_is_forgotten_and_one_that_a_disk_left_is_not() {
         for leaves_folder in [true, false] {
             let disk = MemoryDisk::new();
