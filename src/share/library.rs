@@ -235,10 +235,9 @@ impl Library {
             UnpublishTarget::Path(path) => self.spellings(path),
             UnpublishTarget::Content(_) => Vec::new(),
         };
-        // While something is being published, what it has not come to can be taken out.
-        let busy = self.counters().running() > 0 || self.has_found();
+        // What lies in a published folder and is not shared yet can be taken out of it.
         let there: Vec<bool> =
-            candidates.iter().map(|path| busy && self.disk().kind(path).is_ok()).collect();
+            candidates.iter().map(|path| self.disk().kind(path).is_ok()).collect();
         let mut shelf = self.shelf_mut();
         let full = match target {
             UnpublishTarget::Content(id) => {
