@@ -183,7 +183,14 @@ impl Watches {
             }
             return;
         }
-        table.writing.remove(&path);
+        // Other rights or a new name in the midst of it end no writing.
+        let ends = ReadFlags::CLOSE_WRITE
+            | ReadFlags::MOVED_FROM
+            | ReadFlags::MOVED_TO
+            | ReadFlags::DELETE;
+        if what.intersects(ends) {
+            table.writing.remove(&path);
+        }
         agenda.note(&folder, false, now);
     }
 
