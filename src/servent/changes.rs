@@ -28,13 +28,15 @@ pub(super) async fn watch(ground: Arc<Ground>, library: Library) {
             () = tokio::time::sleep(NOTICE_EVERY) => {}
         }
         for notice in library.take_notices() {
-            let (library, path) = (library.clone(), notice.path.clone());
+            let (library, changed) = (library.clone(), notice.clone());
             let stop = Arc::clone(&stop);
-            let again = tokio::task::spawn_blocking(move || library.republish(&path, &stop));
+            let again = tokio::task::spawn_blocking(move || library.republish(&changed, &stop));
             let shared = tokio::select! {
                 () = ground.stop.cancelled() => return,
-                shared = again => matches!(shared, Ok(true)),
+                shared = again => shared.unwrap_or(Some(false)),
             };
+            // What may still be written is taken up again the next time.
+            let Some(shared) = shared else { continue };
             let text = match shared {
                 true => format!(
                     "{} was changed; it is shared anew, as it is now",

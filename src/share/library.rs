@@ -105,7 +105,7 @@ pub struct Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = shown(&self.path);
-        write!(f, "{path} was changed or removed and is no longer shared: publish it again")
+        write!(f, "{path} was changed or removed and is not shared until a file is there again")
     }
 }
 

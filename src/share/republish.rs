@@ -4,25 +4,30 @@
 //! it. Whoever shared it most likely wants to share it as it is now; but what stands at
 //! its path may by now be something else altogether, so no link is followed to it.
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use super::library::Library;
+use super::library::{Library, Notice};
 use super::scan::Todo;
 use crate::store::disk::Kind;
 
 impl Library {
     /// Shares a file anew that was withdrawn because it changed: only the file itself, and
     /// only if nothing but a file stands at its path, without a link on the way. False when
-    /// it is not shared in the end, or was unpublished meanwhile.
+    /// it is not shared in the end, or was unpublished meanwhile. None while it may still be
+    /// written: then its notice is given once more.
     ///
     /// Blocks while it hashes; `stop` ends it.
-    pub fn republish(&self, path: &Path, stop: &AtomicBool) -> bool {
+    pub fn republish(&self, notice: &Notice, stop: &AtomicBool) -> Option<bool> {
+        let path = notice.path.as_path();
         let plain = matches!(self.disk().kind(path), Ok(Kind::File))
             && self.disk().resolve(path).is_ok_and(|resolved| resolved == path)
             && !self.is_protected(path);
         let wanted = plain && self.shelf().changed.contains(path);
         let stamp = self.disk().look(path).ok().filter(|_| wanted).map(|(_, stamp)| stamp);
+        if stamp.is_some_and(|stamp| !stamp.has_settled(self.disk().now_ns())) {
+            self.shelf_mut().put_back(notice.clone());
+            return None;
+        }
         let hasher = self.hasher(1, stop, &|_, _| {});
         let shared = stamp.is_some_and(|stamp| {
             let todo = Todo { path: path.to_path_buf(), stamp };
@@ -33,7 +38,7 @@ impl Library {
         if shared && !wanted {
             shelf.remove(path);
         }
-        shared && wanted
+        Some(shared && wanted)
     }
 }
 
@@ -44,6 +49,7 @@ mod tests {
     use super::*;
     use crate::base::ContentId;
     use crate::store::MemoryDisk;
+    use std::time::Duration;
 
     const PATH: &str = "/share/a";
 
@@ -58,11 +64,29 @@ mod tests {
         publish(&library, PATH).unwrap();
         disk.put(PATH, b"after");
         assert!(library.open(id_of(b"before")).is_err());
+        disk.advance(Duration::from_secs(3));
         (disk, library)
     }
 
     fn republish(library: &Library) -> bool {
-        library.republish(Path::new(PATH), &AtomicBool::new(false))
+        let notice = Notice { path: PATH.into(), id: id_of(b"before") };
+        library.republish(&notice, &AtomicBool::new(false)) == Some(true)
+    }
+
+    #[test]
+    fn what_may_still_be_written_waits_with_its_notice() {
+        let (disk, library) = changed();
+        disk.put(PATH, b"half");
+        for _ in 0..2 {
+            let notices = library.take_notices();
+            let [notice] = &notices[..] else { panic!("{notices:?}") };
+            assert_eq!(library.republish(notice, &AtomicBool::new(false)), None);
+        }
+        assert!(!library.is_published(id_of(b"half")));
+        disk.advance(Duration::from_secs(3));
+        let notice = library.take_notices().remove(0);
+        assert_eq!(library.republish(&notice, &AtomicBool::new(false)), Some(true));
+        assert!(library.is_published(id_of(b"half")) && library.take_notices().is_empty());
     }
 
     #[test]

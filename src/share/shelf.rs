@@ -304,11 +304,16 @@ impl Shelf {
             false => drop(self.remove(&file.path)),
         }
         self.changed.insert(file.path.clone());
+        self.put_back(Notice { path: file.path.clone(), id: file.list.id() });
+    }
+
+    /// Gives a notice, or gives it once more.
+    pub(super) fn put_back(&mut self, notice: Notice) {
         if self.notices.len() >= MAX_NOTICES {
             let forgotten = self.notices.pop_front().map(|notice| notice.path);
             forgotten.map(|path| self.changed.remove(&path));
         }
-        self.notices.push_back(Notice { path: file.path.clone(), id: file.list.id() });
+        self.notices.push_back(notice);
     }
 
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {
