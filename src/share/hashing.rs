@@ -168,9 +168,10 @@ impl Hasher<'_> {
         };
         let taken = AtomicUsize::new(0);
         let going = AtomicBool::new(true);
+        // Asked first: what was taken is done and counted, whatever is told meanwhile.
         let next = |all: &[Todo]| {
-            let at = taken.fetch_add(1, Ordering::Relaxed);
-            all.get(at).filter(|_| going.load(Ordering::Relaxed)).cloned()
+            let on = going.load(Ordering::Relaxed);
+            if on { all.get(taken.fetch_add(1, Ordering::Relaxed)).cloned() } else { None }
         };
         let mut buffer = Vec::new();
         let mut todo = todo;

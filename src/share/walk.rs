@@ -572,6 +572,24 @@ mod tests {
     }
 
     #[test]
+    fn many_threads_that_are_stopped_leave_nothing_to_go() {
+        let disk = MemoryDisk::new();
+        (0..200).for_each(|number| disk.put(format!("/share/{number}"), &[1; 100]));
+        for most in 0..20 {
+            let library = start(&disk);
+            library.set_hash_threads(4);
+            let stop = AtomicBool::new(false);
+            let told = |at: super::super::PublishProgress<'_>| {
+                stop.fetch_or(at.files >= most, Ordering::Relaxed);
+            };
+            let stopped = library.publish(Path::new("/share"), false, &told, &stop);
+            assert!(stopped.is_err(), "{stopped:?}");
+            assert_eq!((library.hashing().files_left, library.hashing().bytes_left), (0, 0));
+            library.unpublish(&target("/share")).unwrap();
+        }
+    }
+
+    #[test]
     fn many_threads_share_what_one_would() {
         let disk = MemoryDisk::new();
         (0..50).for_each(|number| disk.put(format!("/share/{number}"), &[number; 100]));
