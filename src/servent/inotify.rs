@@ -34,6 +34,9 @@ const MAX_WRITING: usize = 4_096;
 /// Most folders of which it is known that they are not watched; each also stands for a
 /// word in `status`.
 const MAX_UNWATCHED: usize = 65_536;
+/// Most events that are taken in at a time: some milliseconds, in which a worker of the
+/// servent does nothing else.
+const MAX_EVENTS: usize = 16_384;
 /// Bytes of events that are read at a time.
 const READ: usize = 64 << 10;
 
@@ -115,22 +118,26 @@ impl Watches {
         self.inotify.clone()
     }
 
-    /// Notes all that has been told by now.
-    pub(super) fn drain(&self, agenda: &mut Agenda) {
-        let Some(inotify) = &self.inotify else { return };
+    /// Notes what has been told by now; whether that is all of it.
+    pub(super) fn drain(&self, agenda: &mut Agenda) -> bool {
+        let Some(inotify) = &self.inotify else { return true };
         let mut buffer = vec![MaybeUninit::uninit(); READ];
         let mut reader = Reader::new(inotify.as_fd(), &mut buffer);
         let now = self.clock.now();
-        loop {
+        let mut taken = 0;
+        // What was read from the system is taken in to its end: it is not told again.
+        while taken < MAX_EVENTS || !reader.is_buffer_empty() {
             match reader.next() {
                 Ok(event) => {
                     let name = event.file_name().map(std::ffi::CStr::to_bytes);
                     self.take_in(event.wd(), event.events(), name, agenda, now);
+                    taken += 1;
                 }
                 Err(Errno::INTR) => {}
-                Err(_) => return,
+                Err(_) => return true,
             }
         }
+        false
     }
 
     fn take_in(

@@ -247,14 +247,13 @@ impl Watch {
         self.hashing = in_background("hash", move || library.hash_found(&*watches, &stop)).ok();
     }
 
-    /// Reads all that the system has told.
+    /// Reads what the system has told.
     fn drain(&mut self) {
         let Some(events) = &self.events else { return };
         let (watches, agenda) = (&self.watches, &mut self.agenda);
         // Only when nothing is left may the next event be waited for.
         let _: io::Result<()> = events.try_io(Interest::READABLE, |_| {
-            watches.drain(agenda);
-            Err(io::ErrorKind::WouldBlock.into())
+            if watches.drain(agenda) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
     }
 
