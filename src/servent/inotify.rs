@@ -161,7 +161,11 @@ impl Watches {
             return agenda.note(&folder, false, now);
         }
         if what.intersects(ReadFlags::MOVE_SELF) {
-            self.give_up(&mut table, &folder);
+            // Another folder may have its path by now, which stays watched.
+            match table.by_path.get(&folder) == Some(&watch) {
+                true => self.give_up(&mut table, &folder),
+                false => self.give_up_watch(&mut table, watch),
+            }
         }
         let Some(name) = name else { return agenda.note(&folder, false, now) };
         if name == IGNORE_FILE.as_bytes() {
@@ -222,10 +226,9 @@ impl Watches {
     pub(super) fn keep_only(&self, roots: &[PathBuf]) {
         let table = &mut *self.table();
         let kept = |path: &PathBuf| roots.iter().any(|root| path.starts_with(root));
-        let mut gone: Vec<_> = table.by_path.keys().filter(|path| !kept(path)).cloned().collect();
-        gone.retain(|path| !roots.contains(path));
-        for path in gone {
-            self.give_up_one(table, &path);
+        let gone = table.by_watch.iter().filter(|(_, path)| !kept(path));
+        for watch in gone.map(|(watch, _)| *watch).collect::<Vec<_>>() {
+            self.give_up_watch(table, watch);
         }
         table.untold.retain(|path, _| kept(path));
         table.writing.retain(|path, _| kept(path));
@@ -276,8 +279,18 @@ impl Watches {
     }
 
     fn give_up_one(&self, table: &mut Table, path: &Path) {
-        if let (Some(watch), Some(inotify)) = (table.by_path.remove(path), &self.inotify) {
-            table.by_watch.remove(&watch);
+        if let Some(watch) = table.by_path.get(path).copied() {
+            self.give_up_watch(table, watch);
+        }
+    }
+
+    fn give_up_watch(&self, table: &mut Table, watch: i32) {
+        if let Some(path) = table.by_watch.remove(&watch)
+            && table.by_path.get(&path) == Some(&watch)
+        {
+            table.by_path.remove(&path);
+        }
+        if let Some(inotify) = &self.inotify {
             // It may be gone already.
             let _ = inotify::remove_watch(inotify.as_fd(), watch);
         }
@@ -307,10 +320,16 @@ impl Watcher for Watches {
             None => Some(Untold::NoWatcher),
             Some(inotify) => match inotify::add_watch(inotify.as_fd(), folder, what) {
                 Ok(watch) => {
-                    table.by_path.insert(folder.to_path_buf(), watch);
+                    // Another one: that of a folder that was here before.
+                    if let Some(old) = table.by_path.insert(folder.to_path_buf(), watch)
+                        && old != watch
+                    {
+                        self.give_up_watch(&mut table, old);
+                    }
                     // The same watch as before: the folder was moved here.
                     if let Some(old) = table.by_watch.insert(watch, folder.to_path_buf())
                         && old != folder
+                        && table.by_path.get(&old) == Some(&watch)
                     {
                         table.by_path.remove(&old);
                     }
