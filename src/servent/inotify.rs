@@ -234,6 +234,13 @@ impl Watches {
         table.writing.retain(|path, _| kept(path));
     }
 
+    /// Whether all changes in a published folder are told.
+    pub(super) fn is_told(&self, root: &Path) -> bool {
+        let table = self.table();
+        let first = table.untold.range(root.to_path_buf()..).next();
+        !first.is_some_and(|(path, _)| path.starts_with(root))
+    }
+
     /// A sentence about a published folder in which changes are not told, without its
     /// subject; none when all are.
     pub(super) fn why_untold(&self, root: &Path) -> Option<String> {
@@ -315,6 +322,8 @@ impl Watcher for Watches {
             | WatchFlags::ONLYDIR
             | WatchFlags::DONT_FOLLOW
             | WatchFlags::EXCL_UNLINK;
+        // Before the lock: a server that is asked may take long to answer.
+        let network = self.inotify.as_ref().and_then(|_| network(folder));
         let mut table = self.table();
         let untold = match &self.inotify {
             None => Some(Untold::NoWatcher),
@@ -333,7 +342,7 @@ impl Watcher for Watches {
                     {
                         table.by_path.remove(&old);
                     }
-                    network(folder).map(Untold::Network)
+                    network.map(Untold::Network)
                 }
                 Err(Errno::NOSPC | Errno::NOMEM) => Some(Untold::Full),
                 // Gone by now, or no folder any more: the look finds that.

@@ -204,11 +204,8 @@ impl Watch {
             self.watches.keep_only(&roots);
             self.roots = roots;
         }
-        let told: Vec<_> = self
-            .roots
-            .iter()
-            .map(|root| (root.clone(), self.watches.why_untold(root).is_none()))
-            .collect();
+        let told: Vec<_> =
+            self.roots.iter().map(|root| (root.clone(), self.watches.is_told(root))).collect();
         self.agenda.set_roots(&told, now);
         self.agenda.set_away(!self.library.away().is_empty(), now);
     }
