@@ -30,6 +30,10 @@ pub const MAX_PATHS: usize = 1 << 22;
 /// Most notices kept until somebody takes them; the oldest go first.
 pub const MAX_NOTICES: usize = 64;
 
+/// Files that leave the shelf at a stroke, while searches and uploads wait for it: some
+/// milliseconds.
+pub(super) const AT_A_STROKE: usize = 1_000;
+
 /// What must not be shared, and what is not shared by accident.
 #[derive(Clone, Debug, Default)]
 pub struct Protected {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::error::PublishError;
 use super::ignoring::{IGNORE_FILE, Ignoring};
 use super::left_out::LeftOut;
-use super::library::{Library, MAX_PATHS, own_name};
+use super::library::{AT_A_STROKE, Library, MAX_PATHS, own_name};
 use super::publish::{PublishProgress, PublishReport};
 use super::published_path::Published;
 use super::shelf::Known;
@@ -255,15 +255,15 @@ impl Scan<'_> {
         for todo in std::mem::take(&mut self.waiting) {
             self.watcher.again(&todo.path);
         }
-        if self.lost.is_empty() && self.stale.is_empty() {
-            return;
+        for paths in std::mem::take(&mut self.lost).chunks(AT_A_STROKE) {
+            let mut shelf = self.library.shelf_mut();
+            let gone = paths.iter().filter_map(|path| shelf.remove(path)).count();
+            self.report.withdrawn += gone as u64;
         }
-        let mut shelf = self.library.shelf_mut();
-        for path in self.lost.drain(..) {
-            self.report.withdrawn += u64::from(shelf.remove(&path).is_some());
-        }
-        for path in std::mem::take(&mut self.stale) {
-            shelf.remove(&path);
+        let stale: Vec<_> = std::mem::take(&mut self.stale).into_iter().collect();
+        for paths in stale.chunks(AT_A_STROKE) {
+            let mut shelf = self.library.shelf_mut();
+            paths.iter().for_each(|path| drop(shelf.remove(path)));
         }
     }
 
@@ -490,10 +490,9 @@ impl Scan<'_> {
         {
             return false;
         }
-        let mut shelf = self.library.shelf_mut();
-        shelf.paths_in(folder).iter().for_each(|path| shelf.set_absent(path));
         let why = "is where a disk was that is not there";
-        shelf.missing.insert(folder.to_path_buf(), why.to_owned());
+        self.library.shelf_mut().missing.insert(folder.to_path_buf(), why.to_owned());
+        self.library.set_absent(folder);
         true
     }
 }

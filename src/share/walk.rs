@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::library::Library;
+use super::library::{AT_A_STROKE, Library};
 use super::marks::Root;
 use super::scan::{Scan, Watcher};
 use crate::store::disk::Kind;
@@ -164,10 +164,22 @@ impl Library {
 
     /// Shares what was published as `root` no longer, but remembers it.
     fn set_missing(&self, root: &Path, why: String) {
-        let mut shelf = self.shelf_mut();
-        if shelf.marks.root(root).is_some() {
-            shelf.paths_in(root).iter().for_each(|path| shelf.set_absent(path));
+        {
+            let mut shelf = self.shelf_mut();
+            if shelf.marks.root(root).is_none() {
+                return;
+            }
             shelf.missing.insert(root.to_path_buf(), why);
+        }
+        self.set_absent(root);
+    }
+
+    /// Shares what is in `folder` no longer, but knows it when it is back.
+    pub(super) fn set_absent(&self, folder: &Path) {
+        let paths = self.shelf().paths_in(folder);
+        for paths in paths.chunks(AT_A_STROKE) {
+            let mut shelf = self.shelf_mut();
+            paths.iter().for_each(|path| shelf.set_absent(path));
         }
     }
 
