@@ -2,8 +2,8 @@
 //!
 //! A listing is a stranger's word: its names are escaped where they are shown, its files
 //! become results like those of a search, and are what their ids say or are not kept. Always
-//! true: one command asks for at most [`MAX_WALK`] pages; a listing that names something
-//! twice on a page, or leads back to where it was, ends with a sentence.
+//! true: one command asks for at most [`MAX_WALK`] pages; a listing that names a folder twice
+//! on a page, or leads back to where it was, ends with a sentence.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -343,11 +343,11 @@ impl Desk {
                     page.folders.push(name);
                 }
                 Entry::File(hit) => {
+                    // Copies that lie in several published folders: one is as good as another.
                     let same = |known: &Hit| (known.id, &known.name) == (hit.id, &hit.name);
-                    if page.files.iter().any(same) {
-                        return Err(self.lies("names a file twice"));
+                    if !page.files.iter().any(same) {
+                        page.files.push(hit);
                     }
-                    page.files.push(hit);
                 }
             }
         }

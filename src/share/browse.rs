@@ -119,7 +119,7 @@ impl BrowsePage {
     }
 
     fn add(&mut self, entry: BrowseEntry) {
-        if !self.entries.contains(&entry) {
+        if !self.entries.iter().any(|known| known.is_told_as(&entry)) {
             self.entries.push(entry);
         }
     }
@@ -130,6 +130,18 @@ impl BrowseEntry {
         let info = FileInfo { id: file.list.id(), size: file.stamp.size, name: file.name.clone() };
         Self::File(info, file.stamp.modified())
     }
+
+    /// Whether who looks cannot tell one from the other: copies of a file are one file to it,
+    /// whenever each of them was modified.
+    fn is_told_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Folder(one), Self::Folder(other)) => one == other,
+            (Self::File(one, _), Self::File(other, _)) => {
+                (one.id, &one.name) == (other.id, &other.name)
+            }
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +149,7 @@ mod tests {
     use super::super::library::tests::target;
     use super::super::publish::tests::{library, publish};
     use super::*;
+    use crate::store::disk::Stamp;
 
     /// All pages of a folder, each of at most `max` entries, as they are told.
     fn pages(library: &Library, folder: &str, max: usize) -> Vec<Vec<String>> {
@@ -215,6 +228,31 @@ mod tests {
         // A file that is published by its own name as well is one file.
         publish(&library, "/m/a/1").unwrap();
         assert_eq!(pages(&library, "a", 9), [["1", "4"]]);
+    }
+
+    #[test]
+    fn copies_of_a_file_are_told_once_whenever_they_were_modified() {
+        let (disk, library) = library();
+        for place in ["/m/Jazz/so what.flac", "/n/Jazz/so what.flac", "/1/one.iso", "/2/one.iso"] {
+            disk.put(place, b"the same");
+        }
+        for root in ["/m", "/n", "/1/one.iso", "/2/one.iso"] {
+            publish(&library, root).unwrap();
+        }
+        for copy in ["/n/Jazz/so what.flac", "/2/one.iso"] {
+            let mut shelf = library.shelf_mut();
+            let file = shelf.file(Path::new(copy)).unwrap();
+            let mtime_ns = file.stamp.mtime_ns + 60_000_000_000;
+            let later = file.again(Stamp { mtime_ns, ..file.stamp });
+            assert_ne!(file.stamp.modified(), later.stamp.modified());
+            shelf.insert(later).unwrap();
+        }
+        assert_eq!(pages(&library, "", 9), [["one.iso", "Jazz/"]]);
+        assert_eq!(pages(&library, "Jazz", 9), [["so what.flac"]]);
+        // Another of that name is another file.
+        disk.put("/n/Jazz/so what.flac", b"another");
+        publish(&library, "/n").unwrap();
+        assert_eq!(pages(&library, "Jazz", 9), [["so what.flac", "so what.flac"]]);
     }
 
     #[test]

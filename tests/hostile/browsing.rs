@@ -177,7 +177,6 @@ async fn libraries_that_lie_end_with_a_sentence_and_steer_no_terminal() {
     let empty = |next: &[u8]| page(&[], &[], Some(next));
     for (frames, says) in [
         (vec![page(&["a", "a"], &[], None)], "names a folder twice"),
-        (vec![page(&[], &["x", "x"], None)], "names a file twice"),
         (vec![page(&["a/b"], &[], None)], "names a folder that nobody can have"),
         (vec![page(&[".."], &[], None)], "names a folder that nobody can have"),
         (vec![empty(b"1"), empty(b"1")], "leads from one page back to another"),
@@ -198,7 +197,9 @@ async fn libraries_that_lie_end_with_a_sentence_and_steer_no_terminal() {
     assert!(code == 1 && said.contains("at most 20 pages are asked for at a time"), "{said}");
 
     let evil = "a\u{1b}[2J\u{202e}b";
-    let (code, said) = looked_at(&asker, &["evil"], vec![page(&[evil], &[evil], None)]).await;
+    // A file that is named twice, as copies of it may be, is shown once.
+    let frames = vec![page(&[evil], &[evil, evil], None)];
+    let (code, said) = looked_at(&asker, &["evil"], frames).await;
     assert!(code == 0 && said.contains("a\\u{1b}[2J\\u{202e}b/"), "{said}");
     assert!(!said.contains('\u{1b}') && !said.contains('\u{202e}'), "{said:?}");
     // What was seen are results, and no more than a claim.
