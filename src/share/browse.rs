@@ -106,7 +106,10 @@ impl BrowsePage {
         };
         self.exists = true;
         if deeper {
-            self.add(BrowseEntry::Folder(first.as_os_str().to_string_lossy().into_owned()));
+            // A name that is no text could be shown, but neither opened nor always sent.
+            if let Some(name) = first.as_os_str().to_str() {
+                self.add(BrowseEntry::Folder(name.to_owned()));
+            }
             let whole = base.join(first);
             // A root of its own, within what was taken out of this one, begins anew.
             return match shelf.marks.next_top_root_in(root, &whole) {
@@ -146,6 +149,9 @@ impl BrowseEntry {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::super::library::tests::target;
     use super::super::publish::tests::{library, publish};
     use super::*;
@@ -253,6 +259,24 @@ mod tests {
         disk.put("/n/Jazz/so what.flac", b"another");
         publish(&library, "/n").unwrap();
         assert_eq!(pages(&library, "Jazz", 9), [["so what.flac", "so what.flac"]]);
+    }
+
+    #[test]
+    fn a_folder_whose_name_is_no_text_is_passed_over() {
+        let (disk, library) = library();
+        for path in ["/m/a/1", "/m/z/3"] {
+            disk.put(path, path.as_bytes());
+        }
+        publish(&library, "/m").unwrap();
+        let mut shelf = library.shelf_mut();
+        let file = shelf.file(Path::new("/m/a/1")).unwrap();
+        // Shown as text, it is longer than any name that can be sent.
+        let odd = Path::new("/m").join(OsStr::from_bytes(&[0xff; 200])).join("2");
+        let (name, list) = (file.name.clone(), file.list.clone());
+        let odd = Published::new(odd, name, file.stamp, list, true);
+        shelf.insert(odd).unwrap();
+        drop(shelf);
+        assert_eq!(pages(&library, "", 9), [["a/", "z/"]]);
     }
 
     #[test]
