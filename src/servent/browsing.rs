@@ -181,7 +181,9 @@ impl Servent {
         if id == self.id() {
             return Err(BrowseError::Oneself);
         }
-        // Taken out meanwhile: no lock is held while the other side thinks.
+        let mut desk = self.desk(id, known).await?;
+        // Taken out meanwhile: no lock is held while the other side thinks. Who could not be
+        // come to changes nothing.
         let earlier = self.browsing().take();
         let same = |earlier: &Browsing| {
             earlier.id == id
@@ -192,7 +194,6 @@ impl Servent {
         };
         let mut browsing =
             earlier.filter(same).unwrap_or_else(|| Browsing::new(id, folder.clone()));
-        let mut desk = self.desk(id, known).await?;
         let wanted = page.unwrap_or(browsing.last + 1);
         let turned = tokio::select! {
             turned = browsing.turn_to(wanted, &mut desk) => turned,

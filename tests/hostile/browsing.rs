@@ -206,3 +206,18 @@ async fn libraries_that_lie_end_with_a_sentence_and_steer_no_terminal() {
     let results = asker.ask_replies(&["results"]).await;
     assert!(matches!(&results[0], Reply::Results { results } if results.len() == 1), "{results:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_cannot_be_come_to_for_a_while_is_looked_through_from_where_one_was() {
+    let asker = TestServent::start(Start::with(&["--manual"]));
+    let first = || vec![page(&["a"], &[], Some(b"1"))];
+    let (code, said) = looked_at(&asker, &["f"], first()).await;
+    assert!(code == 0 && said.contains("page 1"), "{said}");
+    let gone = FakeListener::bind(Options::new(77)).await.unwrap();
+    let whom = format!("{}@{}", gone.id(), gone.addr());
+    drop(gone);
+    let failed = asker.ask(&["browse", &whom, "f"]).await;
+    assert!(failed.code == 1 && failed.err.contains("cannot be asked"), "{failed:?}");
+    let (code, said) = looked_at(&asker, &["f"], vec![page(&["b"], &[], None)]).await;
+    assert!(code == 0 && said.contains("page 2"), "{said}");
+}
