@@ -126,7 +126,7 @@ pub(super) struct Browsing {
     folder: String,
     /// Where each page begins that is known; the first one with nothing.
     cursors: Vec<Vec<u8>>,
-    /// Every cursor that was given.
+    /// Every cursor that was given since the listing last became shorter.
     seen: BTreeSet<Vec<u8>>,
     /// The page that was shown last; 0: none.
     last: usize,
@@ -268,6 +268,7 @@ impl Browsing {
             match next {
                 // Nothing to be shown: this page begins where that one says.
                 Some(next) if page.folders.is_empty() && page.files.is_empty() => {
+                    self.forget_behind(turned);
                     self.advance(&next, desk)?;
                     self.cursors.truncate(turned - 1);
                     self.cursors.push(next);
@@ -281,7 +282,7 @@ impl Browsing {
                 None if wanted > turned => {
                     return Err(BrowseError::NoPage { page: wanted, last: turned });
                 }
-                None => self.cursors.truncate(turned),
+                None => self.forget_behind(turned),
             }
             if turned == wanted {
                 self.last = wanted;
@@ -289,6 +290,15 @@ impl Browsing {
             }
         }
         Err(BrowseError::Far { page: wanted, last: self.cursors.len() })
+    }
+
+    /// Forgets where the pages behind this one begin: the listing has changed. What was
+    /// given for them may be given again.
+    fn forget_behind(&mut self, page: usize) {
+        if page < self.cursors.len() {
+            self.cursors.truncate(page);
+            self.seen = self.cursors.iter().cloned().collect();
+        }
     }
 
     /// Notes a cursor, which must be new.

@@ -221,3 +221,25 @@ async fn whoever_cannot_be_come_to_for_a_while_is_looked_through_from_where_one_
     let (code, said) = looked_at(&asker, &["f"], vec![page(&["b"], &[], None)]).await;
     assert!(code == 0 && said.contains("page 2"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_shrinks_and_grows_again_is_no_lie() {
+    let asker = TestServent::start(Start::with(&["--manual"]));
+    let more = |name, next: &[u8]| page(&[name], &[], Some(next));
+    let last = |name| page(&[name], &[], None);
+    let first = ["f", "--page", "1"];
+    for (words, frames) in [
+        (&["f"][..], vec![more("a", b"1")]),
+        // It shrinks to one page, and grows again.
+        (&first, vec![last("a")]),
+        (&first, vec![more("a", b"1")]),
+        (&["f"], vec![more("b", b"2")]),
+        (&["f"], vec![more("c", b"3")]),
+        // Nothing is left of the second page, so that the third one takes its place.
+        (&["f", "--page", "2"], vec![page(&[], &[], Some(b"2")), more("c", b"3")]),
+        (&["f"], vec![last("d")]),
+    ] {
+        let (code, said) = looked_at(&asker, words, frames).await;
+        assert_eq!(code, 0, "{words:?}: {said}");
+    }
+}
