@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::picker::HOPELESS;
 use crate::base::{Meter, PieceIndex, ServentId, Time};
 
 /// Most sources of one file that are dialled or connected at once.
@@ -111,7 +112,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn new(now: Time) -> Self {
+    pub(super) fn new(now: Time) -> Self {
         Self {
             mode: Mode::Ready,
             requests: VecDeque::new(),
@@ -244,10 +245,12 @@ impl Link {
     }
 
     /// Microseconds until it would have sent all that it owes and `more`, as it seems. Of who
-    /// owes nothing and is not known to be slow the best is thought.
+    /// is not known to be slow the best is thought, until it was silent for [`HOPELESS`]:
+    /// else who was asked just now would lose that to the next who is idle, and so on.
     pub(super) fn burden(&self, now: Time, more: u64) -> u64 {
+        let silent = || now.since(self.heard) > Duration::from_micros(HOPELESS);
         match self.meter.rate(now) {
-            0 if self.owes_nothing() => 0,
+            0 if self.owes_nothing() || !silent() => 0,
             0 => u64::MAX,
             rate => (self.owed + more).saturating_mul(1_000_000) / rate,
         }

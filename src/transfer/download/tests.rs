@@ -5,6 +5,7 @@ use rand::SeedableRng;
 use super::*;
 use crate::base::piece::{MAX_FILE, MIN_PIECE};
 use crate::transfer::ListBuilder;
+use crate::transfer::sources::Link;
 
 const ME: ServentId = ServentId([0; 32]);
 const A: ServentId = ServentId([1; 32]);
@@ -358,4 +359,33 @@ fn who_is_idle_is_no_burden_and_who_drips_is_one_though_it_owes_nothing() {
     );
     drips.ask(at(60), vec![piece], MIN_PIECE);
     assert!(drips.burden(at(60), 0) > crate::transfer::picker::HOPELESS);
+    // Who was asked just now has a moment to begin with it.
+    let asked = &mut Link::new(at(60));
+    asked.ask(at(60), vec![piece], MIN_PIECE);
+    assert_eq!([60, 62, 63].map(|secs| asked.burden(at(secs), 0)), [0, 0, u64::MAX]);
+}
+
+#[test]
+fn idle_sources_do_not_take_the_last_pieces_from_each_other_again_and_again() {
+    const C: ServentId = ServentId([3; 32]);
+    let (mut play, first) = Play::begun(2);
+    let (giver, other) = if asked(&first, A).is_empty() { (B, A) } else { (A, B) };
+    assert_eq!(asked(&first, giver).len(), 2);
+    let mut out = play.tell(Input::SourceFound { source: C });
+    out.extend(play.tell(Input::Connected { source: C }));
+    for _ in 0..100 {
+        play.now = play.now + Duration::from_millis(10);
+        out.extend(play.tell(Input::Progress { source: giver, bytes: 1000 }));
+    }
+    let all = [first, out].concat();
+    let requests = all.iter().filter(|output| matches!(output, Output::Request { .. })).count();
+    let cancels = all.iter().filter(|output| matches!(output, Output::CancelPieces { .. })).count();
+    assert_eq!((requests, cancels), (2, 0), "{all:?}");
+    // Who was asked as well and is silent loses to who is idle, once.
+    let mut out = Vec::new();
+    for _ in 0..150 {
+        play.now = play.now + Duration::from_millis(10);
+        out.extend(play.tell(Input::Progress { source: giver, bytes: 1000 }));
+    }
+    assert_eq!((asked(&out, C).len(), asked(&out, other).len()), (2, 0), "{out:?}");
 }
