@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::admission::Pass;
 use super::calling::{self, Approach, Reached};
 use super::frames::{FrameReader, write_frame};
 use super::greeting::{Greeted, Secured};
@@ -145,6 +146,8 @@ struct Desk {
     who: String,
     source: SourceReport,
     reader: FrameReader<Secured, TransferMessage>,
+    /// Its place among those that came in, if it came in: taken as long as it is here.
+    _pass: Option<Pass>,
 }
 
 impl Servent {
@@ -236,7 +239,7 @@ impl Servent {
             reached = coming => reached,
             () = ground.stop.cancelled() => return Err(BrowseError::Stopping),
         };
-        let Reached { greeted, pass: _ } =
+        let Reached { greeted, pass } =
             reached.map_err(|why| BrowseError::Unreached { who: shown(&name, id), why })?;
         let Greeted { stream, ahead, peer, .. } = greeted;
         let Approach { addresses, way, calls_back } = approach;
@@ -245,6 +248,7 @@ impl Servent {
             who: shown(&name, id),
             source: SourceReport { id, name, addresses, hops: None, calls_back, way },
             reader: FrameReader::resume(stream, ahead),
+            _pass: pass,
         })
     }
 }
