@@ -53,7 +53,7 @@ impl Servent {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.0.ground.warnings();
         warnings.extend(self.0.library.warnings());
-        warnings.extend(self.0.watching.warnings());
+        warnings.extend(self.0.watching.warnings(self.0.ground.clock.now()));
         warnings
     }
 }

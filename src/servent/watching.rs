@@ -38,11 +38,17 @@ const FILES_EVERY: Duration = Duration::from_secs(3);
 /// How many of them at a time: about two milliseconds.
 const FILES_AT_ONCE: usize = 1_000;
 
+/// How long a look may take before that is worth a sentence: meanwhile nothing else is
+/// looked at.
+const LONG_LOOK: Duration = Duration::from_secs(180);
+
 /// How it stands with what is watched, for `status`, and the bell that calls the watcher.
 #[derive(Default)]
 pub(super) struct Watching {
     bell: Notify,
     folders: Mutex<Vec<WatchReport>>,
+    /// When the look that runs began.
+    looking: Mutex<Option<Time>>,
 }
 
 impl Watching {
@@ -56,15 +62,28 @@ impl Watching {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A sentence for each published folder that is not.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    fn set_looking(&self, since: Option<Time>) {
+        *self.looking.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// A sentence for each published folder that is not, and for a look that takes long.
+    pub(super) fn warnings(&self, now: Time) -> Vec<String> {
         let minutes = RESCAN_UNTOLD.as_secs() / 60;
         let told = |folder: WatchReport| {
             let why = folder.untold?;
             let folder = Escaped(&folder.path);
             Some(format!("{folder} {why}; it is looked at every {minutes} minutes"))
         };
-        self.folders().into_iter().filter_map(told).collect()
+        let since = *self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let long = since.map(|since| now.since(since)).filter(|long| *long >= LONG_LOOK);
+        let long = long.map(|long| {
+            let minutes = long.as_secs() / 60;
+            format!(
+                "published folders have been looked at for {minutes} minutes: other changes in \
+                 them are seen after that; a disk or a server may not answer"
+            )
+        });
+        self.folders().into_iter().filter_map(told).chain(long).collect()
     }
 }
 
@@ -165,6 +184,7 @@ impl Watch {
         }
         let (library, stop) = (self.library.clone(), Arc::clone(&self.stop));
         let watches = Arc::clone(&self.watches);
+        self.watching.set_looking(Some(now));
         let walk = in_background("walk", move || library.walk(&*watches, &stop));
         let report = match walk {
             Ok(walk) => tokio::select! {
@@ -172,6 +192,7 @@ impl Watch {
                 report = walk => report.ok(),
             },
             Err(error) => {
+                self.watching.set_looking(None);
                 let text = format!("shared files are not looked at again: {error}");
                 return self.ground.warn(text);
             }
@@ -214,7 +235,10 @@ impl Watch {
         let (library, stop) = (self.library.clone(), Arc::clone(&self.stop));
         let watches = Arc::clone(&self.watches);
         match in_background("look", move || library.look(&looks, &*watches, &stop)) {
-            Ok(looking) => self.looking = Some(looking),
+            Ok(looking) => {
+                self.watching.set_looking(Some(self.ground.clock.now()));
+                self.looking = Some(looking);
+            }
             // No thread at present: what was to be looked at is not known any more.
             Err(_) => self.agenda.note_lost(self.ground.clock.now()),
         }
@@ -223,6 +247,7 @@ impl Watch {
     /// A look, or the walk, is over.
     fn looked(&mut self, report: Option<WalkReport>) {
         self.looking = None;
+        self.watching.set_looking(None);
         self.note_fault(report.is_none());
         let looked_at = self.roots.iter().filter(|root| self.watches.knows(root));
         let reports = looked_at.map(|root| WatchReport {
@@ -322,6 +347,17 @@ fn found(report: WalkReport) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_that_takes_long_is_told_until_it_is_over() {
+        let (watching, began) = (Watching::default(), Time::ZERO);
+        watching.set_looking(Some(began));
+        assert!(watching.warnings(began + LONG_LOOK / 2).is_empty());
+        let told = watching.warnings(began + LONG_LOOK);
+        assert!(told[0].contains("looked at for 3 minutes"), "{told:?}");
+        watching.set_looking(None);
+        assert!(watching.warnings(began + LONG_LOOK).is_empty());
+    }
 
     #[test]
     fn a_walk_tells_only_what_it_found() {
