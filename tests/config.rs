@@ -388,7 +388,8 @@ fn a_line_with_its_key_leads_into_a_private_mesh_and_nowhere_else() {
         fs::read_dir(friend.state()).unwrap().any(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let path = friend.state().join(&name);
-            name.starts_with("hosts-") && fs::read_to_string(path).unwrap().contains(&id)
+            let whole = name.starts_with("hosts-") && !name.ends_with(".tmp");
+            whole && fs::read_to_string(path).unwrap().contains(&id)
         })
     };
     wait_until("the host cache of the private mesh", known);
