@@ -10,6 +10,7 @@
 //! nothing of this room. Calls that read files or save block: the driver runs them away
 //! from its loop.
 
+mod absence;
 pub mod agenda;
 mod backlog;
 pub mod browse;

@@ -35,11 +35,9 @@ impl Library {
         let published = self.publish(&path, false, progress, stop);
         // Only where the mark was taken back, too: what was stopped goes on, and what was
         // unpublished meanwhile has lost its name with its mark.
-        let back = published.as_ref().is_err_and(|error| match error {
-            PublishError::NotKept { .. }
-            | PublishError::Stopped { .. }
-            | PublishError::Unpublished { .. } => false,
-            _ => true,
+        let back = published.as_ref().is_err_and(|error| {
+            use PublishError::{NotKept, Stopped, Unpublished};
+            !matches!(error, NotKept { .. } | Stopped { .. } | Unpublished { .. })
         });
         if back {
             self.call(&path, before);
