@@ -84,12 +84,21 @@ struct Counts {
 struct Search {
     guid: Guid,
     body: Bytes,
-    /// What the neighbours will still say on their own: link, life, hops.
-    copies: Vec<(LinkId, Ttl, Hops)>,
+    /// What the neighbours say on their own, and has not come yet.
+    copies: Vec<Copy>,
     /// Copies that they have not answered yet.
     unanswered: Vec<LinkId>,
     /// Our Dones that are still missing: one for each copy that was heard.
     owed: usize,
+}
+
+/// A neighbour's copy that is on its way.
+struct Copy {
+    link: LinkId,
+    ttl: Ttl,
+    hops: Hops,
+    /// Whether one of ours has come there meanwhile: each is the other's answer.
+    crossed: bool,
 }
 
 struct Bench {
@@ -197,7 +206,7 @@ impl Bench {
         links.shuffle(&mut self.rng);
         let mut copy = |link| {
             let hops = nearest + u8::from(self.rng.random_ratio(2, 3));
-            (LinkId(link), Ttl(RADIUS - hops), Hops(hops))
+            Copy { link: LinkId(link), ttl: Ttl(RADIUS - hops), hops: Hops(hops), crossed: false }
         };
         let copies = links.into_iter().take(COPIES).map(&mut copy).collect();
         Search { guid, body, copies, unanswered: Vec::new(), owed: 0 }
@@ -213,16 +222,21 @@ impl Bench {
                 continue;
             }
             let pick = self.rng.random_range(0..waiting);
-            let (link, message) = match search.copies.pop_if(|_| pick < left) {
-                Some((link, ttl, hops)) => {
-                    search.owed += 1;
+            // What a neighbour answers comes behind the copy that it sent before.
+            let answers = pick.checked_sub(left).and_then(|at| search.unanswered.get(at));
+            let first = answers.map_or(left.checked_sub(1), |answers| {
+                search.copies.iter().position(|copy| copy.link == *answers)
+            });
+            let (link, message) = match first {
+                Some(at) => {
+                    let Copy { link, ttl, hops, crossed } = search.copies.swap_remove(at);
+                    search.owed += usize::from(!crossed);
                     self.counts.copies += 1;
                     let body = body.clone();
                     (link, LinkMessage::Query(Query { guid, ttl, hops, seen: Ttl(0), body }))
                 }
                 None => {
-                    let at = self.rng.random_range(0..search.unanswered.len());
-                    let link = search.unanswered.swap_remove(at);
+                    let link = search.unanswered.swap_remove(pick - left);
                     let done = QueryDone { guid, asked: 1, lost: 0, ext: Vec::new() };
                     (link, LinkMessage::QueryDone(done))
                 }
@@ -238,7 +252,11 @@ impl Bench {
             match message {
                 LinkMessage::Query(query) => {
                     let search = self.open.get_mut(&query.guid).expect("an open search");
-                    search.unanswered.push(link);
+                    let crosses = |copy: &&mut Copy| copy.link == link && !copy.crossed;
+                    match search.copies.iter_mut().find(crosses) {
+                        Some(copy) => copy.crossed = true,
+                        None => search.unanswered.push(link),
+                    }
                 }
                 LinkMessage::QueryDone(done) => {
                     let search = self.open.get_mut(&done.guid).expect("an open search");
