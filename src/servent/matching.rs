@@ -16,6 +16,10 @@ use crate::wire::{decode_query_body, encode_hit_body};
 /// Queries that wait to be matched; what comes above is told to its asker as lost.
 pub(super) const QUEUE: usize = 256;
 
+/// Files among which a look never takes long, a quarter of a millisecond at worst: handing
+/// the rest of a thread's tasks to another thread meanwhile would cost more than it gains.
+const FEW: usize = 10_000;
+
 /// A query to be matched.
 pub(super) struct Job {
     pub(super) guid: Guid,
@@ -30,7 +34,9 @@ pub(super) async fn run(
     mut jobs: mpsc::Receiver<Job>,
 ) {
     while let Some(Job { guid, body }) = jobs.recv().await {
-        let input = match offload(|| answer(&ground, &library, &body)) {
+        let look = || answer(&ground, &library, &body);
+        let answered = if library.totals().files <= FEW { look() } else { offload(look) };
+        let input = match answered {
             Ok(found) => Input::Matched { guid, answers: found.into_iter().collect() },
             Err(CutShort) => Input::MatchRefused { guid },
         };
