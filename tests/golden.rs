@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
-use part2part::base::{Contact, ContentId, Guid, Hops, ServentId, Ttl};
+use part2part::base::{Contact, ContentId, Geometry, Guid, Hops, PieceMap, ServentId, Ttl};
 use part2part::message::*;
 use part2part::wire::{
     Codec, Family, Header, Kind, Received, decode_hit_body, decode_query_body, encode_hit_body,
@@ -226,6 +226,16 @@ fn a_transfer_is_as_documented() {
     is("queued", &TransferMessage::Queued(queued), false);
     let refused = Refused { id: file(), reason: Refusal::Withdrawn, ext: vec![] };
     is("refused", &TransferMessage::Refused(refused), false);
+    let mut held = PieceMap::new(1000);
+    for number in [16, 17, 31] {
+        held.insert(Geometry::of(1000 << 16).and_then(|cut| cut.piece(number)).expect("a piece"));
+    }
+    let have = Have::new(file(), Holding::Here, &held);
+    is("have", &TransferMessage::Have(have), false);
+    let given = Have::new(file(), Holding::Given, &PieceMap::new(1000));
+    is("have_given", &TransferMessage::Have(given), false);
+    let sources = Sources { id: file(), contacts: vec![first().contact], ext: vec![] };
+    is("sources", &TransferMessage::Sources(sources), false);
     let thanks = Thanks { id: file(), ext: vec![] };
     is("thanks", &TransferMessage::Thanks(thanks), false);
     let browse = Browse { folder: "Jazz".into(), cursor: vec![1, 2, 251], ext: vec![] };

@@ -193,6 +193,66 @@ impl PieceMap {
         self.held == self.len
     }
 
+    /// The pieces held, in file order.
+    pub fn pieces(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.words.iter().zip(0..).flat_map(|(&word, place)| {
+            let mut rest: u64 = word;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                rest &= rest.checked_sub(1)?;
+                Some(PieceIndex(place * 64 + bit))
+            })
+        })
+    }
+
+    /// What is held here and not in `other`, a map of the same file.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let theirs = other.words.iter().copied().chain(std::iter::repeat(0));
+        let words: Vec<u64> =
+            self.words.iter().zip(theirs).map(|(own, other)| own & !other).collect();
+        let held = words.iter().map(|word| word.count_ones()).sum();
+        Self { words, len: self.len, held }
+    }
+
+    /// Adds what `other` holds, a map of the same file.
+    pub fn add(&mut self, other: &Self) {
+        other.pieces().for_each(|piece| {
+            self.insert(piece);
+        });
+    }
+
+    /// The shortest bytes that say what is held: which piece the first bit is for, a multiple
+    /// of 8, and a bit for each piece from there on, the lowest of each byte first.
+    #[must_use]
+    pub fn to_bits(&self) -> (u32, Vec<u8>) {
+        let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let first = bytes.iter().position(|&byte| byte != 0).unwrap_or(0);
+        let end = bytes.iter().rposition(|&byte| byte != 0).map_or(first, |last| last + 1);
+        let bits = bytes.get(first..end).unwrap_or_default().to_vec();
+        (u32::try_from(first * 8).unwrap_or(u32::MAX), bits)
+    }
+
+    /// The map of `len` pieces that [`PieceMap::to_bits`] said; none when a bit is for a
+    /// piece that no such file has.
+    #[must_use]
+    pub fn from_bits(len: u32, first: u32, bits: &[u8]) -> Option<Self> {
+        if u64::from(len) > MAX_PIECES || bits.len() as u64 > MAX_PIECES / 8 {
+            return None;
+        }
+        let mut map = Self::new(len);
+        for (at, byte) in (0..).zip(bits) {
+            for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
+                let number = first.checked_add(at * 8 + bit)?;
+                if number >= len {
+                    return None;
+                }
+                map.insert(PieceIndex(number));
+            }
+        }
+        Some(map)
+    }
+
     /// The pieces not held, in file order.
     pub fn missing(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         (0..self.len).map(PieceIndex).filter(|&piece| !self.contains(piece))
@@ -233,5 +293,47 @@ mod tests {
         assert!(map.remove(last) && !map.remove(last));
         assert!(PieceMap::full(130).is_full());
         assert!(PieceMap::new(0).is_full());
+    }
+
+    fn map(len: u32, pieces: &[u32]) -> PieceMap {
+        let mut map = PieceMap::new(len);
+        pieces.iter().for_each(|&piece| assert!(map.insert(PieceIndex(piece))));
+        map
+    }
+
+    #[test]
+    fn a_map_reads_back_from_the_bytes_that_are_not_empty() {
+        for pieces in [vec![], vec![0], vec![129], vec![17, 63, 64, 70], (0..130).collect()] {
+            let map = map(130, &pieces);
+            let held: Vec<u32> = map.pieces().map(PieceIndex::get).collect();
+            assert_eq!(held, pieces);
+            let (first, bits) = map.to_bits();
+            assert_eq!(PieceMap::from_bits(130, first, &bits), Some(map));
+        }
+        assert_eq!(map(130, &[17, 63]).to_bits(), (16, vec![2, 0, 0, 0, 0, 128]));
+        assert_eq!(PieceMap::new(130).to_bits(), (0, vec![]));
+    }
+
+    #[test]
+    fn a_bit_for_a_piece_that_the_file_does_not_have_is_no_map() {
+        assert!(PieceMap::from_bits(130, 128, &[0b11]).is_some());
+        for (len, first, bits) in [
+            (130, 128, vec![0b100]),
+            (130, u32::MAX, vec![3]),
+            (0, 0, vec![1]),
+            (MAX_PIECES as u32 + 1, 0, vec![]),
+            (8, 0, vec![0; MAX_PIECES as usize / 8 + 1]),
+        ] {
+            assert_eq!(PieceMap::from_bits(len, first, &bits), None, "{len} {first}");
+        }
+    }
+
+    #[test]
+    fn maps_are_added_and_taken_from_each_other() {
+        let (mut one, other) = (map(130, &[1, 64, 129]), map(130, &[64, 65]));
+        assert_eq!(one.without(&other), map(130, &[1, 129]));
+        one.add(&other);
+        assert_eq!(one, map(130, &[1, 64, 65, 129]));
+        assert_eq!(one.held(), 4);
     }
 }

@@ -25,7 +25,8 @@ pub use search::{Hit, HitBody, Query, QueryBody, QueryDone, QueryHit};
 pub use survey::Living;
 pub use trace::{ShortId, Trace, TraceError, TraceNode};
 pub use transfer::{
-    Cancel, Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, Thanks,
+    Cancel, Data, Describe, Have, Holding, Manifest, PieceRange, Queued, Refusal, Refused, Request,
+    Sources, Thanks,
 };
 
 /// What later versions add to a body: (tag, bytes). Unknown tags are skipped.
@@ -91,6 +92,10 @@ pub enum TransferMessage {
     Queued(Queued),
     /// You will not have it, because.
     Refused(Refused),
+    /// I have these pieces.
+    Have(Have),
+    /// These have some, too.
+    Sources(Sources),
     /// I have it, also thanks to you.
     Thanks(Thanks),
     /// What do you share there?

@@ -4,7 +4,7 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use super::Extensions;
-use crate::base::ContentId;
+use crate::base::{Contact, ContentId, PieceMap};
 
 /// Asks for one part of a file's list of piece values.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -102,6 +102,69 @@ pub struct Queued {
     pub position: u32,
     /// Extensions.
     pub ext: Extensions,
+}
+
+/// What is said of the pieces in a [`Have`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Holding {
+    /// The sender has these, verified, and gives them. Who never says so has all.
+    Here,
+    /// The sender has all, and these were given to others or are about to be: who takes
+    /// the others first finds more to give in return.
+    Given,
+}
+
+/// Some pieces of a file, beside those that were said before on this connection.
+///
+/// Sent with the flag that lets those who do not know the kind pass it over.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Have {
+    /// The file.
+    pub id: ContentId,
+    /// How many pieces it has.
+    pub count: u32,
+    /// What is said of the pieces.
+    pub holding: Holding,
+    /// The piece that the first bit is for.
+    pub first: u32,
+    /// A bit for each piece from there on, the lowest bit of each byte first; none is for a
+    /// piece that the file does not have.
+    pub bits: Vec<u8>,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+impl Have {
+    /// Says `holding` of `pieces`.
+    #[must_use]
+    pub fn new(id: ContentId, holding: Holding, pieces: &PieceMap) -> Self {
+        let (first, bits) = pieces.to_bits();
+        Self { id, count: pieces.len(), holding, first, bits, ext: Vec::new() }
+    }
+
+    /// The pieces; none when a bit is for one that the file does not have.
+    #[must_use]
+    pub fn pieces(&self) -> Option<PieceMap> {
+        PieceMap::from_bits(self.count, self.first, &self.bits)
+    }
+}
+
+/// Others who have pieces of a file; each is a claim.
+///
+/// Sent with the flag that lets those who do not know the kind pass it over.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Sources {
+    /// The file.
+    pub id: ContentId,
+    /// At least one, at most [`Sources::MAX_CONTACTS`].
+    pub contacts: Vec<Contact>,
+    /// Extensions.
+    pub ext: Extensions,
+}
+
+impl Sources {
+    /// Most contacts in one message: as many as are connected at a time.
+    pub const MAX_CONTACTS: usize = 16;
 }
 
 /// The asker has the whole file, verified and in place, and got some of it from here.

@@ -229,6 +229,8 @@ impl Giver {
             | TransferMessage::Manifest(_)
             | TransferMessage::Data(_)
             | TransferMessage::Queued(_)
+            | TransferMessage::Have(_)
+            | TransferMessage::Sources(_)
             | TransferMessage::Refused(_) => Err(ServeError::Backwards),
         }
     }

@@ -13,10 +13,13 @@
 //! outputs in order before the next input, and reports nothing more of a connection once
 //! it has reported it lost or was told to disconnect it.
 
+mod dialling;
 mod patience;
 mod seek;
 mod standing;
+mod told;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +28,7 @@ use rand::rngs::ChaCha12Rng;
 
 use super::event::{Event, Lie, Loss, Next, PauseReason};
 use super::exchange::{Config, Failure, Input, Output, Parting};
-use super::picker::{Picker, ranges};
+use super::picker::{Budget, Picker, ranges};
 use super::sources::{BUSY_WAIT, MAX_OPEN, Mode, Sources, State};
 use super::verify::PieceList;
 use crate::base::{ContentId, Geometry, PieceIndex, PieceMap, ServentId, Time};
@@ -114,10 +117,9 @@ impl Download {
         match input {
             Input::Start { list } => self.on_start(list, out),
             Input::SourceFound { source } => {
-                if source != self.config.me {
-                    self.sources.found(self.now, source);
-                }
+                self.found(source, None);
             }
+            Input::SourceTold { source, by } => self.found(source, Some(by)),
             Input::Searched { whole } => self.on_searched(whole),
             Input::Connected { source } => {
                 self.sources.connected(self.now, source);
@@ -141,6 +143,9 @@ impl Download {
                 if let Some(link) = self.sources.link(source) {
                     link.progress(self.now, bytes);
                 }
+                if let Some(known) = self.sources.source(source) {
+                    known.came = known.came.saturating_add(bytes);
+                }
             }
             Input::Throttled { source } => {
                 if let Some(link) = self.sources.link(source) {
@@ -154,13 +159,8 @@ impl Download {
                     link.set_round_trip(rtt);
                 }
             }
-            Input::Has { source, pieces } => {
-                if let Stage::Fetching { picker, .. } = &mut self.stage
-                    && self.sources.link(source).is_some()
-                {
-                    picker.learn(source, pieces);
-                }
-            }
+            Input::Has { source, pieces } => self.on_has(source, &pieces, out),
+            Input::Given { source, pieces } => self.on_given(source, &pieces, out),
             Input::Pause(reason) => self.on_pause(reason, out),
             Input::Resume => self.on_resume(out),
             Input::Cancel => self.end(Parting::Cancelled, out),
@@ -188,9 +188,10 @@ impl Download {
             };
             [aside, link.overdue_at(), link.deaf_at()]
         });
-        let room = self.sources.open() < MAX_OPEN && self.sources.hopeful(self.now) < self.wanted();
+        let hopeful = self.hopeful();
+        let room = self.sources.open() < MAX_OPEN && hopeful < self.wanted();
         let dial = self.sources.next_dial().filter(|_| room).map(|(_, at)| at);
-        let search = (self.sources.hopeful(self.now) < ENOUGH_SOURCES).then_some(self.search_at);
+        let search = (hopeful < ENOUGH_SOURCES).then_some(self.search_at);
         let give_up = self.searched.filter(|_| self.config.once).map(|at| at + FIRST_SEARCH_WAIT);
         links.chain([heard, dial, search, give_up]).flatten().filter(|&at| at > self.now).min()
     }
@@ -219,7 +220,7 @@ impl Download {
     fn on_searched(&mut self, whole: bool) {
         if whole {
             self.patchy_wait = PATCHY_SEARCH_WAIT;
-        } else if self.sources.hopeful(self.now) == 0 {
+        } else if self.hopeful() == 0 {
             self.search_at = self.search_at.min(self.now + self.patchy_wait);
             self.patchy_wait = self.patchy_wait.saturating_mul(2).min(FIRST_SEARCH_WAIT);
         }
@@ -250,6 +251,8 @@ impl Download {
         self.stage = Stage::Fetching { list: list.clone(), picker };
         if complete {
             self.complete(out);
+        } else {
+            self.compare_early(out);
         }
     }
 
@@ -299,7 +302,9 @@ impl Download {
     }
 
     fn on_refused(&mut self, source: ServentId, reason: Refusal, out: &mut Vec<Output>) {
-        if self.sources.link(source).is_none() {
+        let Some(link) = self.sources.link(source) else { return };
+        if link.mode == Mode::Declining && reason == Refusal::NotHere {
+            link.mode = Mode::Ready; // it has said meanwhile what it may be asked for
             return;
         }
         self.let_go(source);
@@ -358,16 +363,23 @@ impl Download {
         let Stage::Fetching { list, picker } = &mut self.stage else { return };
         let geometry = list.geometry();
         let ready = self.sources.links().filter(|(_, link)| link.takes_requests());
-        let ready: Vec<ServentId> = ready.map(|(id, _)| id).collect();
-        for source in ready {
+        let mut ready: Vec<_> = ready.map(|(id, link)| (Reverse(link.rate(now)), id)).collect();
+        // Those first who have shown that they give, and of these the fast: what one of the
+        // others is idle for may be nobody's in the end.
+        ready.sort_by_key(|(rate, id)| (!self.sources.is_proven(*id), *rate, *id));
+        for (_, source) in ready {
             let Some(link) = self.sources.link(source) else { continue };
-            let (window, owed, owing) =
-                (link.window(now, geometry.piece_len()), link.owed(), link.pieces());
+            let piece_len = geometry.piece_len();
+            let (window, owed, owing) = (link.window(now, piece_len), link.owed(), link.pieces());
             if owed >= window.div_ceil(2) {
                 continue;
             }
-            let budget = window - owed;
-            let mut pieces = picker.pick(source, budget, Request::MAX_RANGES, &mut self.rng);
+            let budget = Budget {
+                bytes: window - owed,
+                given: link.flight(now, piece_len).saturating_sub(owed),
+                ranges: Request::MAX_RANGES,
+            };
+            let mut pieces = picker.pick(source, budget, &mut self.rng);
             if pieces.is_empty() && owing < ENDGAME_PIECES {
                 // Its own with one piece more: of the slow ones none takes from another what
                 // it would not bring sooner, and begins its time anew with it.
@@ -395,28 +407,6 @@ impl Download {
                 link.ask(now, pieces, bytes);
             }
         }
-    }
-
-    fn dial(&mut self, out: &mut Vec<Output>) {
-        while self.sources.open() < MAX_OPEN && self.sources.hopeful(self.now) < self.wanted() {
-            let Some(source) = self.sources.dialable(self.now) else { return };
-            let Some(known) = self.sources.source(source) else { return };
-            known.state = State::Dialling;
-            out.push(Output::Connect { source });
-        }
-    }
-
-    fn search(&mut self, out: &mut Vec<Output>) {
-        if self.now < self.search_at || self.sources.hopeful(self.now) >= ENOUGH_SOURCES {
-            return;
-        }
-        out.push(Output::FindSources);
-        if self.sources.known().is_empty() && !self.waiting {
-            self.tell(Event::Waiting { next: Next::Search { wait: Duration::ZERO } }, out);
-        }
-        self.searched = Some(self.now);
-        self.search_at = self.now + self.search_wait;
-        self.search_wait = self.search_wait.saturating_mul(2).min(MAX_SEARCH_WAIT);
     }
 
     fn give_up(&mut self, out: &mut Vec<Output>) {
@@ -460,14 +450,6 @@ impl Download {
         self.tell(event, out);
     }
 
-    /// When nobody is left, the mesh is searched soon, though not more often than ever.
-    fn search_soon(&mut self) {
-        if self.sources.hopeful(self.now) == 0 {
-            let soon = self.searched.map_or(self.now, |at| self.now.max(at + FIRST_SEARCH_WAIT));
-            self.search_at = self.search_at.min(soon);
-        }
-    }
-
     /// Strikes `piece` off what `source` owes.
     fn strike(&mut self, source: ServentId, piece: PieceIndex) {
         let geometry = match &self.stage {
@@ -509,15 +491,6 @@ impl Download {
         self.take_back(source, &mut Vec::new());
         if let Stage::Fetching { picker, .. } = &mut self.stage {
             picker.forget(source);
-        }
-    }
-
-    /// How many hopeful sources there should be.
-    fn wanted(&self) -> usize {
-        match &self.stage {
-            // One more than there are pieces, so that there is somebody for the endgame.
-            Stage::Fetching { picker, .. } => MAX_OPEN.min(picker.remaining() as usize + 1),
-            _ => OPEN_AT_FIRST,
         }
     }
 

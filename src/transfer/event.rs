@@ -37,6 +37,8 @@ pub enum Lie {
     Parts,
     /// It sent a piece that is not of the file.
     Piece(PieceIndex),
+    /// What it says it has is not of a file with so many pieces.
+    Map,
 }
 
 /// What comes after a source is lost.
@@ -66,6 +68,15 @@ pub enum Next {
         /// 1: next.
         position: u32,
     },
+    /// Nobody who is connected has these pieces; the mesh will be searched.
+    Lacking {
+        /// The first of them.
+        first: PieceIndex,
+        /// The last of them.
+        last: PieceIndex,
+        /// In how long.
+        wait: Duration,
+    },
     /// Nothing: the download is over.
     Nothing,
 }
@@ -76,7 +87,9 @@ impl Next {
     pub fn servent(&self) -> Option<ServentId> {
         match self {
             Self::Redial { source, .. } | Self::Queue { source, .. } => Some(*source),
-            Self::Others { .. } | Self::Search { .. } | Self::Nothing => None,
+            Self::Others { .. } | Self::Search { .. } | Self::Lacking { .. } | Self::Nothing => {
+                None
+            }
         }
     }
 }
@@ -244,6 +257,14 @@ impl fmt::Display for Next {
             Self::Queue { source, position } => {
                 write!(f, "number {position} in the queue of {}", source.short())
             }
+            Self::Lacking { first, last, wait } => {
+                if first == last {
+                    write!(f, "nobody has piece {first}; ")?;
+                } else {
+                    write!(f, "nobody has pieces {first} to {last}; ")?;
+                }
+                write!(f, "searching again in {}", Span(*wait))
+            }
             Self::Nothing => f.write_str("no source left"),
         }
     }
@@ -265,6 +286,7 @@ impl fmt::Display for Lie {
             Self::Size { size } => write!(f, "names a wrong size ({size} bytes)"),
             Self::Parts => f.write_str("gave a list whose parts do not fit together"),
             Self::Piece(piece) => write!(f, "sent a wrong piece ({piece})"),
+            Self::Map => f.write_str("says that it has pieces of another file"),
         }
     }
 }

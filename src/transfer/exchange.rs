@@ -34,6 +34,13 @@ pub enum Input {
         /// Who.
         source: ServentId,
     },
+    /// A source names somebody who is said to have pieces: a claim.
+    SourceTold {
+        /// Whom it names.
+        source: ServentId,
+        /// The source.
+        by: ServentId,
+    },
     /// The search of [`Output::FindSources`] is over; whom it found was told before.
     Searched {
         /// Whether everybody within its reach, and anybody at all, has answered.
@@ -126,7 +133,14 @@ pub enum Input {
     Has {
         /// Which.
         source: ServentId,
-        /// All pieces that it has.
+        /// Pieces that it has, beside those that it said before.
+        pieces: PieceMap,
+    },
+    /// A source that has all says which pieces it has given to others, or is about to.
+    Given {
+        /// Which.
+        source: ServentId,
+        /// These pieces, beside those that it said before.
         pieces: PieceMap,
     },
     /// Stand still.
@@ -244,4 +258,23 @@ pub struct Standing {
     pub known: usize,
     /// What it waits for, when nobody can be asked at present.
     pub waits: Option<Next>,
+    /// The sources that are connected, in order of their ids.
+    pub sources: Vec<SourceStanding>,
+}
+
+/// How one connected source of a download stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceStanding {
+    /// Who.
+    pub source: ServentId,
+    /// How many pieces of the file it has, if that is not all.
+    pub has: Option<u32>,
+    /// Bytes of pieces that came from it.
+    pub came: u64,
+    /// Bytes a second at present.
+    pub rate: u64,
+    /// Our place in its queue, if it has us in one; 1: next.
+    pub queued: Option<u32>,
+    /// Whether it was too slow and is left alone for a while.
+    pub aside: bool,
 }

@@ -7,7 +7,9 @@
 //! - a piece is asked of a second source only in the endgame, when nothing is missing.
 //!
 //! The order: rarest first, ties broken at random, so that sources who fetch the same
-//! file soon differ and can serve each other. From the piece that chance or rarity
+//! file soon differ and can serve each other. What a complete source says that it has given
+//! to others counts as less rare: whoever takes the rest has something to give in return,
+//! and the only complete source sends each piece once before it sends one twice. From the piece that chance or rarity
 //! picks, the pick goes on over its aligned group of [`RUN`] pieces, because a giver's
 //! disk and a request's ranges both like runs. Picking costs the same whatever the
 //! file's length. When and how much to ask is left to [`Download`](super::Download).
@@ -42,6 +44,25 @@ struct Asked {
     turn: u64,
 }
 
+/// How much to pick at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Budget {
+    /// Bytes.
+    pub bytes: u64,
+    /// Of these at most so many that a complete source has given to others already.
+    pub given: u64,
+    /// Runs of consecutive pieces.
+    pub ranges: usize,
+}
+
+/// What a partial source has.
+#[derive(Debug)]
+struct Partial {
+    has: PieceMap,
+    /// How many pieces of it are not here.
+    useful: u32,
+}
+
 /// The state of every piece of one file, and the order in which they are asked.
 #[derive(Debug)]
 pub struct Picker {
@@ -53,10 +74,13 @@ pub struct Picker {
     shelves: BTreeMap<u16, Vec<PieceIndex>>,
     /// Where in its shelf each missing piece stands.
     places: Vec<usize>,
-    /// How many partial sources have each piece; complete ones count for all alike.
+    /// How many partial sources have each piece, and how many complete ones have given it to
+    /// others; beyond that complete ones count for all alike.
     copies: Vec<u16>,
     /// What partial sources have; who is not here is taken to be complete.
-    partial: BTreeMap<ServentId, PieceMap>,
+    partial: BTreeMap<ServentId, Partial>,
+    /// What complete sources say that they have given to others.
+    given: BTreeMap<ServentId, PieceMap>,
     /// The piece that each source was asked for last.
     cursors: BTreeMap<ServentId, PieceIndex>,
     turn: u64,
@@ -76,6 +100,7 @@ impl Picker {
             places: vec![0; count],
             copies: vec![0; count],
             partial: BTreeMap::new(),
+            given: BTreeMap::new(),
             cursors: BTreeMap::new(),
             turn: 0,
         };
@@ -89,24 +114,28 @@ impl Picker {
         picker
     }
 
-    /// Picks the next missing pieces for `source`, about `budget` bytes of them, in the
-    /// order in which to ask; from now on they count as asked of it.
+    /// Picks the next missing pieces for `source`, about as many bytes as `budget` allows, in
+    /// the order in which to ask; from now on they count as asked of it.
     ///
-    /// At least one piece when `budget` is not 0 and it has one that is missing; at most
-    /// `ranges` runs of consecutive pieces.
+    /// At least one piece when the budget is not 0 and it has one that is missing, and that it
+    /// has not given to others unless the budget for these is not 0.
     pub fn pick(
         &mut self,
         source: ServentId,
-        budget: u64,
-        ranges: usize,
+        budget: Budget,
         rng: &mut ChaCha12Rng,
     ) -> Vec<PieceIndex> {
         let (mut picked, mut bytes) = (Vec::new(), 0);
-        for _ in 0..ranges {
-            if bytes >= budget {
+        let allows = |picker: &Self, piece, bytes| {
+            let given = picker.given.get(&source).is_some_and(|given| given.contains(piece));
+            bytes < if given { budget.given.min(budget.bytes) } else { budget.bytes }
+        };
+        for _ in 0..budget.ranges {
+            if bytes >= budget.bytes {
                 break;
             }
-            let Some(start) = self.start(source, rng) else { break };
+            let start = self.start(source, rng);
+            let Some(start) = start.filter(|&piece| allows(self, piece, bytes)) else { break };
             let mut next = Some(start);
             while let Some(piece) = next {
                 self.unshelve(piece);
@@ -116,29 +145,29 @@ impl Picker {
                 self.cursors.insert(source, piece);
                 bytes += self.geometry.len(piece);
                 picked.push(piece);
-                next = self.follower(source, piece).filter(|_| bytes < budget);
+                next = self.follower(source, piece).filter(|&piece| allows(self, piece, bytes));
             }
         }
         picked
     }
 
-    /// Picks up to `most` pieces for `source` that others were asked for, when none is
-    /// missing; from now on they count as asked of it too.
+    /// Picks up to `most` pieces for `source` that others were asked for, when it has none that
+    /// is missing; from now on they count as asked of it too.
     ///
     /// `burden` is the time that a source will need for what it was asked, in
     /// microseconds. Taken first are pieces asked of one source only, from the most
     /// burdened, and of these the ones that it will send last. A piece asked of two is
     /// taken from the more burdened of them, if its burden is over [`HOPELESS`] and more
-    /// than twice that of `source`; it comes with the one who is relieved of it.
+    /// than twice that of `source`; it comes with the one who is relieved of it. As long as
+    /// pieces are missing that `source` does not have, nobody is asked twice: whoever is that
+    /// burdened is relieved of the piece.
     pub fn pick_again(
         &mut self,
         source: ServentId,
         most: usize,
         burden: impl Fn(ServentId) -> u64,
     ) -> Vec<(PieceIndex, Option<ServentId>)> {
-        if !self.shelves.is_empty() {
-            return Vec::new();
-        }
+        let endgame = self.shelves.is_empty();
         let limit = HOPELESS.max(burden(source).saturating_mul(2));
         let mut open: Vec<(bool, u64, u64, PieceIndex)> = self
             .asked
@@ -148,7 +177,7 @@ impl Picker {
             })
             .filter_map(|(&piece, asked)| {
                 let heavy = asked.second.map_or(0, &burden).max(burden(asked.first));
-                let alone = asked.second.is_none();
+                let alone = endgame && asked.second.is_none();
                 (alone || heavy > limit).then_some((alone, heavy, asked.turn, piece))
             })
             .collect();
@@ -157,14 +186,14 @@ impl Picker {
         let mut picked = Vec::new();
         for (.., piece) in open {
             let Some(asked) = self.asked.get_mut(&piece) else { continue };
-            let relieved = asked.second.map(|second| {
-                if burden(second) < burden(asked.first) {
-                    std::mem::replace(&mut asked.first, second)
-                } else {
-                    second
+            let relieved = match asked.second.replace(source) {
+                Some(second) if burden(second) < burden(asked.first) => {
+                    Some(std::mem::replace(&mut asked.first, second))
                 }
-            });
-            asked.second = Some(source);
+                Some(second) => Some(second),
+                None if endgame => None,
+                None => asked.second.take().map(|own| std::mem::replace(&mut asked.first, own)),
+            };
             picked.push((piece, relieved));
         }
         picked
@@ -213,26 +242,63 @@ impl Picker {
         })
     }
 
-    /// `source` has exactly `pieces` of the file. A map of another length is not of this
-    /// file and changes nothing.
-    pub fn learn(&mut self, source: ServentId, pieces: PieceMap) {
+    /// `source` is partial, and has `pieces` beside those that it was known to have. A map of
+    /// another length is not of this file and changes nothing.
+    pub fn learn(&mut self, source: ServentId, pieces: &PieceMap) {
         if pieces.len() != self.geometry.count() {
             return;
         }
-        self.forget(source);
-        if !pieces.is_full() {
-            self.recount(&pieces, |copies| copies.saturating_add(1));
-            self.partial.insert(source, pieces);
+        let nothing = || Partial { has: PieceMap::new(pieces.len()), useful: 0 };
+        let known = self.partial.entry(source).or_insert_with(nothing);
+        let fresh = pieces.without(&known.has);
+        known.has.add(&fresh);
+        known.useful += fresh.without(&self.held).held();
+        self.recount(&fresh, |copies| copies.saturating_add(1));
+    }
+
+    /// `source`, which has all, has given `pieces` to others, beside those that it said before.
+    pub fn learn_given(&mut self, source: ServentId, pieces: &PieceMap) {
+        if pieces.len() != self.geometry.count() {
+            return;
         }
+        let known = self.given.entry(source).or_insert_with(|| PieceMap::new(pieces.len()));
+        let fresh = pieces.without(known);
+        known.add(&fresh);
+        self.recount(&fresh, |copies| copies.saturating_add(1));
     }
 
     /// `source` is gone: what it has counts no more. What it was asked for is released
     /// by [`Picker::release`].
     pub fn forget(&mut self, source: ServentId) {
         self.cursors.remove(&source);
-        if let Some(pieces) = self.partial.remove(&source) {
+        let partial = self.partial.remove(&source).map(|partial| partial.has);
+        for pieces in partial.into_iter().chain(self.given.remove(&source)) {
             self.recount(&pieces, |copies| copies.saturating_sub(1));
         }
+    }
+
+    /// How many pieces `source` is known to have; none of whoever is taken to have all.
+    #[must_use]
+    pub fn known_of(&self, source: ServentId) -> Option<u32> {
+        self.partial.get(&source).map(|partial| partial.has.held())
+    }
+
+    /// Whether `source` has a piece that is not here.
+    #[must_use]
+    pub fn is_useful(&self, source: ServentId) -> bool {
+        self.partial.get(&source).map_or(self.remaining() > 0, |partial| partial.useful > 0)
+    }
+
+    /// The first and the last piece that is not here and that none of `sources` has.
+    pub fn lacking(
+        &self,
+        sources: impl Iterator<Item = ServentId>,
+    ) -> Option<(PieceIndex, PieceIndex)> {
+        let mut there = self.held.clone();
+        for source in sources {
+            there.add(&self.partial.get(&source)?.has);
+        }
+        Some((there.missing().next()?, there.missing().last()?))
     }
 
     /// What is here.
@@ -269,7 +335,7 @@ impl Picker {
     }
 
     fn has(&self, source: ServentId, piece: PieceIndex) -> bool {
-        self.partial.get(&source).is_none_or(|pieces| pieces.contains(piece))
+        self.partial.get(&source).is_none_or(|partial| partial.has.contains(piece))
     }
 
     fn rarity(&self, piece: PieceIndex) -> u16 {
@@ -325,6 +391,9 @@ impl Picker {
     fn mark_held(&mut self, piece: PieceIndex) {
         if self.held.insert(piece) {
             self.held_bytes += self.geometry.len(piece);
+            for partial in self.partial.values_mut().filter(|other| other.has.contains(piece)) {
+                partial.useful = partial.useful.saturating_sub(1);
+            }
         }
     }
 
@@ -354,7 +423,7 @@ impl Picker {
     }
 
     fn recount(&mut self, pieces: &PieceMap, change: impl Fn(u16) -> u16) {
-        for piece in self.geometry.pieces().filter(|&piece| pieces.contains(piece)) {
+        for piece in pieces.pieces() {
             let missing = self.is_missing(piece);
             if missing {
                 self.unshelve(piece);
@@ -383,167 +452,4 @@ pub fn ranges(pieces: &[PieceIndex]) -> Vec<PieceRange> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::piece::MIN_PIECE;
-    use rand::SeedableRng;
-    use std::collections::BTreeSet;
-
-    const A: ServentId = ServentId([1; 32]);
-    const B: ServentId = ServentId([2; 32]);
-    const C: ServentId = ServentId([3; 32]);
-
-    fn picker(count: u64) -> Picker {
-        let geometry = Geometry::of(count * MIN_PIECE).unwrap();
-        Picker::new(geometry, &PieceMap::new(geometry.count()))
-    }
-
-    fn rng() -> ChaCha12Rng {
-        ChaCha12Rng::seed_from_u64(7)
-    }
-
-    fn numbers(pieces: &[PieceIndex]) -> Vec<u32> {
-        pieces.iter().map(|piece| piece.get()).collect()
-    }
-
-    /// Each piece is in exactly one state, and the shelves are what they claim to be.
-    fn check(picker: &Picker) {
-        let shelved: Vec<PieceIndex> = picker.shelves.values().flatten().copied().collect();
-        let set: BTreeSet<PieceIndex> = shelved.iter().copied().collect();
-        assert_eq!(shelved.len(), set.len());
-        assert!(picker.shelves.values().all(|shelf| !shelf.is_empty()));
-        for piece in picker.geometry.pieces() {
-            let states = [
-                set.contains(&piece),
-                picker.asked.contains_key(&piece),
-                picker.held.contains(piece),
-            ];
-            assert_eq!(states.iter().filter(|&&state| state).count(), 1, "piece {piece}");
-            if set.contains(&piece) {
-                let place = picker.places[piece.get() as usize];
-                assert_eq!(picker.shelves[&picker.rarity(piece)][place], piece);
-            }
-        }
-    }
-
-    #[test]
-    fn a_pick_is_an_aligned_run_and_the_next_goes_on_with_it() {
-        let (mut picker, mut rng) = (picker(64), rng());
-        let first = numbers(&picker.pick(A, 3 * MIN_PIECE, 8, &mut rng));
-        assert_eq!(first.len(), 3);
-        assert_eq!(first[0] % RUN, 0);
-        let rest = numbers(&picker.pick(A, 5 * MIN_PIECE, 8, &mut rng));
-        let run: Vec<u32> = (first[0]..first[0] + RUN).collect();
-        assert_eq!([first, rest].concat(), run);
-        check(&picker);
-    }
-
-    #[test]
-    fn two_sources_do_not_walk_the_file_in_its_order() {
-        let (mut picker, mut rng) = (picker(1024), rng());
-        let mut starts = Vec::new();
-        for _ in 0..32 {
-            for source in [A, B] {
-                starts.push(numbers(&picker.pick(source, 8 * MIN_PIECE, 1, &mut rng))[0]);
-            }
-        }
-        assert!(!starts.is_sorted());
-        assert_eq!(starts.iter().collect::<BTreeSet<_>>().len(), 64);
-    }
-
-    #[test]
-    fn the_rarest_piece_is_asked_first() {
-        let (mut picker, mut rng) = (picker(100), rng());
-        let mut most = PieceMap::full(100);
-        let rare = picker.geometry.piece(77).unwrap();
-        most.remove(rare);
-        picker.learn(B, most.clone());
-        picker.learn(C, most);
-        check(&picker);
-        assert_eq!(picker.pick(A, 1, 8, &mut rng), [rare]);
-        // Who does not have it is asked for something else.
-        assert!(!numbers(&picker.pick(B, 99 * MIN_PIECE, 99, &mut rng)).contains(&77));
-        picker.forget(B);
-        picker.forget(C);
-        check(&picker);
-    }
-
-    #[test]
-    fn a_source_is_asked_only_for_what_it_has() {
-        let (mut picker, mut rng) = (picker(500), rng());
-        let mut one = PieceMap::new(500);
-        one.insert(picker.geometry.piece(321).unwrap());
-        picker.learn(B, one);
-        assert_eq!(numbers(&picker.pick(B, u64::MAX, 64, &mut rng)), [321]);
-        assert!(picker.pick(B, u64::MAX, 64, &mut rng).is_empty());
-        picker.learn(B, PieceMap::full(499)); // of another file
-        assert!(picker.pick(B, u64::MAX, 64, &mut rng).is_empty());
-        picker.learn(B, PieceMap::full(500));
-        assert!(!picker.pick(B, 1, 64, &mut rng).is_empty());
-        check(&picker);
-    }
-
-    #[test]
-    fn a_piece_is_asked_twice_only_when_nothing_is_missing_and_never_thrice() {
-        let (mut picker, mut rng) = (picker(4), rng());
-        assert_eq!(picker.pick(A, 2 * MIN_PIECE, 8, &mut rng).len(), 2);
-        assert!(picker.pick_again(B, 9, |_| 0).is_empty());
-        assert_eq!(picker.pick(B, 9 * MIN_PIECE, 8, &mut rng).len(), 2);
-        assert!(picker.pick(C, 1, 8, &mut rng).is_empty());
-        // The burdened source is relieved first, of what it would send last.
-        let relief = picker.pick_again(C, 1, |source| u64::from(source == A));
-        assert_eq!(relief, [(picker.geometry.piece(1).unwrap(), None)]);
-        assert_eq!(picker.pick_again(C, 9, |_| 0).len(), 3);
-        assert_eq!(picker.pick_again(A, 9, |_| 0).len(), 0);
-        check(&picker);
-    }
-
-    #[test]
-    fn two_slow_sources_lose_a_piece_to_a_fast_one() {
-        let (mut picker, mut rng) = (picker(1), rng());
-        let piece = picker.pick(A, 1, 1, &mut rng)[0];
-        picker.pick_again(B, 1, |_| 0);
-        assert!(picker.pick_again(C, 1, |_| HOPELESS).is_empty());
-        let slow = |source| if source == C { HOPELESS } else { 2 * HOPELESS };
-        assert!(picker.pick_again(C, 1, slow).is_empty());
-        let slow = |source| if source == A { HOPELESS + 1 } else { 0 };
-        assert_eq!(picker.pick_again(C, 1, slow), [(piece, Some(A))]);
-        assert_eq!(picker.askers(piece).collect::<Vec<_>>(), [B, C]);
-        check(&picker);
-    }
-
-    #[test]
-    fn a_released_piece_is_missing_unless_somebody_else_was_asked() {
-        let (mut picker, mut rng) = (picker(1), rng());
-        let piece = picker.pick(A, 1, 1, &mut rng)[0];
-        picker.pick_again(B, 1, |_| 0);
-        picker.release(A, piece);
-        picker.release(C, piece);
-        assert_eq!(picker.askers(piece).collect::<Vec<_>>(), [B]);
-        picker.release(B, piece);
-        assert!(picker.is_missing(piece) && picker.claim(C, piece) && !picker.claim(A, piece));
-        assert_eq!(picker.hold(piece), [C]);
-        assert!(picker.hold(piece).is_empty() && picker.remaining() == 0);
-        check(&picker);
-    }
-
-    #[test]
-    fn what_is_here_is_never_asked_for() {
-        let geometry = Geometry::of(10 * MIN_PIECE + 1).unwrap();
-        let mut held = PieceMap::full(11);
-        held.remove(geometry.piece(10).unwrap());
-        let mut picker = Picker::new(geometry, &held);
-        assert_eq!(picker.held_bytes(), 10 * MIN_PIECE);
-        assert_eq!(numbers(&picker.pick(A, u64::MAX, 64, &mut rng())), [10]);
-        check(&picker);
-    }
-
-    #[test]
-    fn ranges_join_what_is_consecutive_and_keep_the_order() {
-        let geometry = Geometry::of(20 * MIN_PIECE).unwrap();
-        let pieces: Vec<_> = [8, 9, 10, 3, 4, 19].map(|n| geometry.piece(n).unwrap()).into();
-        let expected = [(8, 3), (3, 2), (19, 1)];
-        assert_eq!(ranges(&pieces), expected.map(|(first, count)| PieceRange { first, count }));
-        assert!(ranges(&[]).is_empty());
-    }
-}
+mod tests;

@@ -4,7 +4,9 @@
 //! - a source is in one state: *away* until a moment, *dialling*, or *open*; a barred
 //!   one is not known;
 //! - at most [`MAX_KNOWN`] are known and [`MAX_OPEN`] dialling or open;
-//! - pieces are owed by open sources only, and only ready ones are asked for more.
+//! - pieces are owed by open sources only, and only ready ones are asked for more;
+//! - of those whom one source named at most [`MAX_TOLD`] are known, and of all that only
+//!   others named at most [`MAX_TOLD_DIALS`] are dialled at once: a source's word is a claim.
 //!
 //! It decides nothing that needs the file: [`Download`](super::Download) does.
 
@@ -12,12 +14,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::picker::HOPELESS;
-use crate::base::{Meter, PieceIndex, ServentId, Time};
+use crate::base::{Meter, PieceIndex, PieceMap, ServentId, Time};
 
 /// Most sources of one file that are dialled or connected at once.
 pub const MAX_OPEN: usize = 16;
 /// Most sources of one file that are remembered.
 pub const MAX_KNOWN: usize = 64;
+/// Most sources that are known on the word of one other: as many as are open, so that one
+/// who tells of many cannot be the only one who is believed.
+pub const MAX_TOLD: usize = 16;
+/// Most sources known only from others that are dialled at the same time: who names those
+/// that are not there keeps nobody from the rest, and nobody is overrun.
+pub const MAX_TOLD_DIALS: usize = 4;
 /// Most barred sources remembered; a liar can make new ids at will, so more is no use.
 const MAX_BARRED: usize = 256;
 /// How long a liar or a refuser is not asked for this file.
@@ -50,6 +58,9 @@ const MAX_WINDOW: u64 = 16 << 20;
 /// Most seconds of work that one source is given ahead, so that a slow one cannot sit on
 /// pieces that others would bring sooner.
 const MAX_AHEAD_SECS: u64 = 4;
+/// The same, of one that gives to others as well: who is done sooner than they has to fetch
+/// from it once more what waits for them in their turns.
+const MAX_AHEAD_IN_CROWD_SECS: u64 = 1;
 /// Most requests that one source has not answered in full.
 pub(super) const MAX_REQUESTS: usize = 4;
 
@@ -65,6 +76,19 @@ pub(super) struct Source {
     pub(super) failed: bool,
     /// How often in a row it was too slow.
     slow: u32,
+    /// Who named it, if it is known from nobody else.
+    told_by: Option<ServentId>,
+    /// Decides among equals: not everybody shall dial the same ones.
+    luck: u64,
+    /// Bytes of pieces that came from it.
+    pub(super) came: u64,
+}
+
+impl Source {
+    /// Whether nothing but another source's word speaks for it.
+    fn is_hearsay(&self) -> bool {
+        self.told_by.is_some() && !self.proven
+    }
 }
 
 #[derive(Debug)]
@@ -91,6 +115,8 @@ pub(super) enum Mode {
     },
     /// Nothing until then: it was too slow.
     Aside { until: Time },
+    /// Nothing until it has refused what it was asked before it said what it has.
+    Declining,
 }
 
 /// The open connection to a source.
@@ -109,6 +135,12 @@ pub(super) struct Link {
     trial_bytes: u64,
     round_trip: Duration,
     meter: Meter,
+    /// Whether it says which pieces it has, and so has not all.
+    pub(super) partial: bool,
+    /// Whether it has all, and says what it gives to others.
+    pub(super) crowded: bool,
+    /// What it has, as long as nothing was begun that this could be compared with.
+    pub(super) early: Option<PieceMap>,
 }
 
 impl Link {
@@ -123,6 +155,9 @@ impl Link {
             trial_bytes: 0,
             round_trip: USUAL_ROUND_TRIP,
             meter: Meter::new(now),
+            partial: false,
+            crowded: false,
+            early: None,
         }
     }
 
@@ -136,6 +171,11 @@ impl Link {
 
     pub(super) fn owes_nothing(&self) -> bool {
         self.requests.is_empty() && self.parts == 0
+    }
+
+    /// The pieces that it owes.
+    pub(super) fn owing(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.requests.iter().flatten().copied()
     }
 
     /// How many pieces it owes.
@@ -238,10 +278,21 @@ impl Link {
         if rate == 0 {
             return (FIRST_PIECES * piece_len).min(WINDOW);
         }
+        let ahead = if self.crowded { MAX_AHEAD_IN_CROWD_SECS } else { MAX_AHEAD_SECS };
+        let work = rate.saturating_mul(ahead).max(2 * piece_len);
+        WINDOW.saturating_add(self.on_the_way(rate)).min(MAX_WINDOW).min(work)
+    }
+
+    /// How many bytes it should owe at most of what it has given to others, who may give it
+    /// sooner: what keeps it busy, and no more.
+    pub(super) fn flight(&self, now: Time, piece_len: u64) -> u64 {
+        self.on_the_way(self.meter.rate(now)).saturating_add(2 * piece_len).min(MAX_WINDOW)
+    }
+
+    /// Twice what it sends in a round trip.
+    fn on_the_way(&self, rate: u64) -> u64 {
         let micros = u64::try_from(self.round_trip.as_micros()).unwrap_or(u64::MAX);
-        let flight = rate.saturating_mul(2).saturating_mul(micros.min(10_000_000)) / 1_000_000;
-        let work = rate.saturating_mul(MAX_AHEAD_SECS).max(2 * piece_len);
-        WINDOW.saturating_add(flight).min(MAX_WINDOW).min(work)
+        rate.saturating_mul(2).saturating_mul(micros.min(10_000_000)) / 1_000_000
     }
 
     /// Microseconds until it would have sent all that it owes and `more`, as it seems. Of who
@@ -285,21 +336,34 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Notes that `id` is said to have the file; false when it is not worth knowing. A
-    /// source that refused may try again: it says anew that it has the file.
-    pub(super) fn found(&mut self, now: Time, id: ServentId) -> bool {
+    /// Notes that `id` is said to have the file, by another source or by what is better than
+    /// that; false when it is not worth knowing. A source that refused may try again: it says
+    /// anew that it has the file.
+    pub(super) fn found(
+        &mut self,
+        now: Time,
+        id: ServentId,
+        told_by: Option<ServentId>,
+        luck: u64,
+    ) -> bool {
         if let Some(&(until, lied)) = self.barred.get(&id) {
-            if lied && now < until {
+            if now < until && (lied || told_by.is_some()) {
                 return false;
             }
             self.barred.remove(&id);
         }
-        if self.known.contains_key(&id) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.told_by = known.told_by.filter(|_| told_by.is_some());
+            return false;
+        }
+        let theirs = |source: &&Source| told_by.is_some() && source.told_by == told_by;
+        if self.known.values().filter(theirs).count() >= MAX_TOLD {
             return false;
         }
         if self.known.len() >= MAX_KNOWN {
             let away = self.known.iter().filter(|(_, source)| {
-                matches!(source.state, State::Away { .. }) && source.failures > 0
+                matches!(source.state, State::Away { .. })
+                    && (source.failures > 0 || (source.is_hearsay() && told_by.is_none()))
             });
             let Some(worst) = away.max_by_key(|(_, source)| source.failures).map(|(id, _)| *id)
             else {
@@ -308,7 +372,8 @@ impl Sources {
             self.known.remove(&worst);
         }
         let state = State::Away { until: now };
-        let fresh = Source { state, failures: 0, proven: false, failed: false, slow: 0 };
+        let (failures, proven, failed, slow, came) = (0, false, false, 0, 0);
+        let fresh = Source { state, failures, proven, failed, slow, told_by, luck, came };
         self.known.insert(id, fresh);
         true
     }
@@ -319,6 +384,11 @@ impl Sources {
 
     pub(super) fn source(&mut self, id: ServentId) -> Option<&mut Source> {
         self.known.get_mut(&id)
+    }
+
+    /// Whether `id` ever gave a good piece.
+    pub(super) fn is_proven(&self, id: ServentId) -> bool {
+        self.known.get(&id).is_some_and(|source| source.proven)
     }
 
     /// The open connection to `id`.
@@ -421,14 +491,14 @@ impl Sources {
         self.known.values().filter(|source| !matches!(source.state, State::Away { .. })).count()
     }
 
-    /// How many are dialling, or open, ready and not overdue.
-    pub(super) fn hopeful(&self, now: Time) -> usize {
-        let hopeful = |source: &&Source| match &source.state {
+    /// How many are dialling, or open, ready, not overdue, and `useful`.
+    pub(super) fn hopeful(&self, now: Time, useful: impl Fn(ServentId) -> bool) -> usize {
+        let hopeful = |(id, source): &(&ServentId, &Source)| match &source.state {
             State::Away { .. } => false,
             State::Dialling => true,
-            State::Open(link) => link.is_ready() && !link.is_overdue(now),
+            State::Open(link) => link.is_ready() && !link.is_overdue(now) && useful(**id),
         };
-        self.known.values().filter(hopeful).count()
+        self.known.iter().filter(hopeful).count()
     }
 
     /// Who is to be dialled next, and from when on: those who failed least first.
@@ -443,12 +513,18 @@ impl Sources {
             .map(|(until, _, id)| (id, until))
     }
 
-    /// Who may be dialled now: those who failed least first.
+    /// Who may be dialled now: those who failed least first, those whom only others named last.
     pub(super) fn dialable(&self, now: Time) -> Option<ServentId> {
+        let dialling = |source: &&Source| matches!(source.state, State::Dialling);
+        let on_hearsay = self.known.values().filter(dialling).filter(|source| source.is_hearsay());
+        let full = on_hearsay.count() >= MAX_TOLD_DIALS;
         self.known
             .iter()
             .filter(|(_, source)| matches!(source.state, State::Away { until } if until <= now))
-            .min_by_key(|(id, source)| (source.failures, !source.proven, **id))
+            .filter(|(_, source)| !(full && source.is_hearsay()))
+            .min_by_key(|(id, source)| {
+                (source.failures, !source.proven, source.is_hearsay(), source.luck, **id)
+            })
             .map(|(id, _)| *id)
     }
 }

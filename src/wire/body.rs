@@ -16,9 +16,9 @@ use super::check::Checked;
 use super::error::{DecodeError, EncodeError};
 use super::header::Kind;
 use crate::message::{
-    Browse, Bye, CallMe, Cancel, Describe, DialBack, DialledBack, ForwardJoin, Hello, HitBody,
-    Listing, Manifest, Ping, Pong, QueryBody, QueryDone, Queued, Redirect, Refused, Request,
-    Shuffle, ShuffleReply, Thanks, VERSION, Welcome,
+    Browse, Bye, CallMe, Cancel, Describe, DialBack, DialledBack, ForwardJoin, Have, Hello,
+    HitBody, Listing, Manifest, Ping, Pong, QueryBody, QueryDone, Queued, Redirect, Refused,
+    Request, Shuffle, ShuffleReply, Sources, Thanks, VERSION, Welcome,
 };
 
 /// How much memory a decoded body may claim, as a multiple of the frame's limit: a
@@ -59,7 +59,8 @@ bodies! {
     DialBack in DialBack, DialledBack in DialledBack, CallMe in CallMe,
     QueryBody in Query, HitBody in QueryHit, QueryDone in QueryDone,
     Describe in Describe, Manifest in Manifest, Request in Request, Cancel in Cancel,
-    Queued in Queued, Refused in Refused, Thanks in Thanks, Browse in Browse, Listing in Listing,
+    Queued in Queued, Refused in Refused, Have in Have, Sources in Sources, Thanks in Thanks,
+    Browse in Browse, Listing in Listing,
 }
 
 /// The one `T` that `bytes` are, checked and set in order.

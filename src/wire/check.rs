@@ -10,8 +10,9 @@ use crate::base::piece::MAX_PIECE;
 use crate::base::{Contact, FileName};
 use crate::message::{
     AgedContact, Browse, Bye, CallMe, Cancel, Data, Describe, DialBack, DialledBack, Entry,
-    ForwardJoin, Hello, HitBody, Listed, Listing, Manifest, PieceRange, Ping, Pong, QueryBody,
-    QueryDone, Queued, Redirect, Refused, Request, Shuffle, ShuffleReply, Thanks, Welcome,
+    ForwardJoin, Have, Hello, HitBody, Listed, Listing, Manifest, PieceRange, Ping, Pong,
+    QueryBody, QueryDone, Queued, Redirect, Refused, Request, Shuffle, ShuffleReply, Sources,
+    Thanks, Welcome,
 };
 
 /// A body whose values can be judged and set in order.
@@ -219,6 +220,29 @@ impl Checked for Cancel {
 impl Checked for Queued {}
 impl Checked for Refused {}
 impl Checked for Thanks {}
+
+impl Checked for Have {
+    fn check(&self) -> Result<(), Fault> {
+        match self.pieces() {
+            Some(_) => Ok(()),
+            None => Err(Fault::PastEnd { what: "pieces" }),
+        }
+    }
+}
+
+impl Checked for Sources {
+    fn check(&self) -> Result<(), Fault> {
+        some_of("contacts", self.contacts.len())?;
+        at_most("contacts", self.contacts.len(), Self::MAX_CONTACTS)?;
+        self.contacts.iter().try_for_each(|contact| addresses(&contact.addresses))
+    }
+
+    fn tidy(&mut self) {
+        for contact in &mut self.contacts {
+            *contact = Contact::new(contact.id, std::mem::take(&mut contact.addresses));
+        }
+    }
+}
 
 impl Checked for Browse {
     fn check(&self) -> Result<(), Fault> {

@@ -170,6 +170,8 @@ impl Family for TransferMessage {
             | Kind::Cancel
             | Kind::Queued
             | Kind::Refused
+            | Kind::Have
+            | Kind::Sources
             | Kind::Thanks
             | Kind::Browse
             | Kind::Listing => Ok(()),
@@ -187,6 +189,8 @@ impl Family for TransferMessage {
             Kind::Cancel => body::decode(&body).map(Self::Cancel),
             Kind::Queued => body::decode(&body).map(Self::Queued),
             Kind::Refused => body::decode(&body).map(Self::Refused),
+            Kind::Have => body::decode(&body).map(Self::Have),
+            Kind::Sources => body::decode(&body).map(Self::Sources),
             Kind::Thanks => body::decode(&body).map(Self::Thanks),
             Kind::Browse => body::decode(&body).map(Self::Browse),
             Kind::Listing => body::decode(&body).map(Self::Listing),
@@ -203,6 +207,8 @@ impl Family for TransferMessage {
             Self::Cancel(_) => Kind::Cancel,
             Self::Queued(_) => Kind::Queued,
             Self::Refused(_) => Kind::Refused,
+            Self::Have(_) => Kind::Have,
+            Self::Sources(_) => Kind::Sources,
             Self::Thanks(_) => Kind::Thanks,
             Self::Browse(_) => Kind::Browse,
             Self::Listing(_) => Kind::Listing,
@@ -219,6 +225,8 @@ impl Family for TransferMessage {
             Self::Cancel(cancel) => body::encode(cancel, to, room),
             Self::Queued(queued) => body::encode(queued, to, room),
             Self::Refused(refused) => body::encode(refused, to, room),
+            Self::Have(have) => body::encode(have, to, room),
+            Self::Sources(sources) => body::encode(sources, to, room),
             Self::Thanks(thanks) => body::encode(thanks, to, room),
             Self::Browse(browse) => body::encode(browse, to, room),
             Self::Listing(listing) => body::encode(listing, to, room),

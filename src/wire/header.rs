@@ -31,6 +31,9 @@ pub const MAX_QUERY_BODY: u32 = 512;
 pub const MAX_HIT_BODY: u32 = 32 * 1024;
 /// Body limit of a manifest: 1,024 values are 32 KiB, and 1 KiB for the rest.
 pub const MAX_MANIFEST_BODY: u32 = 33 * 1024;
+/// Body limit of what says which pieces are here: a bit for each of 2^18 pieces is 32 KiB, and
+/// 1 KiB for the rest.
+pub const MAX_HAVE_BODY: u32 = 33 * 1024;
 /// Body limit of a list of piece ranges: 64 of them are 0.7 KiB.
 pub const MAX_RANGES_BODY: u32 = 2 * 1024;
 /// Body limit of a browse: a folder of 2 KiB, a cursor of 4.1 KiB, and the rest is room for
@@ -103,6 +106,10 @@ pub enum Kind {
     Queued = 0x35,
     /// On a transfer connection: [`crate::message::Refused`].
     Refused = 0x36,
+    /// On a transfer connection: [`crate::message::Have`].
+    Have = 0x37,
+    /// On a transfer connection: [`crate::message::Sources`].
+    Sources = 0x38,
     /// On a transfer connection: [`crate::message::Thanks`].
     Thanks = 0x39,
     /// On a transfer connection: [`crate::message::Browse`].
@@ -113,7 +120,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that this servent speaks.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Hello,
         Self::Welcome,
         Self::Redirect,
@@ -136,6 +143,8 @@ impl Kind {
         Self::Cancel,
         Self::Queued,
         Self::Refused,
+        Self::Have,
+        Self::Sources,
         Self::Thanks,
         Self::Browse,
         Self::Listing,
@@ -158,7 +167,9 @@ impl Kind {
     #[must_use]
     pub const fn flags(self) -> u8 {
         match self {
-            Self::Thanks
+            Self::Have
+            | Self::Sources
+            | Self::Thanks
             | Self::Browse
             | Self::Listing
             | Self::DialBack
@@ -178,7 +189,8 @@ impl Kind {
             | Self::Bye
             | Self::ForwardJoin
             | Self::Shuffle
-            | Self::ShuffleReply => MAX_CONTACTS_BODY,
+            | Self::ShuffleReply
+            | Self::Sources => MAX_CONTACTS_BODY,
             Self::CallMe => MAX_CALL_BODY,
             Self::Query => MAX_QUERY_BODY,
             Self::QueryHit => MAX_HIT_BODY,
@@ -192,6 +204,7 @@ impl Kind {
             | Self::Refused
             | Self::Thanks => MAX_SMALL_BODY,
             Self::Manifest => MAX_MANIFEST_BODY,
+            Self::Have => MAX_HAVE_BODY,
             Self::Request | Self::Cancel => MAX_RANGES_BODY,
             Self::Data => MAX_DATA_BODY,
             Self::Browse => MAX_BROWSE_BODY,
@@ -225,6 +238,8 @@ impl fmt::Display for Kind {
             Self::Cancel => "cancel",
             Self::Queued => "queued",
             Self::Refused => "refused",
+            Self::Have => "have",
+            Self::Sources => "sources",
             Self::Thanks => "thanks",
             Self::Browse => "browse",
             Self::Listing => "listing",
@@ -277,7 +292,7 @@ mod tests {
         }
         let known = (0..=255).filter(|&number| Kind::from_number(number).is_some()).count();
         assert_eq!(known, Kind::ALL.len());
-        for reserved in [0x00, 0x14, 0x19, 0x37, 0x38, 0x3c] {
+        for reserved in [0x00, 0x14, 0x19, 0x3c] {
             assert_eq!(Kind::from_number(reserved), None);
         }
     }

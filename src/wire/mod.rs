@@ -39,7 +39,8 @@
 //! that breaks a rule below. An unknown kind is passed over if flag bit 0 is set and its
 //! body has at most 64 KiB, eight times in a minute; otherwise it closes the connection.
 //! In a greeting nothing is passed over. Kinds are sent with flags 0, but for dial back,
-//! dialled back, call me, thanks, browse and listing, which have flag bit 0 set. A frame that has begun must be complete in 30 seconds.
+//! dialled back, call me, have, sources, thanks, browse and listing, which have flag bit 0
+//! set. A frame that has begun must be complete in 30 seconds.
 //!
 //! # Kinds
 //!
@@ -68,8 +69,8 @@
 //! | `34` | cancel | transfer | 2,048 |
 //! | `35` | queued | transfer | 256 |
 //! | `36` | refused | transfer | 256 |
-//! | `37` | *have: reserved* | transfer | |
-//! | `38` | *sources: reserved* | transfer | |
+//! | `37` | have | transfer | 33,792 |
+//! | `38` | sources | transfer | 8,192 |
 //! | `39` | thanks | transfer | 256 |
 //! | `3a` | browse | transfer | 8,192 |
 //! | `3b` | listing | transfer | 40,960 |
@@ -207,6 +208,23 @@
 //! **refused**: content id `[32]`; reason, one of: 0 not here, 1 withdrawn, 2 changed, 3
 //! unreadable, 4 busy, 5 bad request; ext.
 //!
+//! **have**: content id `[32]`; count `u32`, how many pieces the file has (at most 262,144);
+//! holding, one of: 0 here, 1 given; first `u32`; bits `bytes`, a bit for each piece from first
+//! on, the lowest bit of each byte first, none set for a piece at or behind the count; ext. A
+//! giver says it to who has asked on this connection for a list or pieces of the file; each
+//! adds to those before. *Here*: the giver downloads the file itself, and has these pieces,
+//! verified; who never says it has all. It is said before the manifest, or before the answer
+//! to the first request, and again whenever more have come. Who asks for another piece gets
+//! *refused, not here*, and none of what that request asked for; the connection goes on. Such
+//! a giver answers a describe once it has the last piece, which binds the size. *Given*: the
+//! giver has all, and these pieces were asked for by others; it gives them all the same.
+//!
+//! **sources**: content id `[32]`; list of 1 to 16 contacts; ext. A giver says it to who takes
+//! pieces of the file: those whom it takes them from, and those who take them from it and can
+//! be dialled, each where it has seen them itself. It names nobody twice on a connection, and
+//! at most 64. Each is a claim; what may be dialled on the word of another is for the receiver
+//! to judge.
+//!
 //! **thanks**: content id `[32]`; ext. Who got pieces of the file says it to who gave them,
 //! once it has all of them verified and in place; over the connection on which they came,
 //! or a new one. It needs no answer, and means nothing to who gave none.
@@ -243,7 +261,7 @@ pub use error::{DecodeError, EncodeError, Fault};
 pub use family::{DATA_PREFIX_LEN, Family, data_prefix};
 pub use header::{
     DATA_RAW_LEN, HEADER_LEN, Header, Kind, MAX_BROWSE_BODY, MAX_CALL_BODY, MAX_CONTACTS_BODY,
-    MAX_DATA_BODY, MAX_DONE_BODY, MAX_HELLO, MAX_HIT_BODY, MAX_LISTING_BODY, MAX_MANIFEST_BODY,
-    MAX_QUERY_BODY, MAX_RANGES_BODY, MAX_SKIPPED_BODY, MAX_SKIPPED_PER_MINUTE, MAX_SMALL_BODY,
-    MAY_SKIP,
+    MAX_DATA_BODY, MAX_DONE_BODY, MAX_HAVE_BODY, MAX_HELLO, MAX_HIT_BODY, MAX_LISTING_BODY,
+    MAX_MANIFEST_BODY, MAX_QUERY_BODY, MAX_RANGES_BODY, MAX_SKIPPED_BODY, MAX_SKIPPED_PER_MINUTE,
+    MAX_SMALL_BODY, MAY_SKIP,
 };

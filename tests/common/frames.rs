@@ -25,6 +25,8 @@ pub const DATA: u8 = 0x33;
 pub const CANCEL: u8 = 0x34;
 pub const QUEUED: u8 = 0x35;
 pub const REFUSED: u8 = 0x36;
+pub const HAVE: u8 = 0x37;
+pub const SOURCES: u8 = 0x38;
 pub const THANKS: u8 = 0x39;
 pub const BROWSE: u8 = 0x3a;
 pub const LISTING: u8 = 0x3b;
@@ -549,6 +551,39 @@ pub fn refused(id: &[u8; 32], reason: u64) -> Frame {
 
 pub fn thanks(id: &[u8; 32]) -> Frame {
     Frame { flags: 1, ..Frame::new(THANKS, Put::default().raw(id).end()) }
+}
+
+/// Pieces of a file of `count`: here (0), or given to others (1).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FakeHave {
+    pub id: [u8; 32],
+    pub count: u32,
+    pub holding: u64,
+    pub first: u32,
+    pub bits: Vec<u8>,
+}
+
+impl FakeHave {
+    pub fn frame(&self) -> Frame {
+        let put = Put::default().raw(&self.id).int(self.count.into()).int(self.holding);
+        let put = put.int(self.first.into()).list(&self.bits, |put, byte| put.raw(&[*byte]));
+        Frame { flags: 1, ..Frame::new(HAVE, put.end()) }
+    }
+
+    pub fn read(frame: &Frame) -> Self {
+        let mut take = frame.open(HAVE);
+        let (id, count, holding, first) = (take.array(), take.number(), take.int(), take.number());
+        let bits = take.list(Take::byte);
+        take.end();
+        Self { id, count, holding, first, bits }
+    }
+}
+
+/// Others who have pieces: (id, where).
+pub fn sources(id: &[u8; 32], others: &[([u8; 32], SocketAddr)]) -> Frame {
+    let put = Put::default().raw(id);
+    let put = put.list(others, |put, (other, at)| put.raw(other).list(&[*at], Put::address));
+    Frame { flags: 1, ..Frame::new(SOURCES, put.end()) }
 }
 
 /// The id and the number (a position, a reason) in a queued or refused.

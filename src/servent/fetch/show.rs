@@ -96,7 +96,9 @@ fn pace(state: &DownloadState, quiet: bool) -> Option<Duration> {
 
 fn waiting(next: &Next) -> String {
     match next {
-        Next::Others { .. } | Next::Queue { .. } | Next::Nothing => next.to_string(),
+        Next::Others { .. } | Next::Queue { .. } | Next::Lacking { .. } | Next::Nothing => {
+            next.to_string()
+        }
         Next::Redial { .. } | Next::Search { .. } => {
             next.to_string().replace("no source left; ", "")
         }

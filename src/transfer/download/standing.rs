@@ -3,8 +3,8 @@
 use super::{Download, FIRST_SEARCH_WAIT, Stage};
 use crate::base::{PieceMap, ServentId, Time};
 use crate::transfer::event::Next;
-use crate::transfer::exchange::Standing;
-use crate::transfer::sources::State;
+use crate::transfer::exchange::{SourceStanding, Standing};
+use crate::transfer::sources::{Link, Mode, State};
 
 impl Download {
     /// How the download stands.
@@ -22,10 +22,35 @@ impl Download {
             connected: self.sources.links().count(),
             known: self.sources.known().len(),
             waits: match self.next() {
-                Next::Others { .. } => self.queue(),
+                Next::Others { .. } => self.queue().or_else(|| self.lack()),
                 next => Some(next),
             },
+            sources: self
+                .sources
+                .links()
+                .map(|(id, link)| self.standing_of(now, id, link))
+                .collect(),
         }
+    }
+
+    fn standing_of(&self, now: Time, source: ServentId, link: &Link) -> SourceStanding {
+        let has = match &self.stage {
+            Stage::Fetching { picker, .. } => picker.known_of(source),
+            _ => link.early.as_ref().map(PieceMap::held),
+        };
+        SourceStanding {
+            source,
+            has,
+            came: self.sources.known().get(&source).map_or(0, |known| known.came),
+            rate: link.rate(now),
+            queued: link.position(),
+            aside: matches!(link.mode, Mode::Aside { .. }),
+        }
+    }
+
+    fn lack(&self) -> Option<Next> {
+        let (first, last) = self.lacking()?;
+        Some(Next::Lacking { first, last, wait: self.search_at.since(self.now) })
     }
 
     /// Whether it knows `source`: who was found too late, has failed too often or lied is

@@ -341,7 +341,7 @@ fn who_is_idle_is_no_burden_and_who_drips_is_one_though_it_owes_nothing() {
     let at = |secs| Time::ZERO + Duration::from_secs(secs);
     let mut sources = Sources::default();
     for id in [A, B] {
-        sources.found(at(0), id);
+        sources.found(at(0), id, None, 0);
         sources.source(id).unwrap().state = State::Dialling;
         sources.connected(at(0), id);
     }
@@ -388,4 +388,101 @@ fn idle_sources_do_not_take_the_last_pieces_from_each_other_again_and_again() {
         out.extend(play.tell(Input::Progress { source: giver, bytes: 1000 }));
     }
     assert_eq!((asked(&out, C).len(), asked(&out, other).len()), (2, 0), "{out:?}");
+}
+
+fn map(play: &Play, pieces: &[u32]) -> PieceMap {
+    let mut map = PieceMap::new(play.list.geometry().count());
+    pieces.iter().for_each(|&number| assert!(map.insert(play.piece(number))));
+    map
+}
+
+#[test]
+fn what_a_partial_source_was_asked_for_blindly_goes_to_others_and_its_refusal_is_forgiven_once() {
+    let (mut play, out) = Play::begun(40);
+    let blind = asked(&out, A);
+    assert!(!blind.is_empty());
+    let free = (0..40).find(|number| !blind.contains(number) && !asked(&out, B).contains(number));
+    let pieces = map(&play, &[free.unwrap()]);
+    let out = play.tell(Input::Has { source: A, pieces });
+    assert!(asked(&out, A).is_empty(), "it will refuse first");
+    let refused = Input::Refused { source: A, reason: Refusal::NotHere };
+    let out = play.tell(refused.clone());
+    assert_eq!(asked(&out, A), [free.unwrap()]);
+    // What it was asked for is free for others.
+    let held = play.list.geometry().pieces().filter(|piece| blind.contains(&piece.get()));
+    let mut out = Vec::new();
+    for piece in held.collect::<Vec<_>>() {
+        out.extend(play.tell(Input::PieceGood { source: B, piece }));
+    }
+    assert!(!out.iter().any(|output| matches!(output, Output::CancelPieces { .. })));
+    let out = play.tell(refused);
+    assert!(out.contains(&Output::Disconnect { source: A, why: Parting::Refused }), "{out:?}");
+}
+
+#[test]
+fn pieces_of_another_file_are_a_lie_whenever_they_are_told() {
+    let pieces = PieceMap::full(41);
+    let gone = Output::Disconnect { source: A, why: Parting::Lied };
+    let (mut play, _) = Play::begun(40);
+    assert!(play.tell(Input::Has { source: A, pieces: pieces.clone() }).contains(&gone));
+    let (mut play, _) = Play::begun(40);
+    assert!(play.tell(Input::Given { source: A, pieces: pieces.clone() }).contains(&gone));
+    // Before there is anything to compare it with.
+    let mut play = Play::new(40, false);
+    play.tell(Input::SourceFound { source: A });
+    let list = Some(play.list.clone());
+    play.tell(Input::Start { list });
+    play.tell(Input::Connected { source: A });
+    assert!(play.tell(Input::Has { source: A, pieces }).is_empty());
+    let out = play.tell(Input::Begun { held: PieceMap::new(40) });
+    assert!(out.contains(&gone) && asked(&out, A).is_empty(), "{out:?}");
+}
+
+#[test]
+fn those_whom_one_source_names_are_known_and_dialled_few_at_a_time_and_last() {
+    let (mut play, _) = Play::begun(400);
+    let dialled = |out: &[Output]| {
+        let dials = out.iter().filter_map(|output| match output {
+            Output::Connect { source } => Some(*source),
+            _ => None,
+        });
+        dials.collect::<Vec<_>>()
+    };
+    let mut dials = Vec::new();
+    for byte in 100..200 {
+        let source = ServentId([byte; 32]);
+        dials.extend(dialled(&play.tell(Input::SourceTold { source, by: A })));
+    }
+    let known = (100..200).filter(|&byte| play.download.knows(ServentId([byte; 32]))).count();
+    assert_eq!(known, crate::transfer::sources::MAX_TOLD);
+    assert_eq!(dials.len(), crate::transfer::sources::MAX_TOLD_DIALS);
+    // One fails: the next one's turn. Who was found otherwise waits for none of them.
+    assert_eq!(dialled(&play.tell(lost(dials[0]))).len(), 1);
+    let found = ServentId([250; 32]);
+    assert_eq!(dialled(&play.tell(Input::SourceFound { source: found })), [found]);
+    assert!(play.tell(Input::SourceTold { source: ME, by: B }).is_empty());
+}
+
+#[test]
+fn a_download_says_which_pieces_nobody_has() {
+    let (mut play, _) = Play::begun(9);
+    for (source, pieces) in [(A, vec![0, 1]), (B, vec![1, 2])] {
+        let pieces = map(&play, &pieces);
+        play.tell(Input::Has { source, pieces });
+        play.tell(Input::Refused { source, reason: Refusal::NotHere });
+    }
+    assert_eq!(play.download.standing(play.now).waits, None, "they have something yet");
+    for (source, piece) in [(A, 0), (A, 1), (B, 2)] {
+        let piece = play.piece(piece);
+        play.tell(Input::PieceGood { source, piece });
+    }
+    let standing = play.download.standing(play.now);
+    let waits = standing.waits.map(|next| next.to_string()).unwrap_or_default();
+    assert_eq!(waits, "nobody has pieces 3 to 8; searching again in 30 s");
+    assert_eq!(standing.sources.iter().map(|one| one.has).collect::<Vec<_>>(), [Some(2); 2]);
+    // One has more now.
+    let pieces = map(&play, &[3, 4, 5, 6, 7]);
+    let out = play.tell(Input::Has { source: B, pieces });
+    assert_eq!(asked(&out, B).len(), 4);
+    assert_eq!(play.download.standing(play.now).waits, None);
 }

@@ -11,7 +11,7 @@ use crate::base::{Contact, ContentId, Guid, Hops, ServentId, Ttl};
 use crate::message::*;
 use crate::wire::{decode_hit_body, decode_query_body};
 
-/// Enough that each of 25 kinds meets short and long bodies many times.
+/// Enough that each of 27 kinds meets short and long bodies many times.
 const CASES: u32 = 4096;
 
 fn address() -> impl Strategy<Value = SocketAddr> {
@@ -179,6 +179,19 @@ fn transfer_message() -> impl Strategy<Value = TransferMessage> {
             ext
         })),
         (id(), ext()).prop_map(|(id, ext)| TransferMessage::Thanks(Thanks { id, ext })),
+        (id(), vec(any::<bool>(), 1..5000), any::<bool>(), ext()).prop_map(
+            |(id, held, given, ext)| {
+                let holding = if given { Holding::Given } else { Holding::Here };
+                let bits = held.chunks(8).map(|bits| (bits[0] as u8) << (bits.len() - 1)).collect();
+                let count = held.len() as u32;
+                TransferMessage::Have(Have { id, count, holding, first: 0, bits, ext })
+            }
+        ),
+        (id(), aged(16), ext()).prop_filter_map("some contacts", |(id, list, ext)| {
+            let contacts: Vec<_> = list.into_iter().map(|aged| aged.contact).collect();
+            let some = !contacts.is_empty();
+            some.then_some(TransferMessage::Sources(Sources { id, contacts, ext }))
+        }),
         (text(200), vec(any::<u8>(), 0..300), ext()).prop_map(|(folder, cursor, ext)| {
             TransferMessage::Browse(Browse { folder, cursor, ext })
         }),
