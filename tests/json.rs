@@ -121,6 +121,8 @@ fn every_command_answers_in_objects_that_are_as_described() {
     r.done(&taker, &["download", "1", "--wait"]);
     r.refused(&taker, &["download", "99"], Exit::Failed);
     r.done(&taker, &["downloads"]);
+    r.done(&taker, &["downloads", "1"]);
+    r.refused(&taker, &["downloads", "99"], Exit::Failed);
     r.done(&taker, &["wait"]);
     r.done(&taker, &["download", &"0".repeat(64), "--priority", "low"]);
     r.done(&taker, &["priority", "2", "high"]);

@@ -66,8 +66,8 @@ fn a_delivery_is_thanked_for_and_shown_to_the_giver() {
 fn who_waits_for_a_slot_sees_the_place_in_the_queue_and_how_it_moves() {
     let bytes = content(2, 15_000_000);
     let giver = giver(&["--max-upload", "1MB", "--name", "attic"], &bytes);
-    // Eight may take at a time.
-    let args = ["--manual", "--join", &giver.invitation()];
+    // Eight may take at a time; none gives to the others.
+    let args = ["--manual", "--no-share-downloads", "--join", &giver.invitation()];
     let takers: Vec<_> = (0..11).map(|_| TestServent::start(Start::with(&args))).collect();
     for taker in &takers {
         taker.wait_for_neighbours(1);
@@ -168,4 +168,69 @@ fn a_lost_source_is_dialled_again_and_gives_again() {
     wait_until("bytes from who came back", || sent(&shaky) > 0);
     assert_eq!(download(&taker).state, DownloadState::Running);
     done(&taker, &["cancel", "all"]);
+}
+
+/// A giver with a cap, and takers who know nobody else and take its file at the same time.
+#[test]
+fn those_who_download_together_get_most_of_it_from_each_other() {
+    const TAKERS: usize = 4;
+    let bytes = content(5, 8_000_000);
+    let giver = giver(&["--max-upload", "2MB"], &bytes);
+    let args = ["--manual", "--join", &giver.invitation()];
+    let takers: Vec<_> = (0..TAKERS).map(|_| TestServent::start(Start::with(&args))).collect();
+    for taker in &takers {
+        taker.wait_for_neighbours(1);
+        assert_eq!(taker.search(&["large", "--ttl", "1"]).0.len(), 1);
+    }
+    for taker in &takers {
+        done(taker, &["download", "1"]);
+    }
+    // Each sees how much of the file the others have.
+    wait_until("a source that has a part", || {
+        match takers[0].replies(&["downloads", "1"]).remove(0) {
+            Reply::DownloadSources(report) => {
+                let all = report
+                    .from
+                    .iter()
+                    .any(|source| source.id == giver.id() && source.percent == 100);
+                let part = report.from.iter().any(|source| (1..100).contains(&source.percent));
+                all && part && report.from.len() == TAKERS
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+    for taker in &takers {
+        done(taker, &["wait"]);
+        assert_eq!(fs::read(taker.downloads().join("large.iso")).unwrap(), bytes);
+        assert!(taker.status().sent > 0, "each has something to give");
+    }
+    let sent = giver.status().sent;
+    let others: u64 = takers.iter().map(|taker| taker.status().sent).sum();
+    assert!(others > sent, "{sent} from the giver, {others} from each other");
+    let offences = takers.iter().chain([&giver]).map(|one| one.status().incidents.offences);
+    assert_eq!(offences.sum::<u64>(), 0);
+}
+
+#[test]
+fn what_one_has_of_a_file_that_nobody_has_is_found_and_taken() {
+    let bytes = content(6, 8_000_000);
+    let mut giver = giver(&["--max-upload", "2MB"], &bytes);
+    let first = TestServent::start(Start::with(&["--name", "half"]));
+    done(&first, &["join", &giver.invitation()]);
+    assert_eq!(first.search(&["large"]).0.len(), 1);
+    done(&first, &["download", "1"]);
+    wait_until("a part", || download(&first).verified >= 2_000_000);
+    giver.kill9();
+    let second = TestServent::start(Start::with(&["--join", &first.invitation()]));
+    second.wait_for_neighbours(1);
+    done(&second, &["download", &hash(&bytes)]);
+    wait_until("all that there is", || {
+        let (one, two) = (download(&first).verified, download(&second).verified);
+        one == two && one >= 2_000_000
+    });
+    wait_until("a sentence about the rest", || match download(&second).state {
+        DownloadState::Waiting { why } => why.contains("nobody has piece"),
+        _ => false,
+    });
+    assert_eq!(download(&second).name, "large.iso");
 }

@@ -220,6 +220,7 @@ mod tests {
             sources: 1,
             priority: Priority::Normal,
             state,
+            from: Vec::new(),
         }
     }
 

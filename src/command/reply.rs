@@ -93,6 +93,8 @@ pub enum Reply {
         /// By number.
         downloads: Vec<DownloadReport>,
     },
+    /// One download, and how much of the file each of its sources has.
+    DownloadSources(DownloadReport),
     /// Settings, each with where its value came from.
     Settings {
         /// Them.

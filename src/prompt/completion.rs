@@ -192,6 +192,7 @@ mod tests {
             sources: 0,
             priority: Default::default(),
             state,
+            from: Vec::new(),
         }
     }
 

@@ -1,15 +1,18 @@
 //! One download: the task that owns its plan and performs what it asks.
 //!
 //! `left` finds what earlier runs left of it, `finding` whom it can come from, `part` is its
-//! file while it comes, `end` is how it ends, `show` what its user sees.
+//! file while it comes, `offering` gives on what is here of it, `end` is how it ends, `show`
+//! what its user sees.
 
 mod end;
 mod finding;
 mod left;
+mod offering;
 mod part;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -36,7 +39,7 @@ use crate::transfer::{
     Config, Download, Event, Failure, Input, Loss, Output, Parting, PauseReason, PieceList,
     Priority,
 };
-use finding::Finding;
+pub(super) use finding::Finding;
 use left::Left;
 use part::Beginning;
 
@@ -104,6 +107,7 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         sources: sources.len(),
         priority,
         state: if record.paused { DownloadState::Paused } else { DownloadState::Running },
+        from: Vec::new(),
     };
     let (show, shown) = watch::channel(report);
     let (reports, inbox) = mpsc::channel(REPORTS);
@@ -131,6 +135,7 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         distrusted: false,
         checking: false,
         complete: false,
+        offered: false,
         resume_at: None,
         stopped: Arc::new(AtomicBool::new(false)),
         place: place.clone(),
@@ -190,6 +195,10 @@ struct Inbox {
 struct Open {
     number: u64,
     asks: mpsc::Sender<Ask>,
+    /// Where we see it, once it is connected.
+    seen: Option<SocketAddr>,
+    /// Whether we have dialled it there.
+    dialled: bool,
     /// How to come to it, as far as is known by now.
     approach: watch::Sender<Approach>,
     /// Ends the connection, whatever it waits for.
@@ -221,6 +230,8 @@ struct Fetch {
     checking: bool,
     /// Whether all pieces are here, as far as is known.
     complete: bool,
+    /// Whether what is here is given on.
+    offered: bool,
     resume_at: Option<Instant>,
     /// Ends work on the disk that nobody waits for any more.
     stopped: Arc<AtomicBool>,
@@ -298,6 +309,7 @@ impl Fetch {
             self.quiet = false;
         }
         self.stopped.store(true, Ordering::Relaxed);
+        self.end_offer();
         self.open.clear();
         if !self.over {
             self.keep();
@@ -335,6 +347,7 @@ impl Fetch {
 
     /// Begins anew, with nothing believed that an earlier run has said.
     fn start_over(&mut self) {
+        self.end_offer();
         self.open.clear();
         self.leaving.clear();
         self.distrusted = true;
@@ -351,10 +364,12 @@ impl Fetch {
                 self.resume_at = None;
                 self.full = None;
                 self.trouble = None;
+                self.end_offer();
                 self.tell(Input::Pause(PauseReason::User));
             }
             Wish::Resume if self.paused => {
                 self.paused = false;
+                self.offer_again();
                 self.go_on();
             }
             Wish::Pause | Wish::Resume => {}
@@ -385,53 +400,11 @@ impl Fetch {
         }
     }
 
-    fn learn(&mut self, source: SourceReport) {
-        let id = source.id;
-        let known = self.known.entry(id);
-        known.and_modify(|known| known.merge(&source)).or_insert(source);
-        self.news_for_the_record = true;
-        let approach = self.approach(id);
-        if let Some(open) = self.open.get(&id) {
-            // Who was on the way by one that is gone takes the new one.
-            open.approach.send_if_modified(|known| {
-                let another = approach.calls_back && known.way != approach.way;
-                if another {
-                    *known = approach;
-                }
-                another
-            });
-        }
-        self.tell(Input::SourceFound { source: id });
-        self.forget_strangers();
-    }
-
-    fn approach(&self, source: ServentId) -> Approach {
-        let known = self.known.get(&source).map(|known| Approach {
-            addresses: known.addresses.clone(),
-            way: known.way,
-            calls_back: known.calls_back,
-        });
-        known.unwrap_or_default()
-    }
-
-    /// Anybody may be said to have the file, so only those stay who are of use: the plan
-    /// bounds whom it knows, and who gave pieces is owed thanks.
-    fn forget_strangers(&mut self) {
-        let Self { known, plan, gave, .. } = self;
-        known.retain(|&id, _| plan.knows(id) || gave.contains(&id));
-    }
-
-    fn on_found(&mut self, source: SourceReport, name: Option<String>) {
-        if let Some(name) = name.filter(|_| !self.named) {
-            self.named = true;
-            self.show.send_modify(|report| report.name = name);
-        }
-        self.learn(source);
-    }
-
     fn on_good(&mut self, source: ServentId, piece: PieceIndex) {
-        self.news_for_the_record |= self.gave.insert(source);
+        let first = self.gave.insert(source);
+        self.news_for_the_record |= first;
         self.tell(Input::PieceGood { source, piece });
+        self.offer_piece(source, piece, first);
     }
 
     /// Brings the record of this download up to date; its file follows.
@@ -463,7 +436,10 @@ impl Fetch {
             return; // of a connection that the plan has forgotten
         }
         match report {
-            Report::Connected { round_trip } => {
+            Report::Connected { round_trip, seen, dialled } => {
+                if let Some(open) = self.open.get_mut(&source) {
+                    (open.seen, open.dialled) = (Some(seen), dialled);
+                }
                 self.tell(Input::Connected { source });
                 self.tell(Input::RoundTrip { source, rtt: round_trip });
             }
@@ -491,6 +467,9 @@ impl Fetch {
             }
             Report::Queued(position) => self.tell(Input::Queued { source, position }),
             Report::Refused(reason) => self.tell(Input::Refused { source, reason }),
+            Report::Has(pieces) => self.tell(Input::Has { source, pieces }),
+            Report::Given(pieces) => self.tell(Input::Given { source, pieces }),
+            Report::Sources(contacts) => self.on_told(source, contacts),
         }
     }
 
@@ -510,8 +489,11 @@ impl Fetch {
                 // Until the file is in place: then there is something to say.
                 self.leaving.extend(self.open.remove(&source).map(|open| (source, open)));
             }
-            Output::Disconnect { source, .. } => {
+            Output::Disconnect { source, why } => {
                 self.open.remove(&source); // closes its asks, and it ends
+                if matches!(why, Parting::Lied | Parting::Refused) {
+                    self.ground.swarms.lost(self.show.borrow().id, source);
+                }
             }
             Output::Describe { source, part } => self.ask(source, Ask::Describe(part)),
             Output::Request { source, pieces } => self.ask(source, Ask::Request(pieces)),
@@ -553,7 +535,8 @@ impl Fetch {
         let closing = CancellationToken::new();
         let closed = closing.clone();
         let (approach, approaching) = watch::channel(self.approach(source));
-        let open = Open { number, asks, approach, _closing: closing.drop_guard() };
+        let (seen, dialled, _closing) = (None, false, closing.drop_guard());
+        let open = Open { number, asks, seen, dialled, approach, _closing };
         self.open.insert(source, open);
         let task = Source {
             ground: Arc::clone(&self.ground),

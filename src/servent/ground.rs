@@ -22,6 +22,7 @@ use super::panel::Panel;
 use super::port_map::Standing;
 use super::report::{News, PortMapping};
 use super::settings::Settings;
+use super::swarms::Swarms;
 use super::throttle::Throttle;
 use super::traffic::Traffic;
 use super::tuning::Tuning;
@@ -76,6 +77,8 @@ pub(super) struct Ground {
     pub(super) panel: Panel,
     /// What of the library was shown to whom.
     pub(super) browsed: Browsed,
+    /// Who takes what from here, and what of the running downloads can be given on.
+    pub(super) swarms: Swarms,
     /// Bytes of pieces that may be sent, shared by the connections.
     upload: Throttle,
     /// Bytes of pieces that may be received, shared by the downloads.
@@ -122,6 +125,7 @@ impl Ground {
             seen: RwLock::default(),
             port_map: RwLock::default(),
             browsed: Browsed::new(secret, clock.now()),
+            swarms: Swarms::default(),
             upload: Throttle::bytes(tuning.max_upload, clock),
             download: Throttle::bytes(tuning.max_download, clock),
             unanswered: Unanswered::default(),

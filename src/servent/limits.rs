@@ -5,15 +5,15 @@ use std::time::Duration;
 use super::handle::Servent;
 use super::report::{LimitReport, Unit};
 use super::{
-    accept_rate, admission, browsed, browsing, called, calling, crawl, dial, download_error, join,
-    lan, tuning, wanted,
+    accept_rate, admission, browsed, browsing, called, calling, crawl, dial, download_error,
+    hearing, join, lan, tuning, wanted,
 };
 use crate::base::{Contact, MAX_TTL, piece};
 use crate::message::{HitBody, QueryBody};
 use crate::overlay::{self, config};
 use crate::share::{MAX_EXCLUDED, agenda, hashing, ignoring, library, query};
 use crate::store::{hosts_file, name, part};
-use crate::transfer::{sources, upload};
+use crate::transfer::{sources, telling, upload};
 
 impl Servent {
     /// Every limit, by what it belongs to.
@@ -116,6 +116,14 @@ fn limits(places: usize) -> Vec<LimitReport> {
         bytes("length of a file's name", wide(name::MAX_NAME), "it is cut"),
         many("downloads running", download_error::MAX_RUNNING, "another is refused"),
         many("sources known of a file", sources::MAX_KNOWN, "more are not remembered"),
+        many("sources named by one other", sources::MAX_TOLD, "more are not remembered"),
+        many("of these dialled at once", sources::MAX_TOLD_DIALS, "the others wait"),
+        many("others named to one who takes", telling::MAX_NAMED, "the rest is not named"),
+        many(
+            "useless news of one source",
+            hearing::MAX_SENSELESS as usize,
+            "its connection is closed",
+        ),
         many("sources open of a file", sources::MAX_OPEN, "the others are kept for later"),
         bytes("space left free", part::RESERVE, "a download waits for space"),
         many(

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::ground::Ground;
 use super::offload::offload;
-use crate::base::Guid;
+use crate::base::{ContentId, FileName, Guid};
 use crate::message::{Hit, HitBody};
 use crate::overlay::{Answer, Input};
 use crate::share::{Library, Query};
@@ -60,6 +60,8 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Result<Option<Answ
     let Ok(body) = decode_query_body(body) else { return Ok(None) };
     let Ok(query) = Query::parse(&body.text) else { return Ok(None) };
     let found = library.matches_for_stranger(&query);
+    let running = query.content().filter(|_| tuning.share_downloads && found.files.is_empty());
+    let running = running.and_then(|id| running_hit(ground, id, &query));
     let hits: Vec<Hit> = found
         .files
         .into_iter()
@@ -72,6 +74,7 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Result<Option<Answ
                 (found.modified > 0).then_some(found.modified),
             ),
         })
+        .chain(running)
         .collect();
     let Some(count) = u8::try_from(hits.len()).ok().filter(|&count| count > 0) else {
         return if found.cut { Err(CutShort) } else { Ok(None) };
@@ -85,4 +88,13 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Result<Option<Answ
         ext: HitBody::extensions(found.cut),
     };
     Ok(encode_hit_body(&body).ok().map(|body| Answer { count, body }))
+}
+
+/// A file that is being downloaded here: who asks for its very content, and nothing else, can
+/// have what is here of it.
+fn running_hit(ground: &Ground, id: ContentId, query: &Query) -> Option<Hit> {
+    let running = ground.swarms.running(id).filter(|_| query.is_content_alone())?;
+    let name = FileName::new(running.name()).ok()?;
+    let size = running.list().geometry().size();
+    Some(Hit { id, size, name: name.as_str().to_owned(), ext: Vec::new() })
 }

@@ -12,8 +12,8 @@
 //! | the user's side | `handle`, `start`, `status`, `report`; `join`, `inviting`, `moving`; `publishing`, `searching`, `wanted`, `browsing` with `whom`, `crawl`; `downloads`, `resuming` |
 //! | links | `driver`, `link`, `outbox`, `traffic`, `hosts`, `mesh` |
 //! | connections | `dial`, `listen`, `admission` with `accept_rate`, `eviction` and `origin`, `greeting`, `turnstile`, `frames`, `network` |
-//! | files coming | `fetch`, `source`, `calling`, `unfinished` |
-//! | files going | `serve`, `browsed`, `called`, `slots`, `uploads`, `matching`; `keeping`, `watching` with `inotify`, and `changes` of what is shared |
+//! | files coming | `fetch`, `source`, `hearing`, `calling`, `unfinished` |
+//! | files going | `serve`, `stock`, `swarms`, `browsed`, `called`, `slots`, `uploads`, `matching`; `keeping`, `watching` with `inotify`, and `changes` of what is shared |
 //! | being found | `lan`, by `mdns`; `port_map`, by `router` and `igd` |
 //! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
 //! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `background`, `descriptors`, `incidents` |
@@ -43,6 +43,7 @@ mod frames;
 mod greeting;
 mod ground;
 mod handle;
+mod hearing;
 mod holder;
 mod hosts;
 mod igd;
@@ -80,6 +81,8 @@ mod slots;
 mod source;
 mod start;
 mod status;
+mod stock;
+mod swarms;
 mod throttle;
 mod traffic;
 mod tuning;

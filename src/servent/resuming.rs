@@ -251,6 +251,7 @@ fn failed(record: DownloadRecord, place: PartPlace, held: u64, why: String) -> S
         sources: record.sources.len(),
         priority: record.priority,
         state: DownloadState::Failed { why },
+        from: Vec::new(),
     };
     Started { report: watch::channel(report).1, wishes: mpsc::channel(1).0, place }
 }

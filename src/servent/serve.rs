@@ -1,14 +1,19 @@
-//! Sending pieces: one task for each transfer connection that came in.
+//! Sending pieces: one task for each transfer connection that came in; `news` is what it tells
+//! of pieces and of others unasked.
+
+mod news;
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use super::frames::{FrameReader, encode};
@@ -20,13 +25,14 @@ use super::offload::offload;
 use super::origin::is_exempt;
 use super::report::News;
 use super::slots::{Place, Ticket, Uploads};
+use super::stock::{Opened, Stock};
 use super::uploads::{Taker, Thanked};
-use crate::base::{ContentId, PieceIndex};
+use crate::base::{ContentId, Geometry, PieceIndex};
 use crate::message::{
     Browse, Data, Describe, Listed, Listing, Manifest, PieceRange, Queued, Refusal, Refused,
     Request, Thanks, TransferMessage,
 };
-use crate::share::{Library, OpenError, ReadError, SharedReader};
+use crate::share::Library;
 use crate::transfer::upload::UNREAD;
 use crate::wire::data_prefix;
 
@@ -95,11 +101,16 @@ pub(super) async fn run(
     let (send, mut messages) = mpsc::channel(READ_AHEAD);
     let (ticket, place) = uploads.enter((!is_exempt(from)).then_some(from), ground.clock);
     let taker = Taker { id: peer, name, address, connection: ticket.number };
+    let dialled_at = greeted.peer.contact.addresses.first().copied();
     let mut giver = Giver {
         taker,
         senseless: 0,
         ground: Arc::clone(&ground),
-        library,
+        dialled_at,
+        stock: Stock { library, ground: Arc::clone(&ground) },
+        swarms: VecDeque::new(),
+        bell: Arc::default(),
+        idle: 0,
         ticket,
         place,
         write,
@@ -128,6 +139,7 @@ pub(super) async fn run(
         }
         tracing::debug!(%from, %error, "transfer ended");
     }
+    giver.leave_swarms();
     ground.end_upload(giver.taker.connection);
     let _ = timeout(FAREWELL, giver.write.shutdown()).await;
     drop(pass);
@@ -151,13 +163,21 @@ struct Giver {
     /// Thanks that were for nothing.
     senseless: u32,
     ground: Arc<Ground>,
-    library: Library,
+    /// Where others can dial it, as we have seen it.
+    dialled_at: Option<SocketAddr>,
+    stock: Stock,
+    /// The files of which it is told, the latest last.
+    swarms: VecDeque<ContentId>,
+    /// Rings when there is something to tell.
+    bell: Arc<Notify>,
+    /// How often in a row it was waited for in vain.
+    idle: u32,
     ticket: Ticket,
     place: watch::Receiver<Place>,
     write: WriteHalf<Secured>,
     /// What was asked for and is not sent yet, in order.
     wanted: VecDeque<(ContentId, PieceRange)>,
-    open: Option<SharedReader>,
+    open: Option<Opened>,
     told: Place,
     piece: Vec<u8>,
 }
@@ -175,6 +195,9 @@ impl Giver {
             if !self.wanted.is_empty() && !self.ground.panel.now().serve {
                 self.refuse_all().await?;
             }
+            if self.bell.notified().now_or_never().is_some() {
+                self.tell_news().await?;
+            }
             let place = *self.place.borrow_and_update();
             self.tell_place(place).await?;
             if place == Place::Stopped {
@@ -186,7 +209,7 @@ impl Giver {
             }
             let waits = !self.wanted.is_empty();
             let waiting = if waits { WATCH } else { IDLE };
-            let ground = Arc::clone(&self.ground);
+            let (ground, bell) = (Arc::clone(&self.ground), Arc::clone(&self.bell));
             tokio::select! {
                 message = inbox.recv() => match message {
                     Some(message) => self.on_message(message).await?,
@@ -197,9 +220,11 @@ impl Giver {
                         return Ok(());
                     }
                 }
+                () = bell.notified() => self.tell_news().await?,
                 () = ground.panel.serving_ends(), if waits => {}
                 () = tokio::time::sleep(waiting) => {
-                    if self.wanted.is_empty() {
+                    self.idle += u32::from(self.wanted.is_empty());
+                    if self.idle > self.patience() {
                         return Ok(());
                     }
                     self.drop_withdrawn().await?;
@@ -209,6 +234,7 @@ impl Giver {
     }
 
     async fn on_message(&mut self, message: TransferMessage) -> Result<(), ServeError> {
+        self.idle = 0;
         match message {
             TransferMessage::Describe(Describe { id, part, .. }) => self.describe(id, part).await,
             TransferMessage::Request(request) => self.on_request(request).await,
@@ -258,7 +284,7 @@ impl Giver {
             let ground = &self.ground;
             let asker = (self.taker.id, self.taker.address.ip());
             let now = ground.clock.now();
-            offload(|| ground.browsed.answer(now, &self.library, asker, browse))
+            offload(|| ground.browsed.answer(now, &self.stock.library, asker, browse))
         } else {
             Listed::Closed
         };
@@ -269,9 +295,11 @@ impl Giver {
         if !self.ground.panel.now().serve {
             return self.refuse(id, Refusal::Busy).await;
         }
-        let Some(list) = self.library.list(id) else {
+        let Some(list) = self.stock.list(id) else {
             return self.refuse(id, Refusal::NotHere).await;
         };
+        self.enter_swarm(&list);
+        self.tell_news().await?;
         let first = (part as usize).saturating_mul(Manifest::PART);
         let values = list.values().get(first..).unwrap_or_default();
         if part > 0 && values.is_empty() {
@@ -288,7 +316,7 @@ impl Giver {
         if !self.ground.panel.now().serve {
             return self.refuse(id, Refusal::Busy).await;
         }
-        let Some(list) = self.library.list(id) else {
+        let Some(list) = self.stock.list(id) else {
             return self.refuse(id, Refusal::NotHere).await;
         };
         let count = list.geometry().count();
@@ -301,9 +329,15 @@ impl Giver {
         if self.wanted.len() + pieces.len() > MAX_WAITING {
             return Err(ServeError::Greedy);
         }
+        self.enter_swarm(&list);
+        self.tell_news().await?; // what is here, before what is not
+        if !self.stock.has(id, numbered(list.geometry(), &pieces)) {
+            return self.refuse(id, Refusal::NotHere).await;
+        }
+        self.note_asked(&list, &pieces);
         let uploads = &self.ticket.uploads;
         if !uploads.log.knows(&self.taker, id) {
-            let name = self.library.name(id).unwrap_or_default();
+            let name = self.stock.name(id).unwrap_or_default();
             let size = list.geometry().size();
             let lives = |connection| uploads.stand(connection).is_some();
             uploads.log.asked(&self.taker, id, name, size, lives);
@@ -354,12 +388,8 @@ impl Giver {
 
     /// A peer that waits for what is gone learns it now, not when its turn comes.
     async fn drop_withdrawn(&mut self) -> Result<(), ServeError> {
-        let gone: Vec<ContentId> = self
-            .wanted
-            .iter()
-            .map(|(id, _)| *id)
-            .filter(|&id| !self.library.is_published(id))
-            .collect();
+        let gone: Vec<ContentId> =
+            self.wanted.iter().map(|(id, _)| *id).filter(|&id| !self.stock.is_here(id)).collect();
         for id in gone {
             if self.wanted.iter().any(|(other, _)| *other == id) {
                 self.refuse(id, Refusal::Withdrawn).await?;
@@ -377,12 +407,12 @@ impl Giver {
         if self.open.as_ref().is_none_or(|open| open.list().id() != id || open.withdrawn()) {
             let running = self.open.as_ref().is_some_and(|open| open.list().id() == id);
             self.open = None;
-            match offload(|| self.library.open(id)) {
+            match offload(|| self.stock.open(id)) {
                 Ok(open) => self.open = Some(open),
-                Err(OpenError::NotHere) if running => {
+                Err(Refusal::NotHere) if running => {
                     return self.refuse(id, Refusal::Withdrawn).await;
                 }
-                Err(error) => return self.refuse(id, refusal(&error.into())).await,
+                Err(reason) => return self.refuse(id, reason).await,
             }
         }
         let Some(open) = &mut self.open else { return Ok(()) };
@@ -390,8 +420,8 @@ impl Giver {
             return self.refuse(id, Refusal::BadRequest).await;
         };
         let bytes = &mut self.piece;
-        if let Err(error) = offload(|| open.read_piece(piece, bytes)) {
-            return self.refuse(id, refusal(&error)).await;
+        if let Err(reason) = offload(|| open.read_piece(piece, bytes)) {
+            return self.refuse(id, reason).await;
         }
         self.send_piece(id, piece).await?;
         self.rest_if_idle();
@@ -419,7 +449,7 @@ impl Giver {
                 }
                 () = await_cap(&ground, &self.ticket, sent) => {}
             }
-            if self.open.as_ref().is_some_and(SharedReader::withdrawn) {
+            if self.open.as_ref().is_some_and(Opened::withdrawn) && !self.stock.is_here(id) {
                 return self.refuse(id, Refusal::Withdrawn).await;
             }
             let data = Data {
@@ -502,12 +532,9 @@ async fn await_cap(ground: &Ground, ticket: &Ticket, bytes: u64) {
     }
 }
 
-fn refusal(error: &ReadError) -> Refusal {
-    match error {
-        // Never published or just withdrawn: who asks anew learns no difference.
-        ReadError::Withdrawn => Refusal::NotHere,
-        ReadError::Changed { .. } => Refusal::Changed,
-        ReadError::Unreadable { .. } => Refusal::Unreadable,
-        ReadError::NoSuchPiece { .. } => Refusal::BadRequest,
-    }
+/// The pieces of `ranges`, which are of the file.
+fn numbered(cut: Geometry, ranges: &[PieceRange]) -> impl Iterator<Item = PieceIndex> + '_ {
+    let numbers =
+        ranges.iter().flat_map(|range| range.first..range.first.saturating_add(range.count));
+    numbers.filter_map(move |number| cut.piece(number))
 }

@@ -18,11 +18,12 @@ use super::driver::Command;
 use super::frames::{FrameError, FrameReader, encode, write_frame};
 use super::greeting::{Greeted, Reception, Secured};
 use super::ground::Ground;
+use super::hearing::{Hearing, Noise};
 use super::offload::offload;
-use crate::base::{ContentId, PieceIndex, ServentId};
+use crate::base::{Contact, ContentId, PieceIndex, PieceMap, ServentId};
 use crate::message::{
-    Cancel, Data, Describe, Manifest, PieceRange, Purpose, Queued, Refused, Request, Thanks,
-    TransferMessage,
+    Cancel, Data, Describe, Have, Holding, Manifest, PieceRange, Purpose, Queued, Refused, Request,
+    Sources, Thanks, TransferMessage,
 };
 use crate::store::{PartFile, StoreError};
 use crate::transfer::{PieceList, PieceValue};
@@ -63,6 +64,10 @@ pub(super) enum Ask {
 pub(super) enum Report {
     Connected {
         round_trip: Duration,
+        /// Where we see it.
+        seen: SocketAddr,
+        /// Whether we have dialled it there.
+        dialled: bool,
     },
     Lost(String),
     Manifest {
@@ -81,6 +86,12 @@ pub(super) enum Report {
     Unwritten(PieceIndex, StoreError),
     Queued(u32),
     Refused(crate::message::Refusal),
+    /// It has these pieces, beside those that it said before.
+    Has(PieceMap),
+    /// It has all, and these were given to others.
+    Given(PieceMap),
+    /// These have some, it says.
+    Sources(Vec<Contact>),
 }
 
 /// One connection to one source, and how it tells of itself.
@@ -113,6 +124,12 @@ impl From<FrameError> for End {
             FrameError::Io(error) => phrase(&error),
             other => other.to_string(),
         })
+    }
+}
+
+impl From<Noise> for End {
+    fn from(noise: Noise) -> Self {
+        Self::Lost(noise.to_string())
     }
 }
 
@@ -151,14 +168,15 @@ impl Source {
         asks: &mut mpsc::Receiver<Ask>,
     ) -> Result<(), End> {
         let began = Instant::now();
-        let Reached { greeted, pass: _pass } = tokio::select! {
+        let Reached { greeted, pass } = tokio::select! {
             reached = self.approach(approach) => reached.map_err(End::Lost)?,
             // Nothing is asked before the connection stands: this is the end of asking.
             _ = asks.recv() => return Err(End::Unwanted),
         };
         // A dial takes several round trips; a quarter is a fair first guess.
         let round_trip = began.elapsed() / 4;
-        self.report(Report::Connected { round_trip }).await;
+        let (seen, dialled) = (greeted.peer.seen, pass.is_none());
+        self.report(Report::Connected { round_trip, seen, dialled }).await;
         let Greeted { stream, ahead, mesh, .. } = greeted;
         let mut wire = Wire {
             reader: FrameReader::resume(stream, ahead),
@@ -167,6 +185,7 @@ impl Source {
             coming: None,
             spare: Vec::new(),
             unasked: 0,
+            hearing: Hearing::default(),
         };
         let ended = tokio::select! {
             ended = self.exchange(&mut wire, asks) => ended,
@@ -238,8 +257,35 @@ impl Source {
                 self.report(Report::Refused(reason)).await;
                 Ok(())
             }
+            TransferMessage::Have(have) => self.on_have(wire, &have).await,
+            TransferMessage::Sources(sources) => self.on_sources(wire, sources).await,
             _ => Err(End::Lost("it sent what nobody asked for".to_owned())),
         }
+    }
+
+    async fn on_have(&self, wire: &mut Wire, have: &Have) -> Result<(), End> {
+        if have.id != self.file {
+            return Ok(wire.hearing.nothing::<()>().map(|_| ())?);
+        }
+        if let Some(pieces) = wire.hearing.have(have)? {
+            self.report(match have.holding {
+                Holding::Here => Report::Has(pieces),
+                Holding::Given => Report::Given(pieces),
+            })
+            .await;
+        }
+        Ok(())
+    }
+
+    async fn on_sources(&self, wire: &mut Wire, sources: Sources) -> Result<(), End> {
+        if sources.id != self.file {
+            return Ok(wire.hearing.nothing::<()>().map(|_| ())?);
+        }
+        let contacts = wire.hearing.sources(sources)?;
+        if !contacts.is_empty() {
+            self.report(Report::Sources(contacts)).await;
+        }
+        Ok(())
     }
 
     /// Waits until the cap on downloads lets so many bytes more be received.
@@ -384,6 +430,7 @@ struct Wire {
     /// The buffer of the piece before, for the next one.
     spare: Vec<u8>,
     unasked: u32,
+    hearing: Hearing,
 }
 
 enum Assembly {

@@ -194,6 +194,12 @@ impl Query {
         })
     }
 
+    /// Whether that is all that the query asks.
+    #[must_use]
+    pub fn is_content_alone(&self) -> bool {
+        self.terms.len() == 1 && self.content().is_some()
+    }
+
     pub(super) fn terms(&self) -> &[Term] {
         &self.terms
     }

@@ -26,6 +26,7 @@ mod private_mesh;
 mod publisher;
 mod searches;
 mod sources;
+mod swarm;
 mod transfers;
 
 use std::fs;

@@ -38,6 +38,17 @@ impl Local {
         }
     }
 
+    pub(super) async fn downloads(&self, number: Option<usize>, out: Out<'_>) -> Exit {
+        let downloads = self.servent.downloads().await;
+        let Some(number) = number else {
+            return self.done(Reply::Downloads { downloads }, out).await;
+        };
+        match downloads.into_iter().find(|report| report.number == number) {
+            Some(report) => self.done(Reply::DownloadSources(report), out).await,
+            None => out.fail(Exit::Failed, &unknown(number)).await,
+        }
+    }
+
     pub(super) async fn wait(&self, number: Option<usize>, order: &Order, out: Out<'_>) -> Exit {
         if let Some(number) = number {
             return self.see_out(number, order, out).await;
@@ -106,8 +117,7 @@ impl Local {
             }
         };
         let Some(report) = ended else {
-            let text = format!("there is no download {number}; 'downloads' lists them");
-            return out.fail(Exit::Failed, &text).await;
+            return out.fail(Exit::Failed, &unknown(number)).await;
         };
         if report.state == DownloadState::Paused {
             let text = format!("download {number} is paused; 'resume {number}' lets it go on");
@@ -145,4 +155,8 @@ impl Local {
             Err(error) => out.fail(Exit::Failed, &error).await,
         }
     }
+}
+
+fn unknown(number: usize) -> String {
+    format!("there is no download {number}; 'downloads' lists them")
 }

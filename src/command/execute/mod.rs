@@ -128,10 +128,7 @@ impl Local {
                 let request = DownloadRequest { target: what, to, once, priority };
                 self.download(request, wait, order, out).await
             }
-            Command::Downloads => {
-                let downloads = self.servent.downloads().await;
-                self.done(Reply::Downloads { downloads }, out).await
-            }
+            Command::Downloads { number } => self.downloads(number, out).await,
             Command::Pause { which } => self.pause(which, out).await,
             Command::Resume { which } => self.resume(which, out).await,
             Command::Cancel { which } => self.cancel(which, out).await,

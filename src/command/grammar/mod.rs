@@ -238,9 +238,16 @@ pub enum Command {
         #[arg(value_name = "N|HASH", value_parser = download_target)]
         what: DownloadTarget,
     },
-    /// List the downloads
-    #[command(override_usage = "downloads")]
-    Downloads,
+    /// List the downloads, or the sources of one
+    ///
+    /// Of each source that is connected: how much of the file it has, how much came from it,
+    /// and how fast.
+    #[command(override_usage = "downloads [N]")]
+    Downloads {
+        /// A download
+        #[arg(value_name = "N")]
+        number: Option<usize>,
+    },
     /// Let download N, or all, stand still until resumed
     ///
     /// It stays paused over a restart, and holds no connection.

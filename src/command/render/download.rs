@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::base::escape::Escaped;
-use crate::command::layout::{Column, MAX_NAME, count, cut, size, span, table};
-use crate::servent::report::{DownloadReport, DownloadState};
+use crate::command::layout::{Column, MAX_NAME, count, cut, servent, size, span, table};
+use crate::servent::report::{DownloadReport, DownloadState, SourceProgress};
 use crate::transfer::Priority;
 
 /// What is worth saying when a download begins, waits or ends.
@@ -126,6 +126,26 @@ pub(super) fn downloads_table(downloads: &[DownloadReport], width: Option<usize>
     table(&columns, &rows, width)
 }
 
+/// A download, and below it its sources: how much of the file each has, and gives.
+pub(super) fn sources_table(download: &DownloadReport, width: Option<usize>) -> String {
+    let head = downloads_table(std::slice::from_ref(download), width);
+    if download.from.is_empty() {
+        return format!("{head}no source is connected\n");
+    }
+    let row = |source: &SourceProgress| {
+        let state = match (source.queued, source.slow) {
+            (Some(place), _) => format!("number {place} in its queue"),
+            (None, true) => "too slow, left alone for a while".to_owned(),
+            (None, false) => format!("{}/s", size(source.rate)),
+        };
+        let has = format!("  {}%", source.percent);
+        vec![has, servent(&source.name, &source.id), size(source.received), state]
+    };
+    let rows: Vec<_> = download.from.iter().map(row).collect();
+    let columns = [Column::Right, Column::Left, Column::Right, Column::Left];
+    head + &table(&columns, &rows, width)
+}
+
 fn path(path: &Path) -> String {
     Escaped(&path.display().to_string()).to_string()
 }
@@ -133,7 +153,7 @@ fn path(path: &Path) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::base::ContentId;
+    use crate::base::{ContentId, ServentId};
 
     pub(in crate::command::render) fn download(state: DownloadState) -> DownloadReport {
         DownloadReport {
@@ -147,6 +167,7 @@ pub(super) mod tests {
             sources: 2,
             priority: Priority::Normal,
             state,
+            from: Vec::new(),
         }
     }
 
@@ -175,6 +196,30 @@ pub(super) mod tests {
         let shown = sentences(&[cancelled.clone(), cancelled]);
         let one = "download 1 \"x.iso\" cancelled; 999 B of it removed\n";
         assert_eq!(shown, one.repeat(2));
+    }
+
+    #[test]
+    fn a_download_shows_how_much_of_the_file_each_source_has() {
+        let mut running = download(DownloadState::Running);
+        let none = "1  99%  1.00 kB  x.iso  0 B/s, 1 of 2 sources\nno source is connected\n";
+        assert_eq!(sources_table(&running, None), none);
+        let source = |name: &str, percent, queued| SourceProgress {
+            id: ServentId([0; 32]),
+            name: name.into(),
+            percent,
+            received: 10 * u64::from(percent),
+            rate: 5,
+            queued,
+            slow: false,
+        };
+        running.from = vec![source("attic", 100, None), source("", 7, Some(3))];
+        let shown = sources_table(&running, None);
+        let rows: Vec<&str> = shown.lines().skip(1).collect();
+        let expected = [
+            "  100%  attic~aaaaaaaa  1.00 kB  5 B/s",
+            "    7%  aaaaaaaa           70 B  number 3 in its queue",
+        ];
+        assert_eq!(rows, expected);
     }
 
     #[test]

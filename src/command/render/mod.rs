@@ -107,6 +107,7 @@ fn unfolded(reply: &Reply, width: Option<usize>) -> String {
         Reply::Download(download) => download::download_sentence(download),
         Reply::Progress(download) => format!("{}\n", download::progress(download)),
         Reply::Downloads { downloads } => download::downloads_table(downloads, width),
+        Reply::DownloadSources(download) => download::sources_table(download, width),
         Reply::Settings { settings } => setting::settings_table(settings, width),
         Reply::Setting(setting) => setting::one_setting(setting),
         Reply::Set(setting) => setting::set(setting),

@@ -62,6 +62,7 @@ impl Fetch {
             }
             self.forget();
         });
+        self.end_offer(); // from here on it is the library's
         let path: PathBuf = path.to_path_buf();
         self.show.send_modify(|report| {
             report.verified = size;
@@ -94,6 +95,7 @@ impl Fetch {
             return;
         }
         self.over = true;
+        self.end_offer();
         self.open.clear();
         self.remember();
         offload(|| {
@@ -106,6 +108,7 @@ impl Fetch {
 
     pub(super) fn cancel(&mut self) {
         self.cancelled = true;
+        self.end_offer();
         self.stopped.store(true, Ordering::Relaxed);
         self.tell(Input::Cancel);
         self.open.clear();

@@ -1,4 +1,4 @@
-//! A download looks for sources: the search that it starts by itself.
+//! A download looks for sources: the search that it starts by itself, and what others name.
 //!
 //! Always true: one search of a download waits or runs at a time, none before there is a
 //! mesh to flood, and how it ended is told behind all that it found.
@@ -6,6 +6,9 @@
 use std::sync::Arc;
 
 use super::{Fetch, Tools};
+use crate::base::{Contact, ServentId};
+use crate::overlay::dialable;
+use crate::servent::calling::Approach;
 use crate::servent::report::{Reach, SearchEvent, SearchRequest, SourceReport};
 use crate::servent::searching::{self, SharedResults};
 use crate::transfer::Input;
@@ -14,7 +17,7 @@ use crate::transfer::Input;
 const ONE_FILE: usize = 1;
 
 /// What the search brings.
-pub(super) enum Finding {
+pub(in crate::servent) enum Finding {
     /// Somebody has the file, and calls it so.
     Source(SourceReport, Option<String>),
     /// It is over; `whole` when everybody asked has answered, and somebody was asked.
@@ -26,6 +29,69 @@ impl Fetch {
         match finding {
             Finding::Source(source, name) => self.on_found(source, name),
             Finding::End { whole } => self.tell(Input::Searched { whole }),
+        }
+    }
+
+    pub(super) fn learn(&mut self, source: SourceReport) {
+        let id = source.id;
+        let known = self.known.entry(id);
+        known.and_modify(|known| known.merge(&source)).or_insert(source);
+        self.news_for_the_record = true;
+        let approach = self.approach(id);
+        if let Some(open) = self.open.get(&id) {
+            // Who was on the way by one that is gone takes the new one.
+            open.approach.send_if_modified(|known| {
+                let another = approach.calls_back && known.way != approach.way;
+                if another {
+                    *known = approach;
+                }
+                another
+            });
+        }
+        self.tell(Input::SourceFound { source: id });
+        self.forget_strangers();
+    }
+
+    pub(super) fn approach(&self, source: ServentId) -> Approach {
+        let known = self.known.get(&source).map(|known| Approach {
+            addresses: known.addresses.clone(),
+            way: known.way,
+            calls_back: known.calls_back,
+        });
+        known.unwrap_or_default()
+    }
+
+    /// Anybody may be said to have the file, so only those stay who are of use: the plan
+    /// bounds whom it knows, and who gave pieces is owed thanks.
+    fn forget_strangers(&mut self) {
+        let Self { known, plan, gave, .. } = self;
+        known.retain(|&id, _| plan.knows(id) || gave.contains(&id));
+    }
+
+    fn on_found(&mut self, source: SourceReport, name: Option<String>) {
+        if let Some(name) = name.filter(|_| !self.named) {
+            self.named = true;
+            self.show.send_modify(|report| report.name = name);
+        }
+        self.learn(source);
+    }
+
+    /// A source names others: claims. Nobody is dialled whom a stranger there has no business
+    /// to name.
+    pub(super) fn on_told(&mut self, by: ServentId, contacts: Vec<Contact>) {
+        let Some(seen) = self.open.get(&by).and_then(|open| open.seen) else { return };
+        for Contact { id, mut addresses } in contacts {
+            addresses.retain(|&address| dialable(address, seen.ip()));
+            if addresses.is_empty() {
+                continue;
+            }
+            let name = String::new();
+            let (hops, calls_back, way) = (None, false, None);
+            let source = SourceReport { id, name, addresses, hops, calls_back, way };
+            let known = self.known.entry(id);
+            known.and_modify(|known| known.merge(&source)).or_insert(source);
+            self.tell(Input::SourceTold { source: id, by });
+            self.forget_strangers();
         }
     }
 

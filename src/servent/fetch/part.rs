@@ -71,6 +71,7 @@ impl Fetch {
                 if claimed {
                     self.check(part, list, held.clone());
                 }
+                self.offer(&held);
                 self.tell(Input::Begun { held });
                 self.on_room();
             }

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::{Fetch, SHOW_EVERY, SHOW_WAITING};
 use crate::base::ServentId;
-use crate::servent::report::{DownloadReport, DownloadState, News};
-use crate::transfer::{Event, Next, PauseReason};
+use crate::servent::report::{DownloadReport, DownloadState, News, SourceProgress};
+use crate::transfer::{Event, Next, PauseReason, SourceStanding};
 
 impl Fetch {
     pub(super) fn on_event(&mut self, event: &Event) {
@@ -36,6 +36,21 @@ impl Fetch {
         beside(text, &named.map(|source| (source.id.short(), &*source.name)).collect::<Vec<_>>())
     }
 
+    /// How a source of a file of so many pieces stands.
+    fn progress_of(&self, source: &SourceStanding, pieces: u32) -> SourceProgress {
+        let SourceStanding { source: id, has, came, rate, queued, aside } = *source;
+        let percent = has.map_or(100, |has| u64::from(has) * 100 / u64::from(pieces.max(1)));
+        SourceProgress {
+            id,
+            name: self.known.get(&id).map_or_else(String::new, |known| known.name.clone()),
+            percent: u8::try_from(percent).unwrap_or(100),
+            received: came,
+            rate,
+            queued,
+            slow: aside,
+        }
+    }
+
     pub(super) fn report_now(&self) -> DownloadReport {
         self.show.borrow().clone()
     }
@@ -50,7 +65,10 @@ impl Fetch {
         self.shown_at = Instant::now();
         self.quiet = true;
         if self.over {
-            self.show.send_modify(|report| (report.rate, report.connected) = (0, 0));
+            self.show.send_modify(|report| {
+                (report.rate, report.connected) = (0, 0);
+                report.from.clear();
+            });
             return;
         }
         if self.news_for_the_record {
@@ -73,6 +91,8 @@ impl Fetch {
             }
             (None, None) => DownloadState::Running,
         };
+        let pieces = self.list.as_ref().map_or(0, |list| list.geometry().count());
+        let from = standing.sources.iter().map(|source| self.progress_of(source, pieces)).collect();
         self.show.send_if_modified(|report| {
             let before = report.clone();
             report.verified = if self.complete { report.size } else { standing.verified };
@@ -80,6 +100,7 @@ impl Fetch {
             report.connected = standing.connected;
             report.sources = standing.known;
             report.state = state;
+            report.from = from;
             *report != before
         });
     }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::as_text;
-use crate::base::ContentId;
+use crate::base::{ContentId, ServentId};
 use crate::transfer::Priority;
 
 /// What to download.
@@ -54,6 +54,28 @@ pub struct DownloadReport {
     pub priority: Priority,
     /// Where it stands.
     pub state: DownloadState,
+    /// The sources that are connected.
+    #[serde(default)]
+    pub from: Vec<SourceProgress>,
+}
+
+/// One connected source of a download.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SourceProgress {
+    /// Who.
+    pub id: ServentId,
+    /// What its user calls it, if that is known; unescaped.
+    pub name: String,
+    /// How much of the file it has, in percent, rounded down: 100 is all of it.
+    pub percent: u8,
+    /// Bytes that came from it.
+    pub received: u64,
+    /// Bytes a second at present.
+    pub rate: u64,
+    /// Our place in its queue, if it has us in one; 1: next.
+    pub queued: Option<u32>,
+    /// Whether it was too slow and is left alone for a while.
+    pub slow: bool,
 }
 
 /// Where a download stands.

@@ -19,7 +19,9 @@ mod upload;
 
 pub use crate::share::{FileType, SharedOrder};
 pub use browse::{BrowseReport, BrowseRequest, BrowsedReport, Whom};
-pub use download::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
+pub use download::{
+    DownloadReport, DownloadRequest, DownloadState, DownloadTarget, SourceProgress,
+};
 pub use invitation::InvitationReport;
 pub use map::{Asking, MapLink, MapProgress, MapReport, MappedReport};
 pub use news::News;
