@@ -26,8 +26,9 @@ use super::origin::is_exempt;
 use super::report::News;
 use super::slots::{Place, Ticket, Uploads};
 use super::stock::{Opened, Stock};
+use super::swarms::pieces_of;
 use super::uploads::{Taker, Thanked};
-use crate::base::{ContentId, Geometry, PieceIndex};
+use crate::base::{ContentId, PieceIndex};
 use crate::message::{
     Browse, Data, Describe, Listed, Listing, Manifest, PieceRange, Queued, Refusal, Refused,
     Request, Thanks, TransferMessage,
@@ -102,6 +103,7 @@ pub(super) async fn run(
     let (ticket, place) = uploads.enter((!is_exempt(from)).then_some(from), ground.clock);
     let taker = Taker { id: peer, name, address, connection: ticket.number };
     let dialled_at = greeted.peer.contact.addresses.first().copied();
+    let connection = taker.connection;
     let mut giver = Giver {
         taker,
         senseless: 0,
@@ -124,7 +126,7 @@ pub(super) async fn run(
         () = ground.stop.cancelled() => Ok(()),
         () = greeted.mesh.left.cancelled() => Ok(()),
         () = revoked.cancelled() => Ok(()),
-        result = receive(reader, send) => result,
+        result = receive(&ground, connection, reader, send) => result,
         result = giver.serve(&mut messages) => result,
     };
     // The last that a peer says may be thanks, and then it closes.
@@ -146,10 +148,16 @@ pub(super) async fn run(
 }
 
 async fn receive(
+    ground: &Ground,
+    connection: u64,
     mut reader: FrameReader<ReadHalf<Secured>, TransferMessage>,
     messages: mpsc::Sender<TransferMessage>,
 ) -> Result<(), ServeError> {
     while let Some(message) = reader.next().await? {
+        if let TransferMessage::Request(request) = &message {
+            // Others are told before a piece that is being sent is out.
+            ground.swarms.asked(request.id, connection, &request.pieces);
+        }
         if messages.send(message).await.is_err() {
             break;
         }
@@ -331,7 +339,7 @@ impl Giver {
         }
         self.enter_swarm(&list);
         self.tell_news().await?; // what is here, before what is not
-        if !self.stock.has(id, numbered(list.geometry(), &pieces)) {
+        if !self.stock.has(id, pieces_of(list.geometry(), &pieces)) {
             return self.refuse(id, Refusal::NotHere).await;
         }
         self.note_asked(&list, &pieces);
@@ -430,7 +438,7 @@ impl Giver {
 
     async fn send_piece(&mut self, id: ContentId, piece: PieceIndex) -> Result<(), ServeError> {
         let bytes = Bytes::from(std::mem::take(&mut self.piece));
-        let ground = Arc::clone(&self.ground);
+        let (ground, bell) = (Arc::clone(&self.ground), Arc::clone(&self.bell));
         let mut offset = 0;
         while offset < bytes.len() {
             let longest = match ground.panel.now().max_upload {
@@ -440,14 +448,19 @@ impl Giver {
             let end = bytes.len().min(offset + longest.min(Data::MAX_LEN));
             let part = bytes.slice(offset..end);
             let sent = part.len() as u64;
-            tokio::select! {
-                biased;
-                // A cap may hold a frame back for seconds.
-                () = ground.panel.serving_ends() => {
-                    self.wanted.push_front((id, PieceRange { first: piece.get(), count: 1 }));
-                    return self.refuse_all().await;
+            loop {
+                tokio::select! {
+                    biased;
+                    // A cap may hold a frame back for seconds.
+                    () = ground.panel.serving_ends() => {
+                        self.wanted.push_front((id, PieceRange { first: piece.get(), count: 1 }));
+                        return self.refuse_all().await;
+                    }
+                    () = await_cap(&ground, &self.ticket, sent) => break,
+                    () = bell.notified() => {}
                 }
-                () = await_cap(&ground, &self.ticket, sent) => {}
+                // News do not wait for it; nor does anybody else's turn while they are told.
+                self.tell_news().await?;
             }
             if self.open.as_ref().is_some_and(Opened::withdrawn) && !self.stock.is_here(id) {
                 return self.refuse(id, Refusal::Withdrawn).await;
@@ -530,11 +543,4 @@ async fn await_cap(ground: &Ground, ticket: &Ticket, bytes: u64) {
             () = tokio::time::sleep(HELD_BACK) => ticket.held_back(),
         }
     }
-}
-
-/// The pieces of `ranges`, which are of the file.
-fn numbered(cut: Geometry, ranges: &[PieceRange]) -> impl Iterator<Item = PieceIndex> + '_ {
-    let numbers =
-        ranges.iter().flat_map(|range| range.first..range.first.saturating_add(range.count));
-    numbers.filter_map(move |number| cut.piece(number))
 }

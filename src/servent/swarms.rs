@@ -16,16 +16,21 @@ use tokio::sync::{Notify, mpsc};
 
 use super::fetch::Finding;
 use super::report::SourceReport;
-use crate::base::{ContentId, PieceIndex, PieceMap, ServentId};
-use crate::message::Refusal;
+use crate::base::{ContentId, Geometry, PieceIndex, PieceMap, ServentId};
+use crate::message::{PieceRange, Refusal};
 use crate::store::PartFile;
 use crate::transfer::{PieceList, Telling, Word};
+
+/// Pieces of one request that are looked at one by one: 16 times what anybody asks for ahead.
+/// Of more others are not told, and of a running download they are not here.
+const MAX_NOTED: usize = 4096;
 
 /// All swarms, by file.
 #[derive(Default)]
 pub(super) struct Swarms(Mutex<BTreeMap<ContentId, Swarm>>);
 
 struct Swarm {
+    cut: Geometry,
     telling: Telling<u64>,
     /// Wake the connections of the takers when there is something to tell.
     bells: BTreeMap<u64, Arc<Notify>>,
@@ -113,6 +118,7 @@ impl Swarms {
     pub(super) fn begin(&self, running: Running, held: PieceMap) {
         let mut swarms = self.lock();
         let fresh = || Swarm {
+            cut: running.list.geometry(),
             telling: Telling::partial(PieceMap::new(held.len())),
             bells: BTreeMap::new(),
             running: None,
@@ -149,21 +155,28 @@ impl Swarms {
 
     /// Whether all `pieces` of a running download are here.
     pub(super) fn has(&self, id: ContentId, mut pieces: impl Iterator<Item = PieceIndex>) -> bool {
-        self.lock().get(&id).is_some_and(|swarm| pieces.all(|piece| swarm.telling.has(piece)))
+        self.lock().get(&id).is_some_and(|swarm| {
+            let here = pieces.by_ref().take(MAX_NOTED).all(|piece| swarm.telling.has(piece));
+            here && pieces.next().is_none()
+        })
     }
 
-    /// The connection `taker`, of the servent `who`, takes a file of so many pieces.
+    /// The connection `taker`, of the servent `who`, takes a file that is cut like this.
     pub(super) fn enter(
         &self,
         id: ContentId,
-        count: u32,
+        cut: Geometry,
         taker: u64,
         who: ServentId,
         bell: &Arc<Notify>,
     ) {
         let mut swarms = self.lock();
-        let fresh =
-            || Swarm { telling: Telling::whole(count), bells: BTreeMap::new(), running: None };
+        let fresh = || Swarm {
+            cut,
+            telling: Telling::whole(cut.count()),
+            bells: BTreeMap::new(),
+            running: None,
+        };
         let swarm = swarms.entry(id).or_insert_with(fresh);
         swarm.telling.join(taker, who);
         swarm.bells.insert(taker, Arc::clone(bell));
@@ -176,15 +189,11 @@ impl Swarms {
         });
     }
 
-    /// `taker` has asked for pieces.
-    pub(super) fn asked(
-        &self,
-        id: ContentId,
-        taker: u64,
-        pieces: impl Iterator<Item = PieceIndex>,
-    ) {
+    /// `taker` has asked for pieces; what is not of the file, or not taken by it, says nothing.
+    pub(super) fn asked(&self, id: ContentId, taker: u64, ranges: &[PieceRange]) {
         self.with(id, |swarm| {
-            if swarm.telling.asked(taker, pieces) {
+            let cut = swarm.cut;
+            if swarm.telling.asked(taker, pieces_of(cut, ranges).take(MAX_NOTED)) {
                 swarm.ring(Some(taker));
             }
         });
@@ -222,4 +231,15 @@ impl Swarms {
     pub(super) fn words(&self, id: ContentId, taker: u64) -> Vec<Word> {
         self.with(id, |swarm| swarm.telling.words(taker)).unwrap_or_default()
     }
+}
+
+/// The pieces of `ranges`, as far as the file has them.
+pub(super) fn pieces_of(
+    cut: Geometry,
+    ranges: &[PieceRange],
+) -> impl Iterator<Item = PieceIndex> + '_ {
+    ranges.iter().flat_map(move |range| {
+        let end = range.first.saturating_add(range.count).min(cut.count());
+        (range.first.min(end)..end).filter_map(move |number| cut.piece(number))
+    })
 }

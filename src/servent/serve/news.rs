@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use super::{Giver, ServeError, numbered};
+use super::{Giver, ServeError};
 use crate::message::{Have, Holding, PieceRange, Sources, TransferMessage};
+use crate::servent::swarms::pieces_of;
 use crate::transfer::{PieceList, Word};
 
 /// Files of which one taker is told at the same time: as many as it may take at once and
@@ -28,8 +29,8 @@ impl Giver {
     /// The taker has asked for something of this file. Of a file of one piece there is nothing
     /// to tell.
     pub(super) fn enter_swarm(&mut self, list: &PieceList) {
-        let (id, count) = (list.id(), list.geometry().count());
-        if count < 2 || self.swarms.contains(&id) {
+        let (id, cut) = (list.id(), list.geometry());
+        if cut.count() < 2 || self.swarms.contains(&id) {
             return;
         }
         if self.swarms.len() >= MAX_SWARMS
@@ -39,7 +40,7 @@ impl Giver {
         }
         self.swarms.push_back(id);
         let taker = &self.taker;
-        self.ground.swarms.enter(id, count, taker.connection, taker.id, &self.bell);
+        self.ground.swarms.enter(id, cut, taker.connection, taker.id, &self.bell);
     }
 
     pub(super) fn leave_swarms(&mut self) {
@@ -53,8 +54,8 @@ impl Giver {
     pub(super) fn note_asked(&self, list: &PieceList, pieces: &[PieceRange]) {
         let (id, cut) = (list.id(), list.geometry());
         let swarms = &self.ground.swarms;
-        swarms.asked(id, self.taker.connection, numbered(cut, pieces));
-        let begun = numbered(cut, pieces).any(|piece| cut.last() != Some(piece));
+        swarms.asked(id, self.taker.connection, pieces);
+        let begun = pieces_of(cut, pieces).any(|piece| cut.last() != Some(piece));
         if let Some(at) = self.dialled_at.filter(|_| begun) {
             swarms.met(id, self.taker.id, &self.taker.name, at);
         }
