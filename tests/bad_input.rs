@@ -75,7 +75,7 @@ fn bad_lines(own: &TestServent, other: &TestServent, private: &TestServent) -> V
         bad(&["serach", "x"], 2, "there is no command 'serach'; did you mean 'search'?"),
         bad(&["xyzzy"], 2, "there is no command 'xyzzy'; 'help' lists them"),
         bad(&["publish"], 2, "publish wants PATH\nusage: publish PATH... [--yes | --as NAME]\n"),
-        bad(&["download"], 2, "download wants N|HASH\nusage: download N|HASH"),
+        bad(&["download"], 2, "download wants N|HASH|LINK\nusage: download N|HASH|LINK"),
         bad(&["search"], 2, "search wants at least one word to look for\nusage: search WORDS"),
         bad(&["results", "size>huge"], 2, "a size is a number and perhaps a unit"),
         bad(&["results", "--sort", "age"], 2, "'age' is not name or size or sources or modified"),
@@ -110,7 +110,11 @@ fn bad_lines(own: &TestServent, other: &TestServent, private: &TestServent) -> V
         bad(&["publish", "/"], 1, "/ is the whole machine: confirm with --yes"),
         bad(&["unpublish", "/no/such/file"], 1, "/no/such/file is not published"),
         bad(&["download", "99"], 1, "there is no result 99: there is only result 1"),
-        bad(&["download", "abc"], 2, "'abc' will not do for N|HASH: a number that 'results' shows"),
+        bad(
+            &["download", "abc"],
+            2,
+            "'abc' will not do for N|HASH|LINK: a number that 'results' shows",
+        ),
         bad(&["results", "2"], 1, "there is no result 2: there is only result 1"),
         bad(&["wait", "7"], 1, "there is no download 7; 'downloads' lists them"),
     ]

@@ -123,6 +123,10 @@ fn every_command_answers_in_objects_that_are_as_described() {
     r.done(&taker, &["downloads"]);
     r.done(&taker, &["downloads", "1"]);
     r.refused(&taker, &["downloads", "99"], Exit::Failed);
+    r.done(&taker, &["link", "1"]);
+    r.done(&giver, &["link", "music/blue train.flac", "--magnet"]);
+    r.refused(&giver, &["link", "nowhere"], Exit::Failed);
+    r.refused(&taker, &["download", "part2part:x"], Exit::Usage);
     r.done(&taker, &["wait"]);
     r.done(&taker, &["download", &"0".repeat(64), "--priority", "low"]);
     r.done(&taker, &["priority", "2", "high"]);

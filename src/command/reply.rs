@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::servent::report::{
-    BrowseReport, DownloadReport, HitReport, InvitationReport, JoinReport, LimitReport,
+    BrowseReport, DownloadReport, HitReport, InvitationReport, JoinReport, LimitReport, LinkReport,
     MapProgress, MapReport, News, PeerReport, PublishProgress, PublishReport, ResultReport,
     SearchEnd, SettingReport, SharedListing, StatusReport, TraceReport, UnpublishReport,
     UploadReport, WantedReport,
@@ -88,6 +88,8 @@ pub enum Reply {
     Download(DownloadReport),
     /// How far a download that is waited for has come.
     Progress(DownloadReport),
+    /// A link to a content.
+    Link(LinkReport),
     /// All downloads since the start.
     Downloads {
         /// By number.

@@ -79,14 +79,16 @@ impl<O: Write, E: Write> Screen<O, E> {
                 // The code's two colours are no decoration: cameras want them that way round.
                 let (text, left_out) = invitation_lines(invitation, terminal.live);
                 self.draw(terminal, &text)?;
-                let notes = invitation.notes.iter();
-                let mut said: String =
-                    notes.map(|note| format!("note: {}\n", Escaped(note))).collect();
+                let mut said = notes(&invitation.notes);
                 if left_out > 0 {
                     said +=
                         &format!("note: the code has no room for {left_out} of the addresses\n");
                 }
                 (None, said)
+            }
+            Reply::Link(link) => {
+                self.draw(terminal, &text(reply, None))?;
+                (None, notes(&link.notes))
             }
             Reply::Trace(trace) if terminal.live => {
                 return self.draw(terminal, &drawn_trace(trace, terminal.width));
@@ -157,6 +159,11 @@ impl<O: Write, E: Write> Screen<O, E> {
 
 fn is_running(report: &DownloadReport) -> bool {
     matches!(report.state, DownloadState::Running | DownloadState::Waiting { .. })
+}
+
+/// Sentences beside what was asked for.
+fn notes(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("note: {}\n", Escaped(note))).collect()
 }
 
 #[cfg(test)]

@@ -81,7 +81,10 @@ pub(super) fn bounded(mut all: Vec<Candidate>) -> Vec<Candidate> {
 /// The values that the help calls `name`, of those that `command` can do something with.
 pub(super) fn values(ask: &Ask, command: &str, name: &str, begun: &str) -> Vec<Candidate> {
     match name {
-        "N|HASH" => results(ask, begun),
+        "N|HASH|LINK" => results(ask, begun),
+        "N|HASH|LINK|PATH" => {
+            results(ask, begun).into_iter().chain(published(ask, begun)).collect()
+        }
         "N|WORDS" => results(ask, begun),
         "--show N" | "--forget N" if command == "wanted" => wanted(ask, begun),
         "N" => downloads(ask, command, begun),
@@ -105,7 +108,7 @@ pub(super) fn values(ask: &Ask, command: &str, name: &str, begun: &str) -> Vec<C
 /// What stands behind number `begun`, escaped.
 pub(super) fn name_of(ask: &Ask, name: &str, begun: &str, within: Duration) -> Option<String> {
     let number: usize = begun.parse().ok()?;
-    let is_result = matches!(name, "N|HASH" | "N|WORDS");
+    let is_result = matches!(name, "N|HASH|LINK" | "N|HASH|LINK|PATH" | "N|WORDS");
     if is_result {
         let replies = ask(&format!("results {number}"), within);
         replies.iter().find_map(|reply| match reply {

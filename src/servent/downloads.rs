@@ -13,9 +13,12 @@ use super::download_error::{DownloadError, MAX_RUNNING};
 use super::fetch::{self, Order, Started, Tools};
 use super::handle::Servent;
 use super::offload::offload;
-use super::report::{DownloadReport, DownloadRequest, DownloadState, DownloadTarget};
+use super::report::{
+    DownloadReport, DownloadRequest, DownloadState, DownloadTarget, ResultReport, SourceReport,
+};
 use super::searching::SharedResults;
 use crate::base::escape::Escaped;
+use crate::base::{ContentId, FileLink, ServentId};
 use crate::store::{DownloadRecord, SourceRecord};
 
 /// Downloads that are over and remembered until the next start; the oldest go first.
@@ -49,31 +52,13 @@ impl Downloads {
         request: DownloadRequest,
         results: &SharedResults,
     ) -> Result<DownloadReport, DownloadError> {
-        let found = match request.target {
-            DownloadTarget::Result(number) => {
-                let found = results.report(number);
-                let all = results.reports().len();
-                Some(found.ok_or(DownloadError::NoResult { number, results: all })?)
-            }
-            DownloadTarget::Content(id) => results.report_of(id),
-        };
-        let id = match (request.target, &found) {
-            (DownloadTarget::Content(id), _) => id,
-            (DownloadTarget::Result(_), Some(found)) => found.id,
-            (DownloadTarget::Result(number), None) => {
-                return Err(DownloadError::NoResult { number, results: 0 });
-            }
-        };
+        let Aim { id, name, size, sources } = aim(request.target, results, tools.ground.id)?;
         if let Some(path) = tools.library.path(id) {
             return Err(DownloadError::Here(shown(&path)));
         }
         let folder = match request.to {
             Some(to) => absolute(&to)?,
             None => absolute(&tools.ground.settings.downloads)?,
-        };
-        let (name, size, sources) = match found {
-            Some(found) => (found.names.into_iter().next(), found.size, found.sources),
-            None => (None, 0, Vec::new()),
         };
         for source in &sources {
             tools.ground.admission.note_hit(tools.ground.clock.now(), source.id);
@@ -151,6 +136,63 @@ impl Downloads {
         let ended = report.borrow().clone();
         Some(ended)
     }
+}
+
+/// What is to be fetched, as far as is known of it.
+pub(super) struct Aim {
+    pub(super) id: ContentId,
+    pub(super) name: Option<String>,
+    /// 0 when nobody has named one.
+    pub(super) size: u64,
+    pub(super) sources: Vec<SourceReport>,
+}
+
+/// What `target` means to a servent `me` that has found `results`.
+pub(super) fn aim(
+    target: DownloadTarget,
+    results: &SharedResults,
+    me: ServentId,
+) -> Result<Aim, DownloadError> {
+    let found = |report: ResultReport| Aim {
+        id: report.id,
+        name: report.names.into_iter().next(),
+        size: report.size,
+        sources: report.sources,
+    };
+    let known = |id| {
+        let nothing = Aim { id, name: None, size: 0, sources: Vec::new() };
+        results.report_of(id).map_or(nothing, found)
+    };
+    Ok(match target {
+        DownloadTarget::Result(number) => {
+            let results_now = results.reports().len();
+            let none = DownloadError::NoResult { number, results: results_now };
+            results.report(number).map(found).ok_or(none)?
+        }
+        DownloadTarget::Content(id) => known(id),
+        DownloadTarget::Link(link) => {
+            let FileLink { id, name, size, peers } = *link;
+            let mut aim = known(id);
+            // What was found is as good a claim as the link's, and what its user has seen.
+            aim.name = aim.name.or(name);
+            aim.size = if aim.size == 0 { size.unwrap_or(0) } else { aim.size };
+            for peer in peers.into_iter().filter(|peer| peer.id != me) {
+                let named = SourceReport {
+                    id: peer.id,
+                    name: String::new(),
+                    addresses: peer.addresses,
+                    hops: None,
+                    calls_back: false,
+                    way: None,
+                };
+                match aim.sources.iter_mut().find(|source| source.id == named.id) {
+                    Some(source) => source.merge(&named),
+                    None => aim.sources.push(named),
+                }
+            }
+            aim
+        }
+    })
 }
 
 impl List {

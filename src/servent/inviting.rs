@@ -55,13 +55,13 @@ pub fn invitation_line(
 }
 
 /// `addresses` without those of this machine alone, unless there are no others.
-fn outward(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+pub(super) fn outward(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let some = addresses.iter().any(|address| !address.ip().is_loopback());
     addresses.into_iter().filter(|address| !(some && address.ip().is_loopback())).collect()
 }
 
 /// Who can use a line with these addresses, where that is not everybody.
-fn reach_note(addresses: &[SocketAddr]) -> Option<String> {
+pub(super) fn reach_note(addresses: &[SocketAddr]) -> Option<String> {
     let port = addresses.first()?.port();
     if addresses.iter().all(|address| address.ip().is_loopback()) {
         let why = "only this machine can use this line: no other address of it is known";

@@ -198,6 +198,14 @@ impl Library {
         Some(shelf.copies(id)?.0.first()?.path.clone())
     }
 
+    /// The published file at `path`, however that is spelled.
+    #[must_use]
+    pub fn shared_at(&self, path: &Path) -> Option<SharedFile> {
+        let spellings = self.spellings(path);
+        let shelf = self.shelf();
+        spellings.iter().find_map(|path| shelf.file(path)).map(|file| SharedFile::of(file))
+    }
+
     /// All that is published, in order of paths: for where that is not much.
     #[must_use]
     pub fn shared(&self) -> Vec<SharedFile> {

@@ -1,4 +1,4 @@
-//! `download`, `pause`, `resume`, `cancel`, and `wait` for the end.
+//! `download`, `link`, `pause`, `resume`, `cancel`, and `wait` for the end.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Local, Out};
 use crate::command::grammar::Which;
 use crate::command::{Exit, Order, Reply};
-use crate::servent::report::{DownloadReport, DownloadRequest, DownloadState};
+use crate::servent::report::{DownloadReport, DownloadRequest, DownloadState, LinkTarget};
 
 /// How often a download that is waited for tells how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +46,13 @@ impl Local {
         match downloads.into_iter().find(|report| report.number == number) {
             Some(report) => self.done(Reply::DownloadSources(report), out).await,
             None => out.fail(Exit::Failed, &unknown(number)).await,
+        }
+    }
+
+    pub(super) async fn link(&self, target: LinkTarget, as_magnet: bool, out: Out<'_>) -> Exit {
+        match self.servent.link(target, as_magnet).await {
+            Ok(link) => self.done(Reply::Link(link), out).await,
+            Err(error) => out.fail(Exit::Failed, &error).await,
         }
     }
 

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::grammar::{self, Command, Switch, Telling};
 use super::{Console, Exit, Order, Reply};
 use crate::servent::report::{
-    BrowseRequest, DownloadRequest, News, Reach, SearchRequest, SharedRequest, Whom,
+    BrowseRequest, DownloadRequest, DownloadTarget, LinkTarget, News, Reach, SearchRequest,
+    SharedRequest, Whom,
 };
 use crate::servent::{Knob, Servent};
 
@@ -124,11 +125,24 @@ impl Local {
                     Ok(to) => to,
                     Err(why) => return out.fail(Exit::Usage, &why).await,
                 };
-                self.wait_for_mesh(order).await;
+                // Whom a link names is dialled without the mesh.
+                if !matches!(&what, DownloadTarget::Link(link) if !link.peers.is_empty()) {
+                    self.wait_for_mesh(order).await;
+                }
                 let request = DownloadRequest { target: what, to, once, priority };
                 self.download(request, wait, order, out).await
             }
             Command::Downloads { number } => self.downloads(number, out).await,
+            Command::Link { magnet, what } => {
+                let what = match what {
+                    LinkTarget::Path(path) => self.absolute(&path, order).map(LinkTarget::Path),
+                    known => Ok(known),
+                };
+                match what {
+                    Ok(what) => self.link(what, magnet, out).await,
+                    Err(why) => out.fail(Exit::Usage, &why).await,
+                }
+            }
             Command::Pause { which } => self.pause(which, out).await,
             Command::Resume { which } => self.resume(which, out).await,
             Command::Cancel { which } => self.cancel(which, out).await,

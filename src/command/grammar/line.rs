@@ -6,6 +6,9 @@ use clap::{CommandFactory, Parser};
 
 use super::{Command, Line, names};
 
+/// Characters of a wrong value that are said again.
+const MAX_QUOTED: usize = 60;
+
 /// Why a line is no command: one sentence, and the usage where there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -184,6 +187,7 @@ fn explain(name: &str, error: &clap::Error, usage: &StyledStr) -> UsageError {
         }
         ErrorKind::ValueValidation => {
             let why = std::error::Error::source(error).map(ToString::to_string);
+            let value = shortened(&value);
             format!("'{value}' will not do for {bare}: {}", why.unwrap_or_default())
         }
         ErrorKind::ArgumentConflict => {
@@ -194,6 +198,14 @@ fn explain(name: &str, error: &clap::Error, usage: &StyledStr) -> UsageError {
     let usage = usage.to_string();
     let usage = usage.trim_start_matches("Usage:").trim();
     UsageError(format!("{what}\nusage: {usage}"))
+}
+
+/// `value` as a sentence can bear it: a link is long.
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(MAX_QUOTED) {
+        Some((end, _)) => format!("{}…", value.get(..end).unwrap_or_default()),
+        None => value.to_owned(),
+    }
 }
 
 pub(super) fn unknown(name: &str) -> UsageError {
@@ -213,8 +225,8 @@ fn nearest(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ContentId;
-    use crate::servent::report::DownloadTarget;
+    use crate::base::{ContentId, FileLink};
+    use crate::servent::report::{DownloadTarget, LinkTarget};
 
     fn command(line: &str) -> Command {
         parse(line).unwrap().unwrap()
@@ -335,7 +347,9 @@ mod tests {
             refusal("publish"),
             "publish wants PATH\nusage: publish PATH... [--yes | --as NAME]"
         );
-        assert!(refusal("download").starts_with("download wants N|HASH\nusage: download N|HASH"));
+        assert!(
+            refusal("download").starts_with("download wants N|HASH|LINK\nusage: download N|HASH")
+        );
         assert_eq!(refusal("leave now"), "leave does not take 'now'\nusage: leave");
         assert!(
             refusal("news maybe").starts_with("'maybe' is not on or off"),
@@ -363,6 +377,27 @@ mod tests {
         assert_eq!(target(&format!("download {upper}")), DownloadTarget::Content(id));
         let digits = "1".repeat(64);
         assert!(matches!(target(&format!("download {digits}")), DownloadTarget::Content(_)));
+    }
+
+    #[test]
+    fn a_link_is_taken_wherever_a_number_is_and_what_is_wrong_with_it_is_said() {
+        let id = ContentId::of_nothing();
+        let link: FileLink = format!("part2part:{id}?name=a%20b&size=7").parse().unwrap();
+        for text in [link.to_string(), link.magnet()] {
+            let target = DownloadTarget::Link(Box::new(link.clone()));
+            let line = line_of(&["download".to_owned(), text.clone()]).unwrap();
+            let download = command(&line);
+            assert!(matches!(download, Command::Download { what, .. } if what == target), "{text}");
+            let what = LinkTarget::Known(target);
+            assert_eq!(command(&format!("link '{text}'")), Command::Link { magnet: false, what });
+        }
+        let what = LinkTarget::Path("a b".into());
+        assert_eq!(command("link --magnet 'a b'"), Command::Link { magnet: true, what });
+        let wrong = format!("download part2part:{id}?size=x{}", "&y=1".repeat(99));
+        let said = refusal(&wrong);
+        assert!(said.contains("size= of the link is no number") && said.len() < 400, "{said}");
+        assert!(refusal("link part2part:x").contains("the hash of the link"));
+        assert!(refusal("link 0").contains("numbered from 1"));
     }
 
     #[test]

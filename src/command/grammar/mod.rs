@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use super::address::join_target;
 use crate::base::FileName;
 use crate::servent::JoinTarget;
-use crate::servent::report::{DownloadTarget, Whom};
+use crate::servent::report::{DownloadTarget, LinkTarget, Whom};
 use crate::transfer::Priority;
 
 mod help;
@@ -24,7 +24,10 @@ pub use help::{definitions, help, help_within, names, usage_of};
 pub use line::{UsageError, line_of, parse};
 pub use place::{Place, Wanted, place};
 pub use value::{ENOUGH, Key, MAX_ENOUGH, MAX_LINES, Which, keys, words_of};
-use value::{download_target, enough, file_name, key, lines, number, page, priorities, ttl, which};
+use value::{
+    download_target, enough, file_name, key, lines, link_target, number, page, priorities, ttl,
+    which,
+};
 use whom::whom;
 
 /// How wide help texts are, in columns.
@@ -215,12 +218,13 @@ pub enum Command {
         #[arg(value_name = "WORDS")]
         words: Option<String>,
     },
-    /// Download a result of the latest search, or a content by its hash
+    /// Download a result of the latest search, a content by its hash, or what a link names
     ///
     /// It goes on in the background, from everybody who has it; every piece is verified.
     /// It outlives a restart, but for --once. A file that failed, or was left by --once,
-    /// goes on where it was when it is downloaded again.
-    #[command(override_usage = "download N|HASH [--wait] [--once] [--to DIR] [--priority P]")]
+    /// goes on where it was when it is downloaded again. A link is what 'link' prints, or a
+    /// magnet with xt=urn:blake3:HASH; who has it is searched for as well.
+    #[command(override_usage = "download N|HASH|LINK [--wait] [--once] [--to DIR] [--priority P]")]
     Download {
         /// Wait until it is over
         #[arg(long)]
@@ -234,8 +238,8 @@ pub enum Command {
         /// high, normal or low: downloads share --max-download as 4 to 2 to 1
         #[arg(long, value_name = "P", default_value = "normal", hide_default_value = true, value_parser = priorities())]
         priority: Priority,
-        /// A number that search shows, or 64 digits as b3sum prints them
-        #[arg(value_name = "N|HASH", value_parser = download_target)]
+        /// A number that search shows, 64 digits as b3sum prints them, or a link
+        #[arg(value_name = "N|HASH|LINK", value_parser = download_target)]
         what: DownloadTarget,
     },
     /// List the downloads, or the sources of one
@@ -247,6 +251,19 @@ pub enum Command {
         /// A download
         #[arg(value_name = "N")]
         number: Option<usize>,
+    },
+    /// Print a link by which anybody can download a result, or a file that is shared here
+    ///
+    /// It holds the hash, the name, the size, and who has it. In another mesh, or when none
+    /// of them is there, what it names is searched for by its hash.
+    #[command(override_usage = "link N|HASH|LINK|PATH [--magnet]")]
+    Link {
+        /// Print a magnet instead, for programs that know no other links
+        #[arg(long)]
+        magnet: bool,
+        /// A number that search shows, 64 digits as b3sum prints them, a link, or a shared file
+        #[arg(value_name = "N|HASH|LINK|PATH", value_parser = link_target)]
+        what: LinkTarget,
     },
     /// Let download N, or all, stand still until resumed
     ///

@@ -195,12 +195,12 @@ mod tests {
         assert_eq!(at("help pub"), ("pub".into(), Wanted::Command));
         let telling = ["on", "off", "follow"].map(str::to_owned).to_vec();
         assert_eq!(at("news o"), ("o".into(), Wanted::Word(telling)));
-        assert_eq!(at("download "), (String::new(), value("download", "N|HASH")));
-        assert_eq!(at("download --wait 3"), ("3".into(), value("download", "N|HASH")));
+        assert_eq!(at("download "), (String::new(), value("download", "N|HASH|LINK")));
+        assert_eq!(at("download --wait 3"), ("3".into(), value("download", "N|HASH|LINK")));
         assert_eq!(at("download 3 x"), ("x".into(), Wanted::Nothing));
         assert_eq!(at("download 3 --to d"), ("d".into(), Wanted::Path { folder: true }));
         assert_eq!(at("download 3 --to=d"), ("d".into(), Wanted::Path { folder: true }));
-        assert_eq!(at("download --to d "), (String::new(), value("download", "N|HASH")));
+        assert_eq!(at("download --to d "), (String::new(), value("download", "N|HASH|LINK")));
         assert_eq!(at("publish a b"), ("b".into(), Wanted::Path { folder: false }));
         assert_eq!(at("publish -- -x"), ("-x".into(), Wanted::Path { folder: false }));
         assert_eq!(at("unpublish x"), ("x".into(), value("unpublish", "PATH|HASH")));

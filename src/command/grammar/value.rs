@@ -4,10 +4,10 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::base::{ContentId, FileName, MAX_TTL};
+use crate::base::{ContentId, FileLink, FileName, MAX_TTL};
 use crate::command::nearest::nearest;
 use crate::servent::Knob;
-use crate::servent::report::DownloadTarget;
+use crate::servent::report::{DownloadTarget, LinkTarget};
 use crate::transfer::Priority;
 
 /// How many different files end a search unless told otherwise: a few screens.
@@ -135,6 +135,10 @@ pub(super) fn key(text: &str) -> Result<Key, String> {
 }
 
 pub(super) fn download_target(text: &str) -> Result<DownloadTarget, String> {
+    if FileLink::is_meant(text) {
+        let link: FileLink = text.parse().map_err(|error| format!("{error}"))?;
+        return Ok(DownloadTarget::Link(Box::new(link)));
+    }
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     if digits && text.len() < ContentId::TEXT_LEN {
         return match text.parse() {
@@ -143,7 +147,19 @@ pub(super) fn download_target(text: &str) -> Result<DownloadTarget, String> {
         };
     }
     ContentId::from_str(&text.to_ascii_lowercase()).map(DownloadTarget::Content).map_err(|_| {
-        "a number that 'results' shows is wanted, or 64 hexadecimal digits as b3sum prints them"
+        "a number that 'results' shows is wanted, 64 hexadecimal digits as b3sum prints them, or \
+         a link"
             .to_owned()
     })
+}
+
+/// What a link is wanted for: what `download` takes, or else a path.
+pub(super) fn link_target(text: &str) -> Result<LinkTarget, String> {
+    match download_target(text) {
+        Ok(target) => Ok(LinkTarget::Known(target)),
+        Err(why) if FileLink::is_meant(text) || text.bytes().all(|b| b.is_ascii_digit()) => {
+            Err(why)
+        }
+        Err(_) => Ok(LinkTarget::Path(text.into())),
+    }
 }

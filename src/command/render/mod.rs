@@ -106,6 +106,9 @@ fn unfolded(reply: &Reply, width: Option<usize>) -> String {
         Reply::Browse(report) => browse::page(report, width),
         Reply::Download(download) => download::download_sentence(download),
         Reply::Progress(download) => format!("{}\n", download::progress(download)),
+        // A link is ASCII without spaces; notes go another way, so that it can be piped.
+        Reply::Link(link) if link.as_magnet => format!("{}\n", link.magnet),
+        Reply::Link(link) => format!("{}\n", link.link),
         Reply::Downloads { downloads } => download::downloads_table(downloads, width),
         Reply::DownloadSources(download) => download::sources_table(download, width),
         Reply::Settings { settings } => setting::settings_table(settings, width),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::as_text;
-use crate::base::{ContentId, ServentId};
+use crate::base::{ContentId, FileLink, ServentId};
 use crate::transfer::Priority;
 
 /// What to download.
@@ -16,6 +16,8 @@ pub enum DownloadTarget {
     Result(usize),
     /// A content, looked for in the mesh when the latest search did not find it.
     Content(ContentId),
+    /// What a link names, from those whom it names, and from whoever else is found.
+    Link(Box<FileLink>),
 }
 
 /// A wish to download.

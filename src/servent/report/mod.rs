@@ -7,6 +7,7 @@ use serde::Serializer;
 mod browse;
 mod download;
 mod invitation;
+mod link;
 mod map;
 mod news;
 mod peer;
@@ -23,6 +24,7 @@ pub use download::{
     DownloadReport, DownloadRequest, DownloadState, DownloadTarget, SourceProgress,
 };
 pub use invitation::InvitationReport;
+pub use link::{LinkReport, LinkTarget};
 pub use map::{Asking, MapLink, MapProgress, MapReport, MappedReport};
 pub use news::News;
 pub use peer::{JoinReport, PeerReport, Relation, SharesReport};
