@@ -254,6 +254,24 @@ pub trait Disk: Send + Sync {
     /// `AlreadyExists` when there is one; else what the system says.
     fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
 
+    /// Writes a new file of the mode that new ones have, 0666 less the umask, and does not
+    /// flush it.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when anything is there; else what the system says, and then some of
+    /// it may be there.
+    fn create_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.write_new(path, bytes)
+    }
+
+    /// Makes everything on the file system of `folder` survive a loss of power.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn flush(&self, folder: &Path) -> io::Result<()> {
+        self.kind(folder).map(|_| ())
+    }
+
     /// Renames, replacing a file at `to`. For this servent's own state only.
     ///
     /// # Errors

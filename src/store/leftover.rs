@@ -68,11 +68,13 @@ pub fn remove_unused_part(
     remove_part(disk, place, id) // while it is ours
 }
 
-/// Removes the part of a download that was given up, and what is kept beside it.
+/// Removes the part of a download that was given up, and what is kept beside it: of a
+/// collection the folder that was coming.
 ///
 /// # Errors
 /// What the disk says; what is gone already is no error.
 pub fn remove_part(disk: &dyn Disk, place: &PartPlace, id: ContentId) -> Result<(), StoreError> {
+    super::folder::remove_staged(disk, place, id)?;
     let part = place.part(disk, id);
     sidecar::remove_file(disk, &part)?;
     if let Some(parts) = part.parent() {
@@ -118,7 +120,12 @@ pub fn placed_file(
         })
 }
 
-fn list_of(file: &dyn ReadHandle, geometry: Geometry, stop: &AtomicBool) -> Option<PieceList> {
+/// The list of an open file; none when it cannot be read, or `stop` was set.
+pub(super) fn list_of(
+    file: &dyn ReadHandle,
+    geometry: Geometry,
+    stop: &AtomicBool,
+) -> Option<PieceList> {
     let mut builder = ListBuilder::new(geometry);
     let mut bytes = Vec::new();
     for piece in geometry.pieces() {

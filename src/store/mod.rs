@@ -12,6 +12,7 @@
 pub mod disk;
 pub mod downloads_file;
 pub mod error;
+pub mod folder;
 pub mod hosts_file;
 pub mod leftover;
 pub mod memory_disk;
@@ -27,6 +28,7 @@ pub mod state;
 pub use disk::{Disk, Entry, FolderHandle, Kind, PARTS_FOLDER, PartHandle, ReadHandle, Stamp};
 pub use downloads_file::{DownloadRecord, SourceRecord, load_downloads, save_downloads};
 pub use error::StoreError;
+pub use folder::{BadPath, StagedFolder};
 pub use hosts_file::{CachedContact, LoadedHosts, load_hosts, save_hosts};
 pub use memory_disk::MemoryDisk;
 pub use name::safe_name;

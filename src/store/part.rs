@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::disk::{Disk, Kind, PartHandle, Stamp, read_full};
+use super::disk::{Disk, FolderHandle, Kind, PartHandle, Stamp, read_full};
 use super::error::StoreError;
 use super::name::{numbered, safe_name};
 use super::part_place::PartPlace;
@@ -337,39 +337,13 @@ impl PartFile {
             .map_err(|error| StoreError::from_io("set the permissions of", &self.path, error))?;
         self.sync()?;
 
-        let taken = self.taken_names(folder);
-        let plain = safe_name(wanted, self.id);
-        let numbered = (1..=MAX_NAMESAKES).map(|number| numbered(&plain, number));
-        for name in std::iter::once(plain.clone()).chain(numbered) {
-            if taken.contains(&alike(&name)) {
-                continue;
-            }
-            let path = folder.join(&name);
-            match target.place(&self.path, &name) {
-                Ok(()) => {
-                    *placed = true;
-                    target.sync().map_err(|error| StoreError::from_io("flush", folder, error))?;
-                    // The file is in place: what is left beside it is swept at a later start.
-                    let _ = sidecar::remove(&*self.disk, self.parts(), self.id);
-                    self.remove_empty_folder();
-                    return Ok(path);
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                    let (folder, part) = (folder.to_path_buf(), self.path.clone());
-                    return Err(StoreError::OtherFileSystem { folder, part });
-                }
-                Err(error) => return Err(StoreError::from_io("create", &path, error)),
-            }
-        }
-        Err(StoreError::NameTaken { path: folder.join(plain) })
-    }
-
-    /// The names in `folder` in the form in which they are compared. Empty where it
-    /// cannot be listed: the rename itself still replaces nothing.
-    fn taken_names(&self, folder: &Path) -> HashSet<String> {
-        let entries = self.disk.list(folder).unwrap_or_default();
-        entries.iter().filter_map(|entry| entry.name.to_str()).map(alike).collect()
+        let path = move_in(&*self.disk, &*target, &self.path, folder, wanted, self.id)?;
+        *placed = true;
+        target.sync().map_err(|error| StoreError::from_io("flush", folder, error))?;
+        // The file is in place: what is left beside it is swept at a later start.
+        let _ = sidecar::remove(&*self.disk, self.parts(), self.id);
+        self.remove_empty_folder();
+        Ok(path)
     }
 
     fn remove_empty_folder(&self) {
@@ -384,13 +358,49 @@ impl PartFile {
     }
 }
 
+/// Moves what lies at `from` into the open folder `target`, which is at `folder`: as `wanted`
+/// made safe, with a number where that is taken by anything at all, or by a name that differs
+/// only in case or in Unicode form. Returns the path, which is not flushed.
+pub(super) fn move_in(
+    disk: &dyn Disk,
+    target: &dyn FolderHandle,
+    from: &Path,
+    folder: &Path,
+    wanted: &str,
+    id: ContentId,
+) -> Result<PathBuf, StoreError> {
+    // Where it cannot be listed the rename itself still replaces nothing.
+    let entries = disk.list(folder).unwrap_or_default();
+    let names = entries.iter().filter_map(|entry| entry.name.to_str());
+    let taken: HashSet<String> = names.map(alike).collect();
+    let plain = safe_name(wanted, id);
+    let numbered = (1..=MAX_NAMESAKES).map(|number| numbered(&plain, number));
+    for name in std::iter::once(plain.clone()).chain(numbered) {
+        if taken.contains(&alike(&name)) {
+            continue;
+        }
+        let path = folder.join(&name);
+        match target.place(from, &name) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let (folder, part) = (folder.to_path_buf(), from.to_path_buf());
+                return Err(StoreError::OtherFileSystem { folder, part });
+            }
+            Err(error) => return Err(StoreError::from_io("create", &path, error)),
+        }
+    }
+    Err(StoreError::NameTaken { path: folder.join(plain) })
+}
+
 /// What two names share that a case-insensitive or normalising file system, or an eye,
 /// takes for one.
 pub(super) fn alike(name: &str) -> String {
     name.nfc().flat_map(char::to_lowercase).collect()
 }
 
-fn make_folder(disk: &dyn Disk, path: &Path, mode: u32) -> Result<(), StoreError> {
+/// Creates a folder, and those that lead to it, with `mode`; one that exists stays as it is.
+pub(super) fn make_folder(disk: &dyn Disk, path: &Path, mode: u32) -> Result<(), StoreError> {
     match disk.create_folder(path, mode) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(StoreError::NotAFolder { path: path.to_path_buf() })
@@ -416,19 +426,9 @@ pub(super) fn claim(file: &dyn PartHandle, path: &Path) -> Result<(), StoreError
 fn open_in(disk: &dyn Disk, parts: &Path, path: &Path) -> Result<Box<dyn PartHandle>, StoreError> {
     let mut tries = 1;
     loop {
-        if let Some(above) = parts.parent() {
-            make_folder(disk, above, 0o777)?;
-        }
-        make_folder(disk, parts, 0o700)?;
-        // Somebody's link to elsewhere is not our folder.
-        match disk.kind(parts) {
-            Ok(Kind::Folder) => {}
-            Ok(_) => return Err(StoreError::NotAFolder { path: parts.to_path_buf() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < OPEN_TRIES => {
-                tries += 1;
-                continue;
-            }
-            Err(error) => return Err(StoreError::from_io("open", parts, error)),
+        if !make_parts(disk, parts)? && tries < OPEN_TRIES {
+            tries += 1;
+            continue;
         }
         match disk.open_part(path) {
             Ok(file) => return Ok(file),
@@ -437,6 +437,21 @@ fn open_in(disk: &dyn Disk, parts: &Path, path: &Path) -> Result<Box<dyn PartHan
             }
             Err(error) => return Err(StoreError::from_io("create", path, error)),
         }
+    }
+}
+
+/// Makes the folder for parts, that nobody else can enter; false when it was gone again.
+pub(super) fn make_parts(disk: &dyn Disk, parts: &Path) -> Result<bool, StoreError> {
+    if let Some(above) = parts.parent() {
+        make_folder(disk, above, 0o777)?;
+    }
+    make_folder(disk, parts, 0o700)?;
+    // Somebody's link to elsewhere is not our folder.
+    match disk.kind(parts) {
+        Ok(Kind::Folder) => Ok(true),
+        Ok(_) => Err(StoreError::NotAFolder { path: parts.to_path_buf() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::from_io("open", parts, error)),
     }
 }
 

@@ -104,6 +104,16 @@ impl Disk for RealDisk {
         file.sync_all()
     }
 
+    fn create_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
+    }
+
+    fn flush(&self, folder: &Path) -> io::Result<()> {
+        let flags = flags(OFlags::DIRECTORY | OFlags::CLOEXEC);
+        let folder = OpenOptions::new().read(true).custom_flags(flags).open(folder)?;
+        Ok(rustix::fs::syncfs(&folder)?)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }

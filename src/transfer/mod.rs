@@ -4,6 +4,7 @@
 //! [`Telling`] what these hear of pieces and of each other, and [`PieceList`] proves every
 //! piece. Start reading at [`download`].
 
+pub mod collection;
 #[cfg(test)]
 mod crowd;
 pub mod download;
@@ -20,6 +21,7 @@ pub mod turns;
 pub mod upload;
 pub mod verify;
 
+pub use collection::Batch;
 pub use download::Download;
 pub use event::{Event, Lie, Loss, Next, PauseReason};
 pub use exchange::{Config, Failure, Input, Output, Parting, SourceStanding, Standing};
