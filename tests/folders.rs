@@ -5,12 +5,99 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use common::files::{content, done, hash, publish};
-use common::servent::{Start, TestServent};
+use common::servent::{Start, TestServent, wait_until};
 use part2part::command::Reply;
-use part2part::servent::report::LinkReport;
+use part2part::servent::report::{
+    CollectionReport, DownloadReport, DownloadState, GatheredReport, LinkReport,
+};
+
+/// Small files of a test's folder.
+const SMALL: usize = 300;
+/// What an upload is capped to that shall last for some looks at it.
+const SLOW: &str = "600kB";
+/// Bytes that a giver has sent and a killed receiver has not written, at this rate.
+const IN_FLIGHT: u64 = 600_000;
+
+/// The files of a folder by their paths in it.
+type Tree = BTreeMap<String, Vec<u8>>;
+
+/// Many small files in folders of different depths, some of them alike, and a few that have
+/// more than one piece.
+fn some_files() -> Tree {
+    let mut files: Tree = (0..SMALL)
+        .map(|n| {
+            let path = format!("disc {}/part{}/{n:03} \u{e9}.txt", n % 3, n % 7);
+            (path, format!("file {n}").repeat(n * 2 + 1).into_bytes())
+        })
+        .collect();
+    files.insert("empty".to_owned(), Vec::new());
+    files.insert("twin one".to_owned(), b"twin".to_vec());
+    files.insert("disc 1/twin two".to_owned(), b"twin".to_vec());
+    files.insert("disc 1/back\\slash".to_owned(), b"\\".to_vec());
+    files.insert("large.bin".to_owned(), content(9, 1_500_000));
+    files.insert("disc 2/larger.bin".to_owned(), content(8, 200_000));
+    files
+}
+
+fn write(folder: &Path, files: &Tree) {
+    for (path, bytes) in files {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+fn read(folder: &Path) -> Tree {
+    let mut files = Tree::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(around) = folders.pop() {
+        for entry in fs::read_dir(around).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn bytes_of(files: &Tree) -> u64 {
+    files.values().map(|bytes| bytes.len() as u64).sum()
+}
+
+/// A servent that shares `files` as the folder Jazz.
+fn giver(files: &Tree, args: &[&str]) -> TestServent {
+    let giver = TestServent::start(Start::with(args));
+    write(&giver.home().join("Jazz"), files);
+    done(&giver, &["publish", "Jazz"]);
+    giver
+}
+
+fn downloads(servent: &TestServent) -> Vec<DownloadReport> {
+    match servent.replies(&["downloads"]).remove(0) {
+        Reply::Downloads { downloads } => downloads,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn gathered(servent: &TestServent) -> GatheredReport {
+    let report = downloads(servent).pop();
+    report.and_then(|report| report.gathered).unwrap_or_default()
+}
+
+/// Nothing is left of what was coming.
+fn is_tidy(servent: &TestServent) {
+    let parts = servent.downloads().join(".part2part");
+    assert!(!parts.exists(), "{:?}", read(&parts).keys());
+}
 
 /// The link that `servent` prints for `words`, as data.
 fn link(servent: &TestServent, words: &[&str]) -> LinkReport {
@@ -81,4 +168,176 @@ fn what_is_wrong_with_a_link_is_said_and_nothing_begins() {
     assert_eq!(answer.code, 1);
     assert!(answer.err.contains("nothing.bin is not shared here"), "{answer:?}");
     assert_eq!(servent.ctl(&["downloads"]).out, "no downloads\n");
+}
+
+#[test]
+fn a_published_folder_is_found_by_its_name_and_comes_whole() {
+    let files = some_files();
+    let giver = giver(&files, &["--name", "attic"]);
+    fs::create_dir_all(giver.home().join("Jazz/nothing/in it")).unwrap();
+    let taker = TestServent::start(Start::default());
+    done(&taker, &["join", &giver.invitation()]);
+    let (hits, _) = taker.search(&["jazz"]);
+    let sums = CollectionReport { files: files.len() as u64, bytes: bytes_of(&files) };
+    assert_eq!((hits.len(), hits[0].collection), (1, Some(sums)));
+    let shown = done(&taker, &["results"]);
+    assert!(shown.contains("Jazz/ (collection: 306 files)"), "{shown}");
+    let said = done(&taker, &["download", "1", "--wait"]);
+    let place = taker.downloads().join("Jazz");
+    assert!(said.contains("done: 306 files, 2.") && said.contains("empty folders"), "{said}");
+    assert_eq!(read(&place), files);
+    assert!(!place.join("nothing").exists());
+    is_tidy(&taker);
+    // It is a published folder there, too, and the same collection.
+    let (hits, _) = giver.search(&["jazz"]);
+    assert_eq!((hits.len(), hits[0].collection), (1, Some(sums)));
+    assert_eq!(link(&taker, &["downloads/Jazz"]).id, link(&giver, &["Jazz"]).id);
+    let again = taker.ctl(&["download", &hits[0].id.to_string()]);
+    assert!(again.err.contains("that file is here already"), "{again:?}");
+}
+
+#[test]
+fn a_link_to_a_folder_is_enough_and_nothing_that_stands_there_is_replaced() {
+    let files = Tree::from([("a".to_owned(), b"one".to_vec()), ("b/c".to_owned(), b"2".to_vec())]);
+    let giver = giver(&files, &[]);
+    let told = link(&giver, &["Jazz"]);
+    assert!(told.link.contains("folder=2,4"), "{told:?}");
+    let taker = TestServent::start(Start::default());
+    fs::create_dir_all(taker.downloads()).unwrap();
+    std::os::unix::fs::symlink(taker.home(), taker.downloads().join("jazz")).unwrap();
+    done(&taker, &["download", &told.link, "--wait"]);
+    assert_eq!(read(&taker.downloads().join("Jazz (1)")), files);
+    assert!(!taker.home().join("a").exists());
+}
+
+#[test]
+fn a_folder_that_changes_is_another_collection_once_it_has_settled() {
+    let mut files = Tree::from([("a".to_owned(), b"one".to_vec())]);
+    let giver = giver(&files, &[]);
+    let taker = TestServent::start(Start::default());
+    done(&taker, &["join", &giver.invitation()]);
+    files.insert("b".to_owned(), b"two".to_vec());
+    write(&giver.home().join("Jazz"), &files);
+    wait_until("the new file in the collection", || {
+        let (hits, _) = taker.search(&["jazz"]);
+        hits.first().and_then(|hit| hit.collection).is_some_and(|sums| sums.files == 2)
+    });
+    done(&taker, &["download", "1", "--wait"]);
+    assert_eq!(read(&taker.downloads().join("Jazz")), files);
+    // What is taken out of it is in none at once.
+    done(&giver, &["unpublish", "Jazz/a"]);
+    assert_eq!(giver.ctl(&["link", "Jazz"]).code, 1, "until it was worked out again");
+    wait_until("the collection without it", || {
+        let (hits, _) = taker.search(&["jazz"]);
+        hits.first().and_then(|hit| hit.collection).is_some_and(|sums| sums.files == 1)
+    });
+}
+
+#[test]
+fn after_kill_9_what_is_whole_is_not_fetched_again() {
+    let files = some_files();
+    let giver = giver(&files, &["--max-upload", SLOW]);
+    let mut taker = TestServent::start(Start::default());
+    done(&taker, &["join", &giver.invitation()]);
+    assert_eq!(taker.search(&["jazz"]).0.len(), 1);
+    done(&taker, &["download", "1"]);
+    wait_until("some files", || gathered(&taker).here > SMALL / 3);
+    taker.kill9();
+    taker.restart();
+    wait_until("the end", || downloads(&taker)[0].state.is_over());
+    let report = downloads(&taker).remove(0);
+    assert!(matches!(report.state, DownloadState::Done { .. }), "{report:?}");
+    assert_eq!((report.number, report.name.as_str()), (1, "Jazz"));
+    assert_eq!(read(&taker.downloads().join("Jazz")), files);
+    let sent = giver.status().sent;
+    assert!(sent <= bytes_of(&files) + IN_FLIGHT, "{sent} of {}", bytes_of(&files));
+    is_tidy(&taker);
+}
+
+#[test]
+fn a_folder_obeys_its_user_like_a_file() {
+    let files = some_files();
+    let giver = giver(&files, &["--max-upload", SLOW]);
+    let taker = TestServent::start(Start::default());
+    done(&taker, &["join", &giver.invitation()]);
+    assert_eq!(taker.search(&["jazz"]).0.len(), 1);
+    done(&taker, &["download", "1"]);
+    wait_until("some files", || gathered(&taker).here > 9);
+    done(&taker, &["pause", "1"]);
+    assert_eq!(downloads(&taker)[0].state, DownloadState::Paused);
+    wait_until("nobody who gives", || downloads(&taker)[0].connected == 0);
+    let here = gathered(&taker).here;
+    assert!(here < files.len(), "it is not over");
+    done(&taker, &["resume", "1"]);
+    wait_until("more files", || gathered(&taker).here > here);
+    done(&taker, &["cancel", "1"]);
+    assert!(matches!(downloads(&taker)[0].state, DownloadState::Cancelled { .. }));
+    is_tidy(&taker);
+    assert_eq!(read(&taker.downloads()), Tree::new());
+}
+
+#[test]
+fn several_who_share_a_folder_each_give_some_of_it() {
+    let files = some_files();
+    let one = giver(&files, &["--max-upload", "2MB"]);
+    let other = giver(&files, &["--max-upload", "2MB"]);
+    let taker = TestServent::start(Start::default());
+    done(&taker, &["join", &one.invitation()]);
+    done(&taker, &["join", &other.invitation()]);
+    let (hits, _) = taker.search(&["jazz"]);
+    assert_eq!((hits.len(), hits[0].id), (2, hits[1].id), "the same files, the same collection");
+    done(&taker, &["download", "1", "--wait"]);
+    assert_eq!(read(&taker.downloads().join("Jazz")), files);
+    let sent = [&one, &other].map(|giver| giver.status().sent);
+    assert!(sent.iter().all(|sent| *sent > 100_000), "{sent:?}");
+}
+
+#[test]
+fn paths_that_lead_elsewhere_are_named_and_the_rest_comes() {
+    let giver = TestServent::start(Start::default());
+    publish(&giver, "good.txt", b"good");
+    let id = hash(b"good");
+    let text =
+        format!("{id}  ../evil\n{id}  /tmp/evil\n{id}  a/.b/good.txt\n{id}  A/.B/GOOD.txt\n");
+    publish(&giver, "list", text.as_bytes());
+    let told = link(&giver, &["list"]).link + "&folder=4,16";
+    let taker = TestServent::start(Start::default());
+    let answer = taker.ctl(&["download", &told, "--wait"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    assert!(answer.out.contains("left out: \"../evil\": the path has a part"), "{answer:?}");
+    assert!(
+        answer.out.contains("left out: \"/tmp/evil\": the path begins at the root"),
+        "{answer:?}"
+    );
+    let came = read(&taker.downloads().join("list"));
+    let paths: Vec<_> = came.keys().map(String::as_str).collect();
+    assert_eq!(paths, ["a/_b/GOOD (1).txt", "a/_b/good.txt"]);
+    assert!(!taker.home().join("evil").exists() && !taker.downloads().join("evil").exists());
+}
+
+#[test]
+fn what_nobody_gives_is_named_and_the_rest_comes() {
+    let giver = TestServent::start(Start::default());
+    publish(&giver, "good.txt", b"good");
+    let (here, gone) = (hash(b"good"), hash(b"gone"));
+    publish(&giver, "list", format!("{here}  a\n{gone}  b\n").as_bytes());
+    let told = link(&giver, &["list"]).link + "&folder=2,8";
+    let taker = TestServent::start(Start::default());
+    let answer = taker.ctl(&["download", &told, "--wait"]);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    let said = format!("{}{}", answer.out, answer.err);
+    assert!(said.contains("1 of its 2 files are missing; the others are in"), "{answer:?}");
+    assert!(said.contains("missing: \"b\": it does not have the file"), "{answer:?}");
+    assert_eq!(read(&taker.downloads().join("list")), Tree::from([("a".into(), b"good".to_vec())]));
+    is_tidy(&taker);
+}
+
+#[test]
+fn what_is_said_to_be_a_folder_and_is_none_is_kept_as_a_file() {
+    let giver = TestServent::start(Start::default());
+    publish(&giver, "song", b"no list at all");
+    let told = link(&giver, &["song"]).link + "&folder=2,8";
+    let taker = TestServent::start(Start::default());
+    done(&taker, &["download", &told, "--wait"]);
+    assert_eq!(fs::read(taker.downloads().join("song")).unwrap(), b"no list at all");
 }

@@ -1,7 +1,7 @@
 //! A link to a content: a line that says what it is, and perhaps who has it.
 //!
-//! `part2part:HASH?name=...&size=...&peer=ID@ADDR,ADDR`, or a magnet with
-//! `xt=urn:blake3:HASH`. Always true: of a link nothing is believed but the hash, which
+//! `part2part:HASH?name=...&size=...&peer=ID@ADDR,ADDR`, with `folder=FILES,BYTES` if it is a
+//! collection, or a magnet with `xt=urn:blake3:HASH`. Always true: of a link nothing is believed but the hash, which
 //! what comes is held against; name, size and peers are a stranger's claims, each of
 //! bounded length, and whatever [`FileLink`] prints it reads back.
 
@@ -35,6 +35,8 @@ pub struct FileLink {
     pub name: Option<String>,
     /// Its size in bytes: a claim.
     pub size: Option<u64>,
+    /// How many files, and bytes in them, it lists, if it is a collection: a claim.
+    pub folder: Option<(u64, u64)>,
     /// Who has it: at most [`MAX_LINK_PEERS`], each with at least one address.
     pub peers: Vec<Contact>,
 }
@@ -69,6 +71,9 @@ pub enum FileLinkError {
     /// A size that is no number, or too large.
     #[error("{0}= of the link is no number of bytes, of which a file has at most {MAX_FILE}")]
     Size(&'static str),
+    /// What is said of a folder is no two numbers.
+    #[error("{0}= of the link is not FILES,BYTES, two numbers")]
+    Folder(&'static str),
     /// A peer without an id.
     #[error(
         "peer {0} of the link does not begin with a servent id and '@' (52 characters of a-z and \
@@ -90,11 +95,12 @@ pub enum FileLinkError {
 struct Words {
     name: &'static str,
     size: &'static str,
+    folder: &'static str,
     peer: &'static str,
 }
 
-const LINK: Words = Words { name: "name", size: "size", peer: "peer" };
-const MAGNETS: Words = Words { name: "dn", size: "xl", peer: "x.pe" };
+const LINK: Words = Words { name: "name", size: "size", folder: "folder", peer: "peer" };
+const MAGNETS: Words = Words { name: "dn", size: "xl", folder: "x.folder", peer: "x.pe" };
 
 impl FileLink {
     /// Whether `text` is meant to be one, right or not.
@@ -114,12 +120,15 @@ impl FileLink {
     fn write_parts(&self, text: &mut String, words: &Words, first: char) {
         let name = self.name.as_ref().map(|name| (words.name, name.clone()));
         let size = self.size.map(|size| (words.size, size.to_string()));
-        let peers = self.peers.iter().map(|peer| {
-            let addresses: Vec<_> = peer.addresses.iter().map(ToString::to_string).collect();
-            (words.peer, format!("{}@{}", peer.id, addresses.join(",")))
+        let folder = self.folder.map(|(files, bytes)| (words.folder, format!("{files},{bytes}")));
+        let peers = self.peers.iter().filter_map(|peer| {
+            let usable = peer.addresses.iter().filter(|address| is_usable(address));
+            let addresses: Vec<_> = usable.map(ToString::to_string).collect();
+            let peer = format!("{}@{}", peer.id, addresses.join(","));
+            (!addresses.is_empty()).then_some((words.peer, peer))
         });
         let mut joint = first;
-        for (word, value) in name.into_iter().chain(size).chain(peers) {
+        for (word, value) in name.into_iter().chain(size).chain(folder).chain(peers) {
             text.push(joint);
             text.push_str(word);
             text.push('=');
@@ -129,7 +138,7 @@ impl FileLink {
     }
 
     fn read_parts(id: ContentId, query: &str, words: &Words) -> Result<Self, FileLinkError> {
-        let mut link = Self { id, name: None, size: None, peers: Vec::new() };
+        let mut link = Self { id, name: None, size: None, folder: None, peers: Vec::new() };
         let mut seen = 0;
         for (word, value) in parts(query) {
             if word == words.name {
@@ -139,10 +148,18 @@ impl FileLink {
                 }
                 once(&mut link.name, name, words.name)?;
             } else if word == words.size {
-                let size = Some(value).filter(|value| value.bytes().all(|b| b.is_ascii_digit()));
-                let size = size.and_then(|size| size.parse().ok()).filter(|&size| size <= MAX_FILE);
+                let size = number(value).filter(|&size| size <= MAX_FILE);
                 let size = size.ok_or(FileLinkError::Size(words.size))?;
                 once(&mut link.size, size, words.size)?;
+            } else if word == words.folder {
+                let value = decode(value, words.folder, false)?;
+                let sums = value.split_once(',');
+                let sums = sums.and_then(|(files, bytes)| number(files).zip(number(bytes)));
+                once(
+                    &mut link.folder,
+                    sums.ok_or(FileLinkError::Folder(words.folder))?,
+                    words.folder,
+                )?;
             } else if word == words.peer {
                 let value = decode(value, words.peer, false)?;
                 // Other programs' magnets name peers without an id, which nobody can trust.
@@ -230,6 +247,11 @@ fn once<T: PartialEq>(
     }
 }
 
+/// A number in plain digits.
+fn number(text: &str) -> Option<u64> {
+    Some(text).filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+}
+
 fn read_hash(text: &str) -> Result<ContentId, FileLinkError> {
     text.to_ascii_lowercase().parse().map_err(|_| FileLinkError::Hash)
 }
@@ -241,7 +263,7 @@ fn read_peer(text: &str, number: usize) -> Result<Contact, FileLinkError> {
     for address in addresses.split(',') {
         let address: SocketAddr =
             address.parse().map_err(|_| FileLinkError::PeerAddress(number))?;
-        if address.port() == 0 || address.ip().to_canonical().is_unspecified() {
+        if !is_usable(&address) {
             return Err(FileLinkError::PeerAddress(number));
         }
         read.push(address);
@@ -250,6 +272,11 @@ fn read_peer(text: &str, number: usize) -> Result<Contact, FileLinkError> {
         return Err(FileLinkError::PeerAddresses(number));
     }
     Ok(Contact::new(id, read))
+}
+
+/// Whether anybody can be there.
+fn is_usable(address: &SocketAddr) -> bool {
+    address.port() != 0 && !address.ip().to_canonical().is_unspecified()
 }
 
 /// Appends `value`; what no part of a link may hold as it is becomes `%XX`.
@@ -312,7 +339,10 @@ mod tests {
         let addresses = ["10.0.0.7:7272", "[2001:db8::1]:9"].map(|text| text.parse().unwrap());
         assert_eq!(link.peers, [Contact::new(id, addresses)], "one peer, said twice");
         let bare = read(&format!("  part2part:{} ", hash())).unwrap();
-        assert_eq!(bare, FileLink { id: hash(), name: None, size: None, peers: vec![] });
+        assert_eq!(
+            bare,
+            FileLink { id: hash(), name: None, size: None, folder: None, peers: vec![] }
+        );
     }
 
     #[test]
@@ -348,6 +378,8 @@ mod tests {
             ("size=+1", "size= of the link is no number"),
             ("size=", "size= of the link is no number"),
             (&format!("size={}", MAX_FILE + 1), "size= of the link is no number"),
+            ("folder=3", "folder= of the link is not FILES,BYTES"),
+            ("folder=3,x", "folder= of the link is not FILES,BYTES"),
             ("peer=10.0.0.7:7272", "peer 1 of the link does not begin"),
             ("peer=me@10.0.0.7:7272", "peer 1 of the link does not begin"),
             (&format!("peer={id}@10.0.0.7:1&peer={id}@"), "peer 2 of the link has an address"),
@@ -376,7 +408,7 @@ mod tests {
 
     fn peers() -> impl Strategy<Value = Vec<Contact>> {
         let address = (any::<IpAddr>(), 1..=u16::MAX).prop_map(SocketAddr::from);
-        let address = address.prop_filter("an address", |at| !at.ip().is_unspecified());
+        let address = address.prop_filter("an address", is_usable);
         let addresses = prop::collection::vec(address, 1..=Contact::MAX_ADDRESSES);
         let peer = (any::<[u8; 32]>(), addresses)
             .prop_map(|(id, addresses)| Contact::new(ServentId(id), addresses));
@@ -391,9 +423,10 @@ mod tests {
             id in any::<[u8; 32]>().prop_map(ContentId),
             name in prop::option::of("\\PC{1,60}|[\\x00-\\x7f]{1,255}"),
             size in prop::option::of(0..=MAX_FILE),
+            folder in prop::option::of(any::<(u64, u64)>()),
             peers in peers(),
         ) {
-            let link = FileLink { id, name, size, peers };
+            let link = FileLink { id, name, size, folder, peers };
             for text in [link.to_string(), link.magnet()] {
                 prop_assert!(text.len() <= MAX_LINK, "{}", text.len());
                 prop_assert!(text.is_ascii() && !text.contains(char::is_whitespace));

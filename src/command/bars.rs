@@ -210,6 +210,7 @@ mod tests {
 
     fn report(number: usize, name: &str, state: DownloadState) -> DownloadReport {
         DownloadReport {
+            gathered: None,
             number,
             id: ContentId::of_nothing(),
             name: name.into(),

@@ -105,7 +105,7 @@ pub struct Hit {
     pub size: u64,
     /// Its name there: 1 to 255 bytes; a claim, made safe where it meets a disk or an eye.
     pub name: String,
-    /// Extensions: see [`Hit::described`].
+    /// Extensions: see [`Hit::described`] and [`Hit::collected`].
     pub ext: Extensions,
 }
 
@@ -115,6 +115,9 @@ impl Hit {
     /// The tag of the time at which the file was last modified: seconds since 1970, 8 bytes,
     /// little-endian.
     pub const MODIFIED: u16 = 2;
+    /// The tag of a collection: how many files it lists, and how many bytes are in them, 8
+    /// bytes each, little-endian.
+    pub const COLLECTION: u16 = 3;
     /// Longest folder in bytes: 64 hits with names and folders of full length fit a frame.
     pub const MAX_FOLDER: usize = 160;
 
@@ -141,6 +144,19 @@ impl Hit {
     #[must_use]
     pub fn modified(&self) -> Option<u64> {
         self.extension(Self::MODIFIED)?.try_into().ok().map(u64::from_le_bytes)
+    }
+
+    /// The extension that tells of a collection of so many files with so many bytes.
+    #[must_use]
+    pub fn collected(files: u64, bytes: u64) -> (u16, Vec<u8>) {
+        (Self::COLLECTION, [files.to_le_bytes(), bytes.to_le_bytes()].concat())
+    }
+
+    /// How many files, and bytes in them, it is said to list, if it is said to be a collection.
+    #[must_use]
+    pub fn collection(&self) -> Option<(u64, u64)> {
+        let (files, bytes) = self.extension(Self::COLLECTION)?.split_first_chunk()?;
+        Some((u64::from_le_bytes(*files), u64::from_le_bytes(bytes.try_into().ok()?)))
     }
 
     fn extension(&self, tag: u16) -> Option<&[u8]> {
@@ -181,6 +197,16 @@ mod tests {
         for len in [0, 7, 9] {
             assert_eq!(hit(vec![(Hit::MODIFIED, vec![0; len])]).modified(), None);
         }
-        assert_eq!(hit(vec![(3, vec![0; 8])]).modified(), None);
+        assert_eq!(hit(vec![(4, vec![0; 8])]).modified(), None);
+    }
+
+    #[test]
+    fn a_collection_tells_how_much_it_lists() {
+        let told = hit(vec![Hit::collected(300, 1 << 40)]);
+        assert_eq!(told.collection(), Some((300, 1 << 40)));
+        assert_eq!(hit(Vec::new()).collection(), None);
+        for len in [0, 8, 15, 17] {
+            assert_eq!(hit(vec![(Hit::COLLECTION, vec![0; len])]).collection(), None, "{len}");
+        }
     }
 }

@@ -169,6 +169,7 @@ mod tests {
     fn result(number: usize, name: &str) -> ResultReport {
         let names = vec![name.to_owned()];
         ResultReport {
+            collection: None,
             number,
             id: ContentId::of_nothing(),
             size: 12_345_678,
@@ -182,6 +183,7 @@ mod tests {
 
     fn download(number: usize, state: DownloadState) -> DownloadReport {
         DownloadReport {
+            gathered: None,
             number,
             id: ContentId::of_nothing(),
             name: format!("x{number}.iso"),

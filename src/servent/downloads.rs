@@ -52,7 +52,8 @@ impl Downloads {
         request: DownloadRequest,
         results: &SharedResults,
     ) -> Result<DownloadReport, DownloadError> {
-        let Aim { id, name, size, sources } = aim(request.target, results, tools.ground.id)?;
+        let Aim { id, name, size, collection, sources } =
+            aim(request.target, results, tools.ground.id)?;
         if let Some(path) = tools.library.path(id) {
             return Err(DownloadError::Here(shown(&path)));
         }
@@ -90,6 +91,7 @@ impl Downloads {
                 paused: false,
                 failed: None,
                 priority: request.priority,
+                collection,
                 sources: sources
                     .iter()
                     .map(|source| SourceRecord {
@@ -109,7 +111,7 @@ impl Downloads {
             failed.into_iter().for_each(|failed| tools.unfinished.put(failed));
             return Err(error.into());
         }
-        let started = fetch::start(tools.clone(), Order { record, sources });
+        let started = fetch::start(tools.clone(), Order { record, sources, within: None });
         let begun = started.report.borrow().clone();
         let mut list = self.lock();
         list.started.insert(number, started);
@@ -144,6 +146,8 @@ pub(super) struct Aim {
     pub(super) name: Option<String>,
     /// 0 when nobody has named one.
     pub(super) size: u64,
+    /// How many files, and bytes in them, it is said to list, if it is a collection.
+    pub(super) collection: Option<(u64, u64)>,
     pub(super) sources: Vec<SourceReport>,
 }
 
@@ -157,10 +161,11 @@ pub(super) fn aim(
         id: report.id,
         name: report.names.into_iter().next(),
         size: report.size,
+        collection: report.collection.map(|sums| (sums.files, sums.bytes)),
         sources: report.sources,
     };
     let known = |id| {
-        let nothing = Aim { id, name: None, size: 0, sources: Vec::new() };
+        let nothing = Aim { id, name: None, size: 0, collection: None, sources: Vec::new() };
         results.report_of(id).map_or(nothing, found)
     };
     Ok(match target {
@@ -171,10 +176,11 @@ pub(super) fn aim(
         }
         DownloadTarget::Content(id) => known(id),
         DownloadTarget::Link(link) => {
-            let FileLink { id, name, size, peers } = *link;
+            let FileLink { id, name, size, folder, peers } = *link;
             let mut aim = known(id);
             // What was found is as good a claim as the link's, and what its user has seen.
             aim.name = aim.name.or(name);
+            aim.collection = aim.collection.or(folder);
             aim.size = if aim.size == 0 { size.unwrap_or(0) } else { aim.size };
             for peer in peers.into_iter().filter(|peer| peer.id != me) {
                 let named = SourceReport {

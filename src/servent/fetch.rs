@@ -2,10 +2,11 @@
 //!
 //! `left` finds what earlier runs left of it, `finding` whom it can come from, `part` is its
 //! file while it comes, `offering` gives on what is here of it, `end` is how it ends, `show`
-//! what its user sees.
+//! what its user sees; of a collection `folder` fetches what it lists.
 
 mod end;
 mod finding;
+mod folder;
 mod left;
 mod offering;
 mod part;
@@ -30,16 +31,18 @@ use super::report::{DownloadReport, DownloadState, SourceReport};
 use super::searching;
 use super::source::{Ask, Report, Shelf, Source};
 use super::unfinished::Unfinished;
-use crate::base::escape::Escaped;
 use crate::base::{ContentId, PieceIndex, ServentId};
+use crate::message::Refusal;
 use crate::share::Library;
 use crate::store::downloads_file::MAX_SOURCES;
 use crate::store::{Disk, DownloadRecord, PartPlace, SourceRecord, StoreError};
+use crate::transfer::collection::text::Listed;
 use crate::transfer::{
     Config, Download, Event, Failure, Input, Loss, Output, Parting, PauseReason, PieceList,
     Priority,
 };
 pub(super) use finding::Finding;
+use folder::large::Within;
 use left::Left;
 use part::Beginning;
 
@@ -60,6 +63,8 @@ const SHOW_WAITING: Duration = Duration::from_secs(1);
 pub(super) struct Order {
     pub(super) record: DownloadRecord,
     pub(super) sources: Vec<SourceReport>,
+    /// What it is a part of, if nobody is to see it by itself.
+    pub(super) within: Option<Within>,
 }
 
 /// What every download of a servent uses.
@@ -94,7 +99,7 @@ pub(super) struct Started {
 
 /// Starts a download; its report changes as it goes on.
 pub(super) fn start(tools: Tools, order: Order) -> Started {
-    let Order { record, sources } = order;
+    let Order { record, sources, within } = order;
     let DownloadRecord { number, id, priority, .. } = record;
     let report = DownloadReport {
         number,
@@ -106,17 +111,18 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         connected: 0,
         sources: sources.len(),
         priority,
+        gathered: None,
         state: if record.paused { DownloadState::Paused } else { DownloadState::Running },
         from: Vec::new(),
     };
     let (show, shown) = watch::channel(report);
-    let (reports, inbox) = mpsc::channel(REPORTS);
+    let (reports, told) = mpsc::channel(REPORTS);
     let (found, finds) = mpsc::channel(REPORTS);
     let (begun, beginnings) = mpsc::channel(1);
     let (checked, checks) = mpsc::channel(1);
     let (wishes, wanted) = mpsc::channel(WISHES);
     let ground = Arc::clone(&tools.ground);
-    let place = place(&ground, &record);
+    let place = within.as_ref().map_or_else(|| place(&ground, &record), |w| w.place.clone());
     ground.download.set_priority(number, priority);
     ground.finding.set_priority(number, priority);
     let fetch = Fetch {
@@ -141,6 +147,10 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         place: place.clone(),
         named: record.name.is_some(),
         once: record.once,
+        collected: record.collection,
+        listed: None,
+        within,
+        again: false,
         paused: record.paused,
         cancelled: false,
         news_for_the_record: false,
@@ -157,7 +167,7 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         over: false,
         tools,
     };
-    ground.spawn(fetch.run(record, sources, Inbox { inbox, finds, beginnings, checks, wanted }));
+    ground.spawn(fetch.run(record, sources, Inbox { told, finds, beginnings, checks, wanted }));
     Started { report: shown, wishes, place }
 }
 
@@ -185,7 +195,7 @@ type Reports = (ServentId, u64, Report);
 
 /// Where everything comes in.
 struct Inbox {
-    inbox: mpsc::Receiver<Reports>,
+    told: mpsc::Receiver<Reports>,
     finds: mpsc::Receiver<Finding>,
     beginnings: mpsc::Receiver<Beginning>,
     checks: mpsc::Receiver<Result<bool, StoreError>>,
@@ -239,6 +249,14 @@ struct Fetch {
     named: bool,
     /// Whether it fails rather than waits.
     once: bool,
+    /// How many files, and bytes in them, it is said to list, if it is said to be a
+    /// collection.
+    collected: Option<(u64, u64)>,
+    /// What it lists, once its text is here.
+    listed: Option<Vec<Listed>>,
+    within: Option<Within>,
+    /// Whether, when it fails, it may do better another time.
+    again: bool,
     /// Whether its user has paused it.
     paused: bool,
     cancelled: bool,
@@ -263,15 +281,14 @@ struct Fetch {
 }
 
 impl Fetch {
-    async fn run(mut self, record: DownloadRecord, sources: Vec<SourceReport>, inbox: Inbox) {
-        let Inbox { mut inbox, mut finds, mut beginnings, mut checks, mut wanted } = inbox;
+    async fn run(mut self, record: DownloadRecord, sources: Vec<SourceReport>, mut inbox: Inbox) {
         let left = tokio::select! {
             biased;
             () = self.ground.stop.cancelled() => {
                 self.stopped.store(true, Ordering::Relaxed);
                 return;
             }
-            left = left::look(&self.tools, record, Arc::clone(&self.stopped)) => left,
+            left = left::look(&self.tools, record, &self.place, &self.stopped) => left,
         };
         match left {
             Left::Placed(path, list) => self.placed_before(&path, list, sources),
@@ -282,21 +299,21 @@ impl Fetch {
             }
             Left::Nothing => self.start(sources, None),
         }
-        while !self.over {
+        while !self.over && self.listed.is_none() {
             let due = self.plan.next_deadline().map(|at| self.ground.clock.instant(at));
             let wake = at(due.into_iter().chain(self.resume_at).min());
             let show = at(self.next_refresh());
             tokio::select! {
                 biased;
                 () = self.ground.stop.cancelled() => break,
-                Some(wish) = wanted.recv() => self.on_wish(wish),
-                Some(beginning) = beginnings.recv() => self.on_beginning(beginning),
-                Some(checked) = checks.recv() => self.on_checked(checked),
-                Some(finding) = finds.recv() => self.on_finding(finding),
-                Some((source, number, report)) = inbox.recv() => {
+                Some(wish) = inbox.wanted.recv() => self.on_wish(wish),
+                Some(beginning) = inbox.beginnings.recv() => self.on_beginning(beginning),
+                Some(checked) = inbox.checks.recv() => self.on_checked(checked),
+                Some(finding) = inbox.finds.recv() => self.on_finding(finding),
+                Some((source, number, report)) = inbox.told.recv() => {
                     self.on_report(source, number, report);
                     // What else has come is taken in one go.
-                    while let Ok((source, number, report)) = inbox.try_recv() {
+                    while let Ok((source, number, report)) = inbox.told.try_recv() {
                         self.on_report(source, number, report);
                     }
                 }
@@ -307,6 +324,9 @@ impl Fetch {
                 }
             }
             self.quiet = false;
+        }
+        if let Some(listed) = self.listed.take() {
+            self.gather(listed, &mut inbox).await;
         }
         self.stopped.store(true, Ordering::Relaxed);
         self.end_offer();
@@ -327,22 +347,6 @@ impl Fetch {
             self.learn(source);
         }
         self.tell(Input::Start { list });
-    }
-
-    /// The folder that it was begun for is not there. To make it would begin the file anew,
-    /// perhaps below a place where its disk is only not mounted.
-    fn wait_for_folder(&mut self) {
-        self.paused = true;
-        self.tools.unfinished.change(self.number, |record| record.paused = true);
-        self.tools.unfinished.save_soon();
-        let (number, folder) = (self.number, self.place.to.to_string_lossy());
-        let name = self.show.borrow().name.clone();
-        self.ground.warn(format!(
-            "download {number} \"{}\" is paused: its folder {} is not there; with it, or to begin \
-             anew, 'resume {number}'",
-            Escaped(&name),
-            Escaped(&folder)
-        ));
     }
 
     /// Begins anew, with nothing believed that an earlier run has said.
@@ -421,10 +425,11 @@ impl Fetch {
             addresses: source.addresses.clone(),
             gave: self.gave.contains(&source.id),
         });
-        let (sources, named) = (sources.collect(), self.named);
+        let (sources, named, collected) = (sources.collect(), self.named, self.collected);
         self.tools.unfinished.change(self.number, |record| {
             record.name = named.then_some(report.name);
             record.size = report.size;
+            record.collection = collected;
             record.begun |= parts.is_some();
             record.parts = parts.or_else(|| record.parts.take());
             record.sources = sources;
@@ -511,6 +516,9 @@ impl Fetch {
                     Failure::NoSourceLeft(event) => (event.trouble(), event.source()),
                     Failure::NobodyHasIt => (None, None),
                 };
+                // What a source refuses for good it refuses the next time, too.
+                self.again = !matches!(&failure, Failure::NoSourceLeft(Event::Refused { reason, .. })
+                    if *reason != Refusal::Busy);
                 let why = why.unwrap_or_else(|| failure.to_string());
                 self.fail(self.with_names(&why, source));
             }

@@ -10,7 +10,7 @@ use super::inviting::{outward, reach_note};
 use super::report::{LinkReport, LinkTarget};
 use crate::base::escape::Escaped;
 use crate::base::file_link::MAX_LINK_PEERS;
-use crate::base::{Contact, FileLink};
+use crate::base::{Contact, ContentId, FileLink};
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -23,31 +23,53 @@ pub enum LinkError {
     NotShared(String),
 }
 
+/// What is shared here.
+struct Here {
+    name: String,
+    size: u64,
+    /// How many files, and bytes in them, it lists, if it is a collection.
+    listed: Option<(u64, u64)>,
+}
+
 impl Servent {
+    fn here(&self, id: ContentId) -> Option<Here> {
+        let library = &self.0.library;
+        let size = library.list(id)?.geometry().size();
+        let collection = library.collection(id);
+        let listed = collection.map(|collection| (collection.files, collection.bytes));
+        Some(Here { name: library.name(id)?, size, listed })
+    }
+
     /// A link to what `target` means; as a magnet, if that is what people are to be shown.
     ///
     /// # Errors
     /// [`LinkError`], when it means nothing.
     pub async fn link(&self, target: LinkTarget, as_magnet: bool) -> Result<LinkReport, LinkError> {
         let (ground, library) = (&self.0.ground, &self.0.library);
-        let (here, Aim { id, mut name, mut size, sources }) = match target {
+        let (here, Aim { id, mut name, mut size, collection, sources }) = match target {
             LinkTarget::Known(target) => {
                 let known = aim(target, &self.latest(), ground.id)?;
-                (library.path(known.id).and_then(|path| library.shared_at(&path)), known)
+                (self.here(known.id), known)
             }
             LinkTarget::Path(path) => {
                 let unshared =
                     || LinkError::NotShared(Escaped(&path.to_string_lossy()).to_string());
-                let file = library.shared_at(&path).ok_or_else(unshared)?;
-                let known = Aim { id: file.id, name: None, size: 0, sources: Vec::new() };
-                (Some(file), known)
+                let id = match library.shared_at(&path) {
+                    Some(file) => Some(file.id),
+                    None => library.collection_at(&path).map(|collection| collection.id()),
+                };
+                let id = id.ok_or_else(unshared)?;
+                let none = Aim { id, name: None, size: 0, collection: None, sources: vec![] };
+                (self.here(id), none)
             }
         };
         let mut notes = Vec::new();
         let mut peers = Vec::new();
-        if let Some(file) = here {
-            size = file.size;
-            name.get_or_insert(file.name);
+        let mut folder = collection;
+        if let Some(Here { name: own, size: exact, listed }) = here {
+            size = exact;
+            folder = listed;
+            name.get_or_insert(own);
             let addresses = outward(ground.addresses());
             notes.extend(reach_note(&addresses));
             if ground.is_undialable() {
@@ -68,7 +90,7 @@ impl Servent {
             notes.push("it names nobody who has it: what it names is searched for".into());
         }
         let size = (size > 0).then_some(size);
-        let link = FileLink { id, name: name.clone(), size, peers };
+        let link = FileLink { id, name: name.clone(), size, folder, peers };
         Ok(LinkReport {
             link: link.to_string(),
             magnet: link.magnet(),

@@ -69,10 +69,13 @@ fn answer(ground: &Ground, library: &Library, body: &[u8]) -> Result<Option<Answ
             id: found.file.id,
             size: found.file.size,
             name: found.file.name.as_str().to_owned(),
-            ext: Hit::described(
-                found.folder.as_deref().unwrap_or_default(),
-                (found.modified > 0).then_some(found.modified),
-            ),
+            ext: {
+                let folder = found.folder.as_deref().unwrap_or_default();
+                let mut ext =
+                    Hit::described(folder, (found.modified > 0).then_some(found.modified));
+                ext.extend(found.collection.map(|(files, bytes)| Hit::collected(files, bytes)));
+                ext
+            },
         })
         .chain(running)
         .collect();

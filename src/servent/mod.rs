@@ -31,6 +31,7 @@ mod called;
 mod calling;
 mod changes;
 mod clock;
+mod collecting;
 mod crawl;
 mod descriptors;
 mod dial;

@@ -74,10 +74,12 @@ impl Servent {
                     current: seen.path.to_string_lossy().into_owned(),
                 });
             };
-            match name {
+            let published = match name {
                 Some(name) => library.publish_as(&path, &name, &tell, &stop),
                 None => library.publish(&path, confirmed, &tell, &stop),
-            }
+            };
+            library.collect();
+            published
         });
         let work =
             work.map_err(|source| PublishError::Unreadable { path: shown.clone(), source })?;

@@ -65,7 +65,7 @@ impl Downloads {
                 calls_back: false,
                 way: None,
             });
-            let order = Order { sources: sources.collect(), record };
+            let order = Order { sources: sources.collect(), record, within: None };
             list.started.insert(number, fetch::start(tools.clone(), order));
         }
         tools.unfinished.save_soon();
@@ -250,6 +250,7 @@ fn failed(record: DownloadRecord, place: PartPlace, held: u64, why: String) -> S
         connected: 0,
         sources: record.sources.len(),
         priority: record.priority,
+        gathered: None,
         state: DownloadState::Failed { why },
         from: Vec::new(),
     };

@@ -11,8 +11,8 @@ use super::driver::{Command, UPDATES, Update};
 use super::ground::Ground;
 use super::handle::Servent;
 use super::report::{
-    HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
-    StoppedReport, TraceReport, TracedReport,
+    CollectionReport, HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest,
+    SourceReport, StoppedReport, TraceReport, TracedReport,
 };
 use crate::base::{Contact, ContentId, Geometry, Guid, MAX_TTL, ServentId};
 use crate::message::{Hit, HitBody, QueryBody, QueryHit, ShortId, Trace};
@@ -80,6 +80,7 @@ struct Found {
     names: BTreeMap<String, usize>,
     folders: BTreeMap<String, usize>,
     modified: BTreeMap<u64, usize>,
+    collections: BTreeMap<(u64, u64), usize>,
     sources: BTreeMap<ServentId, SourceReport>,
 }
 
@@ -134,6 +135,7 @@ impl SharedResults {
             count(&mut found.names, Some(hit.name.clone()), each);
             count(&mut found.folders, hit.folder().map(str::to_owned), each);
             count(&mut found.modified, hit.modified(), each);
+            count(&mut found.collections, hit.collection(), each);
             if found.sources.len() < each || found.sources.contains_key(&source.id) {
                 let known = found.sources.entry(source.id);
                 known.and_modify(|known| known.merge(source)).or_insert_with(|| source.clone());
@@ -169,6 +171,10 @@ fn commonest<T: Clone>(words: &BTreeMap<T, usize>) -> Vec<T> {
     words.into_iter().map(|(value, _)| value.clone()).collect()
 }
 
+fn collection_report((files, bytes): (u64, u64)) -> CollectionReport {
+    CollectionReport { files, bytes }
+}
+
 impl Found {
     fn new(id: ContentId) -> Self {
         Self {
@@ -177,6 +183,7 @@ impl Found {
             names: BTreeMap::new(),
             folders: BTreeMap::new(),
             modified: BTreeMap::new(),
+            collections: BTreeMap::new(),
             sources: BTreeMap::new(),
         }
     }
@@ -194,6 +201,7 @@ impl Found {
             sources,
             folders: commonest(&self.folders),
             modified: commonest(&self.modified).first().copied(),
+            collection: commonest(&self.collections).first().copied().map(collection_report),
         }
     }
 }
@@ -434,6 +442,7 @@ impl Run {
                 file_type: FileType::of_name(&file.name),
                 folder: file.folder().map(str::to_owned),
                 modified: file.modified(),
+                collection: file.collection().map(collection_report),
             });
         }
         reports

@@ -24,7 +24,9 @@ use super::slots::Uploads;
 use super::unfinished::Unfinished;
 use super::wanted::Wanted;
 use super::watching::{self, Watching};
-use super::{called, changes, keeping, lan, listen, matching, mesh, port_map, searching, server};
+use super::{
+    called, changes, collecting, keeping, lan, listen, matching, mesh, port_map, searching, server,
+};
 use crate::identity::{Identity, KeyFileError, Tls, TlsError};
 use crate::overlay::{self, Input, Overlay};
 use crate::share::Protected;
@@ -205,6 +207,7 @@ impl Servent {
         ground.spawn(changes::watch(Arc::clone(&ground), library.clone()));
         let shares = changes::tell_shares(Arc::clone(&ground), library.clone(), commands.clone());
         ground.spawn(shares);
+        ground.spawn(collecting::run(Arc::clone(&ground), library.clone()));
         let named = Input::TraceName(ground.panel.now().trace_name);
         for first in [Input::Cached(cached), named] {
             let _ = commands.send(Command::Tell(first)).await;

@@ -218,7 +218,7 @@ impl Swarms {
                 calls_back: false,
                 way: None,
             };
-            let _ = found.try_send(Finding::Source(source, None)); // it hears enough already
+            let _ = found.try_send(Finding::Source(source, None, None)); // it hears enough already
         }
     }
 

@@ -172,30 +172,33 @@ impl Library {
     /// Whether a content is here.
     #[must_use]
     pub fn is_published(&self, id: ContentId) -> bool {
-        self.shelf().copies(id).is_some()
+        self.shelf().copies(id).is_some() || self.collection(id).is_some()
     }
 
     /// The piece values of a content that is here.
     #[must_use]
     pub fn list(&self, id: ContentId) -> Option<Arc<PieceList>> {
-        let shelf = self.shelf();
-        let copy = shelf.copies(id)?.0.first()?;
-        Some(Arc::clone(&copy.list))
+        let list = self.copy_of(id).map(|copy| Arc::clone(&copy.list));
+        list.or_else(|| Some(Arc::clone(&self.collection(id)?.list)))
     }
 
     /// What a content that is here is called.
     #[must_use]
     pub fn name(&self, id: ContentId) -> Option<String> {
-        let shelf = self.shelf();
-        let copy = shelf.copies(id)?.0.first()?;
-        Some(copy.name.as_str().to_owned())
+        let copy = self.copy_of(id).map(|copy| copy.name.clone());
+        let name = copy.or_else(|| Some(self.collection(id)?.name.clone()));
+        Some(name?.as_str().to_owned())
     }
 
     /// Where a content that is here lies; one path of it.
     #[must_use]
     pub fn path(&self, id: ContentId) -> Option<PathBuf> {
-        let shelf = self.shelf();
-        Some(shelf.copies(id)?.0.first()?.path.clone())
+        let copy = self.copy_of(id).map(|copy| copy.path.clone());
+        copy.or_else(|| Some(self.collection(id)?.path.clone()))
+    }
+
+    fn copy_of(&self, id: ContentId) -> Option<Arc<Published>> {
+        self.shelf().copies(id)?.0.first().map(Arc::clone)
     }
 
     /// The published file at `path`, however that is spelled.
@@ -316,6 +319,43 @@ impl Library {
         self.save().map_err(|why| PublishError::NotKept { path, why })
     }
 
+    /// Shares a folder of files that were just downloaded and verified, each below it at its
+    /// path, as [`Library::add_verified`] shares one.
+    ///
+    /// # Errors
+    /// [`PublishError`]; a file that is not as long as its list says is not shared.
+    pub fn add_verified_folder(
+        &self,
+        folder: &Path,
+        files: Vec<(PathBuf, PieceList)>,
+    ) -> Result<(), PublishError> {
+        let folder = self.resolve(folder)?;
+        if self.is_protected(&folder) {
+            let why = LeftOut::Protected;
+            return Err(PublishError::Refused { path: folder, why });
+        }
+        let keys = self.key_files();
+        let files = files.into_iter().filter_map(|(path, list)| {
+            let path = folder.join(path);
+            let stamp = self.disk().open_shared(&path).and_then(|file| file.stamp()).ok()?;
+            let ours = stamp.size == list.geometry().size();
+            let name =
+                own_name(&path).filter(|_| ours && !keys.contains(&(stamp.dev, stamp.ino)))?;
+            Some(Published::new(path, name, stamp, Arc::new(list), false))
+        });
+        let mut files = files.collect::<Vec<_>>().into_iter().peekable();
+        self.shelf_mut().mark(&folder, true);
+        while files.peek().is_some() {
+            let mut shelf = self.shelf_mut();
+            for file in files.by_ref().take(AT_A_STROKE) {
+                // What was taken out of it meanwhile stays so.
+                let _ = shelf.insert(file);
+            }
+        }
+        self.collect();
+        self.save().map_err(|why| PublishError::NotKept { path: folder, why })
+    }
+
     /// The file's own path, all links resolved; the user named it, so links are followed.
     pub(super) fn resolve(&self, path: &Path) -> Result<PathBuf, PublishError> {
         self.disk().resolve(path).map_err(|source| {
@@ -328,7 +368,7 @@ impl Library {
     }
 
     /// The ways in which a path may have been recorded. It may be gone by now.
-    fn spellings(&self, path: &Path) -> Vec<PathBuf> {
+    pub(super) fn spellings(&self, path: &Path) -> Vec<PathBuf> {
         let plain = std::path::absolute(path).map_or_else(|_| path.to_path_buf(), |p| lexical(&p));
         let resolved = self.disk().resolve(path).ok();
         let beside = plain

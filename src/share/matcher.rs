@@ -23,6 +23,8 @@ pub struct Match {
     pub folder: Option<String>,
     /// When its content was last changed, in seconds since 1970; 0 for what is older.
     pub modified: u64,
+    /// How many files, and bytes in them, it lists, if it is a collection.
+    pub collection: Option<(u64, u64)>,
 }
 
 /// What matches a query.
@@ -61,9 +63,11 @@ impl Library {
 
     fn matches_within(&self, query: &Query, max: usize, mut budget: Budget) -> Matches {
         self.index_restored();
+        // Before the files, so that a folder is found that holds more of them than fit.
+        let mut files = self.matching_collections(query, max);
         let shelf = self.shelf();
         let (index, names) = shelf.index();
-        let mut found = Found { max, ..Found::default() };
+        let mut found = Found { max: max - files.len(), ..Found::default() };
         match query.content() {
             None => index.search(names, query, &mut budget, |number, entry| {
                 names.file(number).map_or(ControlFlow::Continue(()), |file| found.take(file, entry))
@@ -82,7 +86,7 @@ impl Library {
             }
         }
         found.files.sort_unstable_by(|(one, _), (other, _)| one.path.cmp(&other.path));
-        let files = found.files.into_iter().map(|(_, found)| found).collect();
+        files.extend(found.files.into_iter().map(|(_, found)| found));
         Matches { files, more: found.more, cut: budget.is_cut() }
     }
 }
@@ -109,6 +113,7 @@ impl<'a> Found<'a> {
             file: FileInfo { id: entry.id, size: entry.size, name: file.name.clone() },
             folder: (!entry.folder.is_empty()).then(|| entry.folder.to_owned()),
             modified: u64::try_from(file.stamp.mtime_ns / 1_000_000_000).unwrap_or(0),
+            collection: None,
         };
         self.files.push((file, found));
         ControlFlow::Continue(())

@@ -15,6 +15,7 @@ pub mod agenda;
 mod backlog;
 pub mod browse;
 mod by_path;
+pub mod collection;
 pub mod error;
 pub mod file_type;
 pub mod fits;
@@ -41,6 +42,7 @@ mod walk;
 
 pub use agenda::Agenda;
 pub use browse::{BrowseEntry, BrowsePage};
+pub use collection::Collection;
 pub use error::{OpenError, PublishError, ReadError, UnpublishError};
 pub use file_type::FileType;
 pub use hashing::Hashing;

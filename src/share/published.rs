@@ -43,7 +43,7 @@ impl Library {
     pub fn open(&self, id: ContentId) -> Result<SharedReader, OpenError> {
         let (copies, gone) = match self.shelf().copies(id) {
             Some((copies, gone)) => (copies.to_vec(), Arc::clone(gone)),
-            None => return Err(OpenError::NotHere),
+            None => return self.open_collection(id).ok_or(OpenError::NotHere),
         };
         let mut result = Err(OpenError::NotHere);
         for copy in copies {
@@ -95,6 +95,16 @@ impl Library {
 }
 
 impl SharedReader {
+    /// A reader of the text of a collection, until it is `gone`.
+    pub(super) fn of_text(
+        library: Library,
+        copy: Published,
+        file: Box<dyn ReadHandle>,
+        gone: Arc<AtomicBool>,
+    ) -> Self {
+        Self { library, copy: Arc::new(copy), file, gone }
+    }
+
     /// The piece values of the content.
     #[must_use]
     pub fn list(&self) -> &Arc<PieceList> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::by_path::ByPath;
+use super::collection::Collections;
 use super::index::{Files, Index};
 use super::left_out::LeftOut;
 use super::library::{MAX_NOTICES, MAX_PATHS, Notice, UnpublishReport, own_name};
@@ -44,6 +45,7 @@ pub(super) struct Shelf {
     /// What was published by name and is not there, and why not.
     pub(super) missing: BTreeMap<PathBuf, String>,
     pub(super) marks: Marks,
+    pub(super) collections: Collections,
     /// What is being published by name for the first time.
     pub(super) publishing: BTreeSet<PathBuf>,
     /// What was, until its user stopped it: nothing is added to it.
@@ -208,6 +210,7 @@ impl Shelf {
             self.index.insert(file.number, &entry);
         }
         self.touch(&file.path);
+        self.collections.touch(&file.path, false, &self.marks);
         // After the new one is in: a content that stays is never seen to be gone.
         if let Some(old) = self.paths.insert(file) {
             self.let_go(&old);
@@ -278,6 +281,7 @@ impl Shelf {
     /// Takes a file that is no longer among the paths from its content.
     fn let_go(&mut self, file: &Arc<Published>) {
         file.withdrawn.store(true, Ordering::Release);
+        self.collections.touch(&file.path, true, &self.marks);
         if let Some(entry) = self.names.entry(file.number) {
             self.index.remove(file.number, &entry);
         }
@@ -475,6 +479,7 @@ impl Shelf {
         files: impl Iterator<Item = (PathBuf, Option<Published>)>,
     ) {
         for RootRow { path, order, folder } in roots {
+            self.collections.touch_root(&path);
             self.marks.restore(path, Root { order, folder, fresh: false });
         }
         excluded.into_iter().for_each(|path| self.marks.exclude(path));
@@ -504,6 +509,7 @@ impl Shelf {
     }
 
     fn touch_mark(&mut self, path: &Path) {
+        self.collections.touch_root(path);
         if self.keeps {
             self.unsaved.marks.insert(path.to_path_buf());
         }

@@ -53,6 +53,9 @@ pub struct DownloadRecord {
     /// How urgent it is.
     #[serde(default)]
     pub priority: Priority,
+    /// How many files, and bytes in them, it is said to list, if it is a collection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<(u64, u64)>,
     /// Who has it, as far as is known: at most [`MAX_SOURCES`].
     pub sources: Vec<SourceRecord>,
 }
@@ -201,6 +204,7 @@ mod tests {
 
     fn record(number: usize) -> DownloadRecord {
         DownloadRecord {
+            collection: None,
             number,
             id: ContentId([number as u8; 32]),
             name: Some("a \"film\"\n.mkv".into()),

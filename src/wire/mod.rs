@@ -148,8 +148,10 @@
 //! content id `[32]`, size `u64`, name `text` (1 to 255 bytes: a claim, in which
 //! a receiver maps what could be a path or steer a terminal), ext, of which tag 1 is the
 //! folder that it lies in (1 to 160 bytes of UTF-8 without a NUL, `/` between its parts, only
-//! what is below a published folder), and tag 2 when it was last modified (8 bytes,
-//! little-endian: seconds since 1970); more `bool` (there are more that match); ext, of which
+//! what is below a published folder), tag 2 when it was last modified (8 bytes,
+//! little-endian: seconds since 1970), and tag 3 says that it is a collection: that its content
+//! is what b3sum prints for the files of a folder, sorted by path, and how many these are and
+//! how many bytes are in them (8 bytes each, little-endian); more `bool` (there are more that match); ext, of which
 //! tag 1 (the byte 01) says that the responder stopped looking before it had looked at all.
 //!
 //! Each copy on a link has a larger ttl than the one before it. Every copy is answered, by a

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::base::escape::Escaped;
-use crate::command::layout::{Column, MAX_NAME, count, cut, servent, size, span, table};
+use crate::command::layout::{Column, MAX_NAME, count, cut, grouped, servent, size, span, table};
 use crate::servent::report::{DownloadReport, DownloadState, SourceProgress};
 use crate::transfer::Priority;
 
@@ -18,12 +18,21 @@ pub(super) fn download_sentence(download: &DownloadReport) -> String {
             None => format!("{head}: its size is not known yet\n"),
         },
         DownloadState::Waiting { why } => format!("{head} waits: {}\n", Escaped(why)),
+        DownloadState::Done { path: place } if download.gathered.is_some() => format!(
+            "{head} done: {}, {} in {}\n{}",
+            files(download),
+            size(*bytes),
+            path(place),
+            notes(download)
+        ),
         DownloadState::Done { path: place } => format!(
             "{head} done: {} in {}\n  verified: same as b3sum {id}\n",
             size(*bytes),
             path(place)
         ),
-        DownloadState::Failed { why } => format!("{head} failed: {}\n", Escaped(why)),
+        DownloadState::Failed { why } => {
+            format!("{head} failed: {}\n{}", Escaped(why), notes(download))
+        }
         DownloadState::Paused => format!("{head} is paused at {}\n", percent(download)),
         DownloadState::Cancelled { removed: 0 } => {
             format!("{head} cancelled; nothing of it was here yet\n")
@@ -32,6 +41,21 @@ pub(super) fn download_sentence(download: &DownloadReport) -> String {
             format!("{head} cancelled; {} of it removed\n", size(*removed))
         }
     }
+}
+
+/// How many files of a folder are here.
+fn files(download: &DownloadReport) -> String {
+    let here = download.gathered.as_ref().map_or(0, |gathered| gathered.here);
+    count(here as u64, "file")
+}
+
+/// What is to be known of a folder that is in place.
+fn notes(download: &DownloadReport) -> String {
+    let Some(gathered) = &download.gathered else { return String::new() };
+    let each = gathered.notes.iter().map(|note| format!("  {}\n", Escaped(note)));
+    let mut notes: String = each.collect();
+    notes.push_str("  each file verified by its own hash; empty folders are not part of it\n");
+    notes
 }
 
 /// What came of a wish for each of `downloads`.
@@ -79,11 +103,17 @@ pub(super) fn progress(download: &DownloadReport) -> String {
         0 => String::new(),
         rate => format!(", {} left", span(left.div_ceil(rate))),
     };
+    let whole = match &download.gathered {
+        Some(gathered) => {
+            let all = count(gathered.files as u64, "file");
+            format!("{} ({} of {all})", size(download.size), grouped(gathered.here as u64))
+        }
+        None => size(download.size),
+    };
     format!(
-        "download {}: {} of {}, {}/s from {}{remaining}",
+        "download {}: {} of {whole}, {}/s from {}{remaining}",
         download.number,
         percent(download),
-        size(download.size),
         size(download.rate),
         count(download.connected as u64, "source"),
     )
@@ -157,6 +187,7 @@ pub(super) mod tests {
 
     pub(in crate::command::render) fn download(state: DownloadState) -> DownloadReport {
         DownloadReport {
+            gathered: None,
             number: 1,
             id: ContentId::of_nothing(),
             name: "x.iso".into(),

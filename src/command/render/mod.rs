@@ -223,6 +223,7 @@ mod tests {
             file_type: None,
             folders: vec![evil.into()],
             modified: Some(u64::MAX),
+            collection: None,
         };
         let browsed = BrowseReport {
             servent: id,
@@ -349,6 +350,7 @@ mod tests {
                 way: None,
             };
             let result = ResultReport {
+                collection: None,
                 number,
                 id: ContentId::of_nothing(),
                 size,

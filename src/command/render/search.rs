@@ -8,7 +8,7 @@ use crate::command::layout::{
     Column, MAX_NAME, count, cut, day, grouped, servent, size, table, wrapped,
 };
 use crate::servent::report::{
-    FileType, HitReport, ResultReport, SearchEnd, StoppedReport, WantedReport,
+    CollectionReport, FileType, HitReport, ResultReport, SearchEnd, StoppedReport, WantedReport,
 };
 
 /// Servents named that stopped looking; of more, the number will do.
@@ -29,10 +29,19 @@ const MAX_FOLDERS: usize = 8;
 /// and the name comes after what is narrow.
 pub(super) fn hit_line(hit: &HitReport, width: Option<usize>) -> String {
     let number = if hit.first { hit.number.to_string() } else { format!("+{}", hit.number) };
-    let head = format!("{number:>4}  {:>7}", size(hit.size));
+    let bytes = hit.collection.map_or(hit.size, |sums| sums.bytes);
+    let head = format!("{number:>4}  {:>7}", size(bytes));
     let from = format!("{}  {}", servent(&hit.servent_name, &hit.servent), hops(hit.hops.into()));
-    let row = vec![head, hit.name.clone(), from];
+    let row = vec![head, named(&hit.name, hit.collection), from];
     table(&[Column::Left, Column::Name, Column::Left], &[row], width)
+}
+
+/// A name, and of a collection how much it lists.
+fn named(name: &str, collection: Option<CollectionReport>) -> String {
+    match collection {
+        Some(sums) => format!("{name}/ (collection: {})", count(sums.files, "file")),
+        None => name.to_owned(),
+    }
 }
 
 /// How a search ended, in the one sentence that people rely on: whether everybody was
@@ -93,11 +102,13 @@ pub(super) fn results_table(results: &[ResultReport], width: Option<usize>) -> S
         return "no results; 'search WORDS' finds some, 'results' shows all\n".into();
     }
     let row = |result: &ResultReport| {
-        let name = result.names.first().cloned().unwrap_or_default();
+        let name = result.names.first().map_or("", String::as_str);
+        let name = named(name, result.collection);
+        let bytes = result.collection.map_or(result.size, |sums| sums.bytes);
         let sources = count(result.sources.len() as u64, "source");
         let kind = result.file_type.map_or("-", FileType::word).to_owned();
         let day = modified(result.modified);
-        vec![result.number.to_string(), size(result.size), name, kind, day, sources]
+        vec![result.number.to_string(), size(bytes), name, kind, day, sources]
     };
     let rows: Vec<_> = results.iter().map(row).collect();
     let columns = [Column::Right, Column::Right, Column::Name, Column::Left, Column::Left];
@@ -108,6 +119,10 @@ pub(super) fn one_result(result: &ResultReport, width: Option<usize>) -> String 
     let mut text = String::new();
     for name in &result.names {
         text.push_str(&format!("{}\n", cut(name, width.unwrap_or(MAX_NAME).min(MAX_NAME))));
+    }
+    if let Some(sums) = result.collection {
+        let files = count(sums.files, "file");
+        text.push_str(&format!("collection: {files}, {}\n", size(sums.bytes)));
     }
     let long = format!("{} ({} bytes)", size(result.size), grouped(result.size));
     for line in wrapped(&long, width.unwrap_or(usize::MAX)) {
@@ -192,6 +207,7 @@ pub(super) mod tests {
 
     pub(in crate::command::render) fn hit(name: &str) -> HitReport {
         HitReport {
+            collection: None,
             number: 3,
             first: true,
             id: ContentId::of_nothing(),
@@ -268,6 +284,14 @@ pub(super) mod tests {
         assert_eq!(lines[0].find('*'), lines[1].find('^'));
         assert!(lines[0].len() < 79, "{long}");
         assert_eq!(pointed("\x1b[2J *", 5), "  \\u{1b}[2J *\n            ^\n");
+    }
+
+    #[test]
+    fn a_collection_is_told_from_a_file_with_how_much_it_lists() {
+        let collection = Some(CollectionReport { files: 300, bytes: 12_345_678 });
+        let line = hit_line(&HitReport { size: 9, collection, ..hit("Jazz") }, Some(80));
+        let told = "   3  12.3 MB  Jazz/ (collection: 300 files)  attic~a4dqobyh  2 hops\n";
+        assert_eq!(line, told);
     }
 
     #[test]

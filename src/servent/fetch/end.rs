@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Fetch;
+use super::folder::large::End as Ending;
 use crate::servent::offload::offload;
 use crate::servent::report::{DownloadState, News, SourceReport};
 use crate::servent::source::{Ask, say_thanks};
 use crate::store::downloads_file::MAX_SOURCES;
-use crate::store::{StoreError, leftover};
+use crate::store::{PartFile, StoreError, leftover};
+use crate::transfer::collection::text::{Listed, MAX_TEXT, TextError, files_of};
 use crate::transfer::{Input, PieceList};
 
 impl Fetch {
@@ -21,6 +23,23 @@ impl Fetch {
         let (Some(part), Some(list)) = (self.shelf.part().cloned(), self.list.clone()) else {
             return;
         };
+        if self.collected.is_some() && self.within.is_none() {
+            match self.unpack(&part, &list) {
+                Ok(listed) => {
+                    self.remember();
+                    self.listed = Some(listed);
+                    return;
+                }
+                Err(why) => {
+                    let number = self.number;
+                    self.ground.warn(format!(
+                        "download {number} was said to be a folder and is none ({why}): it is \
+                         kept as a file"
+                    ));
+                    self.collected = None;
+                }
+            }
+        }
         self.remember();
         let (name, folder) = (self.show.borrow().name.clone(), self.place.to.clone());
         let placed = offload(|| {
@@ -36,8 +55,27 @@ impl Fetch {
                 self.shelf = Arc::default();
                 self.start_over();
             }
-            Err(error) => self.fail(format!("all of it is here, but {error}")),
+            Err(error) => {
+                self.again = error.is_full();
+                self.fail(format!("all of it is here, but {error}"));
+            }
         }
+    }
+
+    /// What the text of a collection lists.
+    fn unpack(&self, part: &PartFile, list: &PieceList) -> Result<Vec<Listed>, String> {
+        let size = list.geometry().size();
+        if size > MAX_TEXT as u64 {
+            return Err(TextError::TooLong.to_string());
+        }
+        offload(|| {
+            let (mut text, mut bytes) = (Vec::new(), Vec::new());
+            for piece in list.geometry().pieces() {
+                part.read_piece(piece, &mut bytes).map_err(|error| error.to_string())?;
+                text.extend_from_slice(&bytes);
+            }
+            files_of(&text).map_err(|error| error.to_string())
+        })
     }
 
     /// The run before has placed the file and did not live to say so.
@@ -55,8 +93,12 @@ impl Fetch {
 
     fn placed(&mut self, path: &Path, list: PieceList) {
         let size = list.geometry().size();
+        if let Some(within) = &self.within {
+            within.tell(Ending::Placed(list.clone()));
+        }
+        let seen = self.within.is_none();
         offload(|| {
-            let share = self.ground.panel.now().share_downloads;
+            let share = seen && self.ground.panel.now().share_downloads;
             if share && let Err(error) = self.tools.library.add_verified(path, list) {
                 tracing::warn!(%error, "a finished download is not shared");
             }
@@ -70,11 +112,13 @@ impl Fetch {
         });
         self.over = true;
         self.thank();
-        self.ground.tell(News::DownloadDone { report: self.report_now() });
+        if seen {
+            self.ground.tell(News::DownloadDone { report: self.report_now() });
+        }
     }
 
     /// Tells everybody who gave pieces that the file is in place.
-    fn thank(&mut self) {
+    pub(super) fn thank(&mut self) {
         let file = self.show.borrow().id;
         for source in self.gave.iter().take(MAX_SOURCES) {
             let told = self.leaving.get(source).map(|open| open.asks.try_send(Ask::Thanks));
@@ -102,8 +146,13 @@ impl Fetch {
             self.tools.unfinished.fail(self.number, &why);
             self.tools.unfinished.save_quietly();
         });
+        if let Some(within) = &self.within {
+            within.tell(Ending::Failed { why: why.clone(), again: self.again });
+        }
         self.show.send_modify(|report| report.state = DownloadState::Failed { why });
-        self.ground.tell(News::DownloadFailed { report: self.report_now() });
+        if self.within.is_none() {
+            self.ground.tell(News::DownloadFailed { report: self.report_now() });
+        }
     }
 
     pub(super) fn cancel(&mut self) {
@@ -153,7 +202,7 @@ impl Fetch {
     }
 
     /// Takes it off the record; blocks.
-    fn forget(&self) {
+    pub(super) fn forget(&self) {
         self.tools.unfinished.remove(self.number);
         self.tools.unfinished.save_quietly();
     }

@@ -18,8 +18,9 @@ const ONE_FILE: usize = 1;
 
 /// What the search brings.
 pub(in crate::servent) enum Finding {
-    /// Somebody has the file, and calls it so.
-    Source(SourceReport, Option<String>),
+    /// Somebody has the file, calls it so, and perhaps says how many files, and bytes in them,
+    /// it lists.
+    Source(SourceReport, Option<String>, Option<(u64, u64)>),
     /// It is over; `whole` when everybody asked has answered, and somebody was asked.
     End { whole: bool },
 }
@@ -27,7 +28,7 @@ pub(in crate::servent) enum Finding {
 impl Fetch {
     pub(super) fn on_finding(&mut self, finding: Finding) {
         match finding {
-            Finding::Source(source, name) => self.on_found(source, name),
+            Finding::Source(source, name, collected) => self.on_found(source, name, collected),
             Finding::End { whole } => self.tell(Input::Searched { whole }),
         }
     }
@@ -68,7 +69,13 @@ impl Fetch {
         known.retain(|&id, _| plan.knows(id) || gave.contains(&id));
     }
 
-    fn on_found(&mut self, source: SourceReport, name: Option<String>) {
+    fn on_found(
+        &mut self,
+        source: SourceReport,
+        name: Option<String>,
+        collected: Option<(u64, u64)>,
+    ) {
+        self.collected = self.collected.or(collected);
         if let Some(name) = name.filter(|_| !self.named) {
             self.named = true;
             self.show.send_modify(|report| report.name = name);
@@ -132,9 +139,10 @@ impl Fetch {
                 };
                 let report = results.report_of(id).filter(|_| hit.id == id);
                 let Some(report) = report else { continue };
+                let collected = report.collection.map(|sums| (sums.files, sums.bytes));
                 let source = report.sources.into_iter().find(|source| source.id == hit.servent);
                 if let Some(source) = source
-                    && found.send(Finding::Source(source, Some(hit.name))).await.is_err()
+                    && found.send(Finding::Source(source, Some(hit.name), collected)).await.is_err()
                 {
                     return;
                 }

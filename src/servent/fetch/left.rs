@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::Tools;
-use crate::store::{DownloadRecord, leftover};
+use crate::store::{DownloadRecord, PartPlace, leftover};
 use crate::transfer::PieceList;
 
 /// What there is.
@@ -21,10 +21,14 @@ pub(super) enum Left {
 }
 
 /// Looks on the disk; nothing is believed without a proof.
-pub(super) async fn look(tools: &Tools, record: DownloadRecord, stop: Arc<AtomicBool>) -> Left {
-    let (disk, ground) = (Arc::clone(&tools.disk), Arc::clone(&tools.ground));
+pub(super) async fn look(
+    tools: &Tools,
+    record: DownloadRecord,
+    place: &PartPlace,
+    stop: &Arc<AtomicBool>,
+) -> Left {
+    let (disk, place, stop) = (Arc::clone(&tools.disk), place.clone(), Arc::clone(stop));
     let work = move || {
-        let place = super::place(&ground, &record);
         let DownloadRecord { id, size, begun, name, folder, .. } = record;
         let missing = |path: &Path| {
             disk.kind(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use super::super::offload::offload;
 use super::{DISK_RETRY, Fetch};
 use crate::base::PieceMap;
+use crate::base::escape::Escaped;
 use crate::store::{PartFile, StoreError};
 use crate::transfer::{Event, Input, PauseReason, PieceList};
 
@@ -125,6 +126,7 @@ impl Fetch {
     /// with a sentence.
     pub(super) fn on_disk_error(&mut self, error: &StoreError) {
         if !error.is_full() || self.once {
+            self.again = error.is_full();
             self.fail(error.to_string());
             return;
         }
@@ -147,6 +149,22 @@ impl Fetch {
             self.full = Some(why);
         }
         self.resume_at = Some(tokio::time::Instant::now() + DISK_RETRY);
+    }
+
+    /// The folder that it was begun for is not there. To make it would begin the file anew,
+    /// perhaps below a place where its disk is only not mounted.
+    pub(super) fn wait_for_folder(&mut self) {
+        self.paused = true;
+        self.tools.unfinished.change(self.number, |record| record.paused = true);
+        self.tools.unfinished.save_soon();
+        let (number, folder) = (self.number, self.place.to.to_string_lossy());
+        let name = self.show.borrow().name.clone();
+        self.ground.warn(format!(
+            "download {number} \"{}\" is paused: its folder {} is not there; with it, or to begin \
+             anew, 'resume {number}'",
+            Escaped(&name),
+            Escaped(&folder)
+        ));
     }
 
     /// The disk has taken something.

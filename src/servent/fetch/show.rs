@@ -20,6 +20,9 @@ impl Fetch {
                 self.trouble = trouble.or_else(|| self.trouble.take());
             }
         }
+        if self.within.is_some() {
+            return;
+        }
         let text = self.with_names(&event.to_string(), event.servents());
         let DownloadReport { number, name, .. } = self.report_now();
         self.ground.tell(News::Download { number, name, text });

@@ -54,6 +54,9 @@ pub struct DownloadReport {
     pub sources: usize,
     /// How urgent it is.
     pub priority: Priority,
+    /// Of a folder, once it is known what is in it: how many of its files are where.
+    #[serde(default)]
+    pub gathered: Option<GatheredReport>,
     /// Where it stands.
     pub state: DownloadState,
     /// The sources that are connected.
@@ -78,6 +81,21 @@ pub struct SourceProgress {
     pub queued: Option<u32>,
     /// Whether it was too slow and is left alone for a while.
     pub slow: bool,
+}
+
+/// How many files of a folder are where.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct GatheredReport {
+    /// All that can be had.
+    pub files: usize,
+    /// Those that are here, verified.
+    pub here: usize,
+    /// Those that nobody gave, once it is over.
+    pub missing: usize,
+    /// Those that are listed under paths that lead elsewhere, and are not fetched.
+    pub left_out: usize,
+    /// Sentences about these and those, once it is over; of many about the first.
+    pub notes: Vec<String>,
 }
 
 /// Where a download stands.

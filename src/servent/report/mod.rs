@@ -21,7 +21,7 @@ mod upload;
 pub use crate::share::{FileType, SharedOrder};
 pub use browse::{BrowseReport, BrowseRequest, BrowsedReport, Whom};
 pub use download::{
-    DownloadReport, DownloadRequest, DownloadState, DownloadTarget, SourceProgress,
+    DownloadReport, DownloadRequest, DownloadState, DownloadTarget, GatheredReport, SourceProgress,
 };
 pub use invitation::InvitationReport;
 pub use link::{LinkReport, LinkTarget};
@@ -29,8 +29,8 @@ pub use map::{Asking, MapLink, MapProgress, MapReport, MappedReport};
 pub use news::News;
 pub use peer::{JoinReport, PeerReport, Relation, SharesReport};
 pub use search::{
-    HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest, SourceReport,
-    StoppedReport, WantedReport,
+    CollectionReport, HitReport, Reach, ResultReport, SearchEnd, SearchEvent, SearchRequest,
+    SourceReport, StoppedReport, WantedReport,
 };
 pub use setting::{LimitReport, SettingReport, Unit};
 pub use shared::{

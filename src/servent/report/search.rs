@@ -76,6 +76,20 @@ pub struct HitReport {
     /// When it was last modified, in seconds since 1970, as the servent says.
     #[serde(default)]
     pub modified: Option<u64>,
+    /// What it lists, if it is said to be a collection: a folder that is downloaded whole.
+    #[serde(default)]
+    pub collection: Option<CollectionReport>,
+}
+
+/// What a collection is said to list.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+pub struct CollectionReport {
+    /// How many files.
+    pub files: u64,
+    /// How many bytes in them.
+    pub bytes: u64,
 }
 
 /// How a search ended.
@@ -132,6 +146,9 @@ pub struct ResultReport {
     /// When it was last modified, in seconds since 1970, as most sources say.
     #[serde(default)]
     pub modified: Option<u64>,
+    /// What it lists, if its sources say that it is a collection.
+    #[serde(default)]
+    pub collection: Option<CollectionReport>,
 }
 
 /// A standing search.

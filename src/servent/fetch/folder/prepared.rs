@@ -1,0 +1,198 @@
+//! The files of a collection on the disk: where each goes, what of them is here.
+//!
+//! Always true: a content counts as here only once all its paths hold it; each was held
+//! against its hash, in this run or before it was written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::{ContentId, Geometry};
+use crate::store::folder::{StagedFolder, laid_out, placed_folder};
+use crate::store::{BadPath, Disk, PartPlace, StoreError};
+use crate::transfer::PieceList;
+use crate::transfer::collection::Number;
+use crate::transfer::collection::text::Listed;
+
+/// The files of one collection.
+pub(super) struct Prepared {
+    staged: StagedFolder,
+    contents: Vec<Content>,
+    /// The lists of those that are here.
+    here: Mutex<BTreeMap<Number, PieceList>>,
+    /// Files that are listed and not created, with the reason.
+    pub(super) left_out: Vec<(String, BadPath)>,
+}
+
+/// A content, and all paths that hold it.
+struct Content {
+    id: ContentId,
+    paths: Vec<String>,
+}
+
+/// What was found on the disk.
+pub(super) enum Found {
+    /// It is to be fetched, as far as it is not here.
+    Coming(Prepared),
+    /// The run before has placed all of it and did not live to say so.
+    Placed(PathBuf, Vec<(PathBuf, PieceList)>),
+}
+
+impl Prepared {
+    /// Lays out what is `listed`, and looks at what earlier runs have left of it; blocks.
+    pub(super) fn look(
+        disk: &Arc<dyn Disk>,
+        place: &PartPlace,
+        id: ContentId,
+        name: &str,
+        listed: &[Listed],
+        stop: &AtomicBool,
+    ) -> Result<Found, StoreError> {
+        let laid = laid_out(listed);
+        let mut contents: Vec<Content> = Vec::new();
+        let mut numbers: HashMap<ContentId, usize> = HashMap::new();
+        let mut left_out = Vec::new();
+        for (file, path) in listed.iter().zip(laid) {
+            let path = match path {
+                Ok(path) => path,
+                Err(why) => {
+                    left_out.push((file.path.clone(), why));
+                    continue;
+                }
+            };
+            let number = *numbers.entry(file.id).or_insert_with(|| {
+                contents.push(Content { id: file.id, paths: Vec::new() });
+                contents.len() - 1
+            });
+            if let Some(content) = contents.get_mut(number) {
+                content.paths.push(path);
+            }
+        }
+        let fresh = disk.kind(&StagedFolder::path_of(&**disk, place, id)).is_err();
+        if fresh && !contents.is_empty() {
+            let files = contents
+                .iter()
+                .flat_map(|content| content.paths.iter().map(|path| (path.clone(), content.id)));
+            let files: Vec<_> = files.collect();
+            let placed = placed_folder(&**disk, &place.to, name, id, &files, stop);
+            if let Some((path, lists)) = placed {
+                let files = files.into_iter().map(|(file, _)| PathBuf::from(file)).zip(lists);
+                return Ok(Found::Placed(path, files.collect()));
+            }
+        }
+        let paths = contents.iter().flat_map(|content| &content.paths);
+        let staged = StagedFolder::open(Arc::clone(disk), place, id, paths)?;
+        let prepared = Self { staged, contents, here: Mutex::default(), left_out };
+        prepared.recover(fresh, stop)?;
+        Ok(Found::Coming(prepared))
+    }
+
+    /// Counts what an earlier run has left, and makes files without a byte.
+    fn recover(&self, fresh: bool, stop: &AtomicBool) -> Result<(), StoreError> {
+        for (content, number) in self.contents.iter().zip(0..) {
+            let mut list = None;
+            let mut missing = Vec::new();
+            for path in &content.paths {
+                match (!fresh).then(|| self.staged.whole(path, content.id, stop)).flatten() {
+                    Some(found) => list = Some((path, found)),
+                    None => missing.push(path),
+                }
+            }
+            if content.id == ContentId::of_nothing() {
+                missing.iter().try_for_each(|path| self.staged.write(path, b""))?;
+                let nothing = Geometry::of(0)
+                    .and_then(|geometry| PieceList::new(content.id, geometry, Vec::new()).ok());
+                self.lock().extend(nothing.map(|list| (number, list)));
+            } else if let Some((from, list)) = list {
+                missing.iter().try_for_each(|to| self.staged.copy(from, to))?;
+                self.lock().insert(number, list);
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Number, PieceList>> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All contents, in order of their numbers.
+    pub(super) fn ids(&self) -> Vec<ContentId> {
+        self.contents.iter().map(|content| content.id).collect()
+    }
+
+    /// Those that are here.
+    pub(super) fn held(&self) -> BTreeSet<ContentId> {
+        let here = self.lock();
+        let held = here.keys().filter_map(|number| self.contents.get(*number as usize));
+        held.map(|content| content.id).collect()
+    }
+
+    /// Files, however many of them hold the same.
+    pub(super) fn files(&self) -> usize {
+        self.contents.iter().map(|content| content.paths.len()).sum()
+    }
+
+    /// The paths of a content.
+    pub(super) fn paths(&self, number: Number) -> &[String] {
+        self.contents.get(number as usize).map_or(&[], |content| &content.paths)
+    }
+
+    /// Files and bytes that are here.
+    pub(super) fn here(&self) -> (usize, u64) {
+        let here = self.lock();
+        let all = here.iter().map(|(&number, list)| (number, list.geometry().size()));
+        all.fold((0, 0u64), |(files, bytes), (number, size)| {
+            let paths = self.paths(number).len();
+            (files + paths, bytes.saturating_add(size.saturating_mul(paths as u64)))
+        })
+    }
+
+    /// Where the folder is made.
+    pub(super) fn folder(&self) -> &Path {
+        self.staged.path()
+    }
+
+    pub(super) fn staged(&self) -> &StagedFolder {
+        &self.staged
+    }
+
+    /// Takes all bytes of a content: false when they are not of it; blocks.
+    pub(super) fn take(
+        &self,
+        number: Number,
+        id: ContentId,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        let geometry = Geometry::of(bytes.len() as u64);
+        let list = geometry.and_then(|geometry| PieceList::new(id, geometry, Vec::new()).ok());
+        let Some(list) = list else { return Ok(false) };
+        if !list.geometry().last().is_some_and(|piece| list.proves(piece, bytes)) {
+            return Ok(false);
+        }
+        let paths = self.paths(number);
+        paths.iter().try_for_each(|path| self.staged.write(path, bytes)).inspect_err(|_| {
+            paths.iter().for_each(|path| self.staged.discard(path));
+        })?;
+        self.lock().insert(number, list);
+        Ok(true)
+    }
+
+    /// Takes a content that was placed at the first of its paths; blocks.
+    pub(super) fn placed(&self, number: Number, list: PieceList) -> Result<(), StoreError> {
+        if let [first, others @ ..] = self.paths(number) {
+            others.iter().try_for_each(|path| self.staged.copy(first, path))?;
+        }
+        self.lock().insert(number, list);
+        Ok(())
+    }
+
+    /// The files that are here, and what proves them.
+    pub(super) fn lists(&self) -> Vec<(PathBuf, PieceList)> {
+        let here = self.lock();
+        let all = here.iter().flat_map(|(&number, list)| {
+            self.paths(number).iter().map(|path| (PathBuf::from(path), list.clone()))
+        });
+        all.collect()
+    }
+}
