@@ -19,6 +19,7 @@ use super::lan::Looking;
 use super::mesh::Mesh;
 use super::network::Network;
 use super::panel::Panel;
+use super::pool::Pool;
 use super::port_map::Standing;
 use super::report::{News, PortMapping};
 use super::settings::Settings;
@@ -61,6 +62,8 @@ pub(super) struct Ground {
     undialable: AtomicBool,
     /// Sources that we have asked to dial us.
     pub(super) calls: Calls,
+    /// Connections to sources that nobody uses for a moment.
+    pub(super) pool: Pool,
     /// How the look at the local network goes.
     pub(super) lan: watch::Sender<Looking>,
     pub(super) incidents: Incidents,
@@ -116,6 +119,7 @@ impl Ground {
             turnstile: Turnstile::default(),
             undialable: AtomicBool::new(false),
             calls: Calls::default(),
+            pool: Pool::default(),
             lan: watch::channel(Looking::Off).0,
             incidents: Incidents::default(),
             admission: Admission::new(places),

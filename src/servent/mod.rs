@@ -68,6 +68,7 @@ mod offload;
 mod origin;
 mod outbox;
 mod panel;
+mod pool;
 pub mod port_map;
 mod publishing;
 mod remembered;

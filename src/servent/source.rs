@@ -20,6 +20,7 @@ use super::greeting::{Greeted, Reception, Secured};
 use super::ground::Ground;
 use super::hearing::{Hearing, Noise};
 use super::offload::offload;
+use super::pool::{self, Line};
 use crate::base::{Contact, ContentId, PieceIndex, PieceMap, ServentId};
 use crate::message::{
     Cancel, Data, Describe, Have, Holding, Manifest, PieceRange, Purpose, Queued, Refused, Request,
@@ -168,18 +169,22 @@ impl Source {
         asks: &mut mpsc::Receiver<Ask>,
     ) -> Result<(), End> {
         let began = Instant::now();
-        let Reached { greeted, pass } = tokio::select! {
-            reached = self.approach(approach) => reached.map_err(End::Lost)?,
-            // Nothing is asked before the connection stands: this is the end of asking.
-            _ = asks.recv() => return Err(End::Unwanted),
+        let line = match self.ground.pool.take(self.id) {
+            Some(line) => line,
+            None => tokio::select! {
+                reached = self.approach(approach) => reached.map_err(End::Lost)?.into(),
+                // Nothing is asked before the connection stands: this is the end of asking.
+                _ = asks.recv() => return Err(End::Unwanted),
+            },
         };
         // A dial takes several round trips; a quarter is a fair first guess.
         let round_trip = began.elapsed() / 4;
-        let (seen, dialled) = (greeted.peer.seen, pass.is_none());
+        let Line { reader, mesh, seen, pass } = line;
+        let dialled = pass.is_none();
         self.report(Report::Connected { round_trip, seen, dialled }).await;
-        let Greeted { stream, ahead, mesh, .. } = greeted;
         let mut wire = Wire {
-            reader: FrameReader::resume(stream, ahead),
+            reader,
+            describing: 0,
             dues: Dues::default(),
             candidate: None,
             coming: None,
@@ -193,7 +198,12 @@ impl Source {
                 Err(End::Lost("this servent went into another mesh".to_owned()))
             }
         };
-        let _ = timeout(FAREWELL, wire.reader.io_mut().shutdown()).await;
+        let quiet = matches!(ended, Err(End::Unwanted)) && wire.is_quiet();
+        let line = Line { reader: wire.reader, mesh, seen, pass };
+        match quiet {
+            true => pool::keep(&self.ground, self.id, line).await,
+            false => line.close().await,
+        }
         ended
     }
 
@@ -246,6 +256,7 @@ impl Source {
         match message {
             TransferMessage::Data(data) if !other(data.id) => self.on_data(wire, data).await,
             TransferMessage::Manifest(Manifest { id, size, part, values, .. }) if !other(id) => {
+                wire.describing = wire.describing.saturating_sub(1);
                 self.report(Report::Manifest { size, part, values }).await;
                 Ok(())
             }
@@ -431,6 +442,8 @@ struct Wire {
     spare: Vec<u8>,
     unasked: u32,
     hearing: Hearing,
+    /// Parts of the list that were asked for and have not come.
+    describing: u32,
 }
 
 enum Assembly {
@@ -442,6 +455,13 @@ enum Assembly {
 }
 
 impl Wire {
+    /// Whether nothing is on its way. Of a refusal it is not known what it answers: then
+    /// something may be.
+    fn is_quiet(&self) -> bool {
+        let Dues { asked, cancelled } = &self.dues;
+        self.describing == 0 && asked.is_empty() && cancelled.is_empty() && self.coming.is_none()
+    }
+
     async fn ask(&mut self, file: ContentId, ask: Ask) -> Result<(), End> {
         let message = match ask {
             Ask::Candidate(list) => {
@@ -450,6 +470,7 @@ impl Wire {
             }
             Ask::Thanks => thanks(file),
             Ask::Describe(part) => {
+                self.describing += 1;
                 TransferMessage::Describe(Describe { id: file, part, ext: Vec::new() })
             }
             Ask::Request(pieces) => {

@@ -4,12 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::prepared::Prepared;
@@ -18,18 +16,16 @@ use crate::message::{
     Data, Describe, Manifest, PieceRange, Queued, Refusal, Refused, Request, Thanks,
     TransferMessage,
 };
-use crate::servent::calling::{self, Approach, Reached};
+use crate::servent::calling::{self, Approach};
 use crate::servent::driver::Command;
 use crate::servent::frames::{FrameError, FrameReader, encode};
-use crate::servent::greeting::{Greeted, Secured};
+use crate::servent::greeting::Secured;
 use crate::servent::ground::Ground;
 use crate::servent::offload::offload;
+use crate::servent::pool;
 use crate::store::StoreError;
 use crate::transfer::collection::Number;
 use crate::transfer::telling::MAX_NAMED;
-
-/// A closing connection says farewell within this time.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Messages about the pieces and the other sources of one file that was asked for: as many as
 /// an honest source can find a reason for.
@@ -126,31 +122,37 @@ impl Giver {
         approach: Approach,
         wishes: &mut mpsc::Receiver<Wish>,
     ) -> Result<(), End> {
-        let Reached { greeted, pass: _pass } = tokio::select! {
-            () = self.closed.cancelled() => return Err(End::Unwanted),
-            reached = calling::approach(&self.ground, &self.driver, self.id, &approach) => {
-                reached.map_err(End::Lost)?
-            }
+        let mut line = match self.ground.pool.take(self.id) {
+            Some(line) => line,
+            None => tokio::select! {
+                () = self.closed.cancelled() => return Err(End::Unwanted),
+                reached = calling::approach(&self.ground, &self.driver, self.id, &approach) => {
+                    reached.map_err(End::Lost)?.into()
+                }
+            },
         };
         self.report(Report::Connected).await;
-        let Greeted { stream, ahead, mesh, .. } = greeted;
-        let mut reader = FrameReader::resume(stream, ahead);
+        let mut open = Open::default();
+        let mesh = Arc::clone(&line.mesh);
         let ended = tokio::select! {
-            ended = self.exchange(&mut reader, wishes) => ended,
+            ended = self.exchange(&mut open, &mut line.reader, wishes) => ended,
             () = mesh.left.cancelled() => {
                 Err(End::Lost("this servent went into another mesh".to_owned()))
             }
         };
-        let _ = timeout(FAREWELL, reader.io_mut().shutdown()).await;
+        match matches!(ended, Err(End::Unwanted)) && open.is_quiet() {
+            true => pool::keep(&self.ground, self.id, line).await,
+            false => line.close().await,
+        }
         ended
     }
 
     async fn exchange(
         &self,
+        open: &mut Open,
         reader: &mut FrameReader<Secured, TransferMessage>,
         wishes: &mut mpsc::Receiver<Wish>,
     ) -> Result<(), End> {
-        let mut open = Open::default();
         loop {
             tokio::select! {
                 biased;
@@ -170,7 +172,7 @@ impl Giver {
                     Some(message) => tokio::select! {
                         biased;
                         () = self.closed.cancelled() => return Err(End::Unwanted),
-                        done = self.on_message(&mut open, message) => done?,
+                        done = self.on_message(open, message) => done?,
                     },
                     None => return Err(End::Lost("it closed the connection".to_owned())),
                 },
@@ -255,6 +257,11 @@ impl Giver {
 }
 
 impl Open {
+    /// Whether nothing is on its way.
+    fn is_quiet(&self) -> bool {
+        self.sizes.is_empty() && self.bytes.is_empty() && self.coming.is_none()
+    }
+
     /// Appends the frame that asks for it.
     fn ask(&mut self, wish: Wish, frames: &mut BytesMut) -> Result<(), End> {
         let ext = Vec::new();
