@@ -19,8 +19,9 @@ const ALL: (u64, u64) = (100, 2);
 /// Entries of a page.
 const PAGE: usize = 100;
 
-/// Publishes so many files at the victim, in one folder that lies in others.
-async fn publish(bench: &Bench, files: usize) {
+/// Publishes so many files at the victim, in one folder that lies in others, and is watched
+/// from soon after its start on, with one descriptor more.
+async fn publish(bench: &mut Bench, files: usize) {
     let folder = bench.victim.home().join("secret/shelf/Music");
     fs::create_dir_all(&folder).unwrap();
     for number in 0..files {
@@ -28,6 +29,7 @@ async fn publish(bench: &Bench, files: usize) {
     }
     let published = bench.victim.ask(&["publish", "secret/shelf"]).await;
     assert_eq!(published.code, 0, "{published:?}");
+    bench.descriptors += 1;
 }
 
 /// Asks for pages until one is put off; how many were shown.
@@ -51,8 +53,8 @@ async fn leaf(peer: &mut FakePeer, most: u64) -> u64 {
 /// is the arithmetic of `servent/browsed.rs`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_library_is_shown_no_faster_than_the_limits_say() {
-    let bench = Bench::start().await;
-    publish(&bench, PAGE + 1).await;
+    let mut bench = Bench::start().await;
+    publish(&mut bench, PAGE + 1).await;
     let began = Instant::now();
     let within = |(burst, every): (u64, u64)| burst..=burst + began.elapsed().as_secs() / every + 1;
     // One servent, on two connections.
@@ -86,8 +88,8 @@ async fn stranger(bench: &Bench, from: [u8; 4], seed: u8) -> FakePeer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_of_a_folder_is_shown_once_and_nothing_above_it_by_any_name_or_cursor() {
-    let bench = Bench::start().await;
-    publish(&bench, 2 * PAGE + 7).await;
+    let mut bench = Bench::start().await;
+    publish(&mut bench, 2 * PAGE + 7).await;
     let mut peer = bench.taker(61).await;
     let mut names = BTreeSet::new();
     let (mut cursor, mut pages) = (Vec::new(), 0);
