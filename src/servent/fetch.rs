@@ -105,7 +105,8 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         number,
         id,
         name: record.name.clone().unwrap_or_else(|| id.to_string()),
-        size: record.size,
+        // Of a folder what is in it, not its list.
+        size: record.collection.map_or(record.size, |(_, bytes)| bytes),
         verified: 0,
         rate: 0,
         connected: 0,

@@ -26,7 +26,9 @@ impl Fetch {
     pub(super) fn begin(&mut self, list: Arc<PieceList>) {
         self.list = Some(Arc::clone(&list));
         let size = list.geometry().size();
-        self.show.send_modify(|report| report.size = size);
+        if self.collected.is_none() {
+            self.show.send_modify(|report| report.size = size);
+        }
         if std::mem::replace(&mut self.beginning, true) {
             return; // it is on its way
         }
