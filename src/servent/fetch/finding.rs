@@ -9,6 +9,7 @@ use super::{Fetch, Tools};
 use crate::base::{Contact, ServentId};
 use crate::overlay::dialable;
 use crate::servent::calling::Approach;
+use crate::servent::offload::offload;
 use crate::servent::report::{Reach, SearchEvent, SearchRequest, SourceReport};
 use crate::servent::searching::{self, SharedResults};
 use crate::transfer::Input;
@@ -79,6 +80,10 @@ impl Fetch {
         if let Some(name) = name.filter(|_| !self.named) {
             self.named = true;
             self.show.send_modify(|report| report.name = name);
+            // Before the first piece of it: a run that finds all of them here and no name
+            // would place the file under its hash.
+            self.remember();
+            offload(|| self.tools.unfinished.save_quietly());
         }
         self.learn(source);
     }
