@@ -9,7 +9,9 @@ pub(super) fn uploads_table(uploads: &[UploadReport], width: Option<usize>) -> S
     }
     let row = |upload: &UploadReport| {
         let who = servent(&upload.peer_name, &upload.peer);
+        let all = upload.sent >= upload.size;
         let state = match upload.state {
+            UploadState::Idle | UploadState::Ended if all => format!("all sent to {who}"),
             UploadState::Sending => format!("{}/s to {who}", size(upload.rate)),
             UploadState::Queued { position } => format!("{who} waits: number {position}"),
             UploadState::Idle => format!("{who} asks for nothing now"),
@@ -65,5 +67,12 @@ pub(super) mod tests {
         ];
         let expected = expected.map(|state| format!("1.00 kB of 2.00 kB  x.iso  {state}\n"));
         assert_eq!(shown, expected.concat());
+    }
+
+    #[test]
+    fn what_went_out_whole_and_was_never_confirmed_is_said_to_be_sent() {
+        let sent = UploadReport { sent: 2000, ..upload(UploadState::Ended) };
+        let shown = uploads_table(&[sent], None);
+        assert_eq!(shown, "2.00 kB of 2.00 kB  x.iso  all sent to attic~aaaaaaaa\n");
     }
 }
