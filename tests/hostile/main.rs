@@ -21,6 +21,7 @@ mod doors;
 mod files;
 mod floods;
 mod greeting;
+mod kept;
 mod names;
 mod private_mesh;
 mod publisher;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use part2part::base::{ContentId, Geometry, ServentId};
 use part2part::transfer::ListBuilder;
@@ -26,6 +27,8 @@ pub(crate) struct Offer {
     pub(crate) size: u64,
     pub(crate) lists: Lists,
     pub(crate) pieces: Pieces,
+    /// What is said after thanks for it.
+    pub(crate) last_words: Vec<Frame>,
 }
 
 impl Offer {
@@ -44,6 +47,7 @@ impl Offer {
                 let bytes = piece_of(&bytes, piece).to_vec();
                 vec![FakeData { id, piece, offset: 0, bytes }.frame()]
             }),
+            last_words: vec![],
         }
     }
 
@@ -83,6 +87,8 @@ type Hits = Arc<dyn Fn(&FakeQuery) -> Vec<Frame> + Send + Sync>;
 pub(crate) struct Publisher {
     addr: SocketAddr,
     id: ServentId,
+    /// How many connections came that are for files.
+    takers: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -91,6 +97,7 @@ struct Public {
     id: ServentId,
     offers: Vec<Offer>,
     hits: Option<Hits>,
+    takers: Arc<AtomicUsize>,
 }
 
 impl Publisher {
@@ -110,9 +117,14 @@ impl Publisher {
     async fn listen(seed: u8, offers: Vec<Offer>, hits: Option<Hits>) -> Self {
         let listener = FakeListener::bind(Options::new(seed)).await.unwrap();
         let (addr, id) = (listener.addr(), listener.id());
-        let public = Public { addr, id, offers, hits };
+        let takers = Arc::<AtomicUsize>::default();
+        let public = Public { addr, id, offers, hits, takers: Arc::clone(&takers) };
         let task = tokio::spawn(listen(listener, Arc::new(public)));
-        Self { addr, id, task }
+        Self { addr, id, takers, task }
+    }
+
+    pub(crate) fn takers(&self) -> usize {
+        self.takers.load(Ordering::Relaxed)
     }
 
     pub(crate) fn id(&self) -> ServentId {
@@ -186,6 +198,7 @@ impl Public {
     }
 
     async fn give(&self, mut peer: FakePeer) -> std::io::Result<()> {
+        self.takers.fetch_add(1, Ordering::Relaxed);
         loop {
             let frame = match peer.recv().await {
                 Err(error) if error.kind() == std::io::ErrorKind::TimedOut => continue,
@@ -209,6 +222,13 @@ impl Public {
                         for frame in (offer.pieces)(piece) {
                             peer.send(&frame).await?;
                         }
+                    }
+                }
+                THANKS => {
+                    let thanked = |offer: &&Offer| frame.body.starts_with(&offer.id);
+                    let offer = self.offers.iter().find(thanked);
+                    for frame in offer.into_iter().flat_map(|offer| &offer.last_words) {
+                        peer.send(frame).await?;
                     }
                 }
                 _ => {}
