@@ -137,7 +137,7 @@ fn a_search_is_as_documented() {
         Query { guid: guid(), ttl: Ttl(5), hops: Hops(3), seen: Ttl(4), body: body.clone() };
     is("query_seen", &LinkMessage::Query(query), false);
 
-    let hit = |id, size, name: &str| Hit { id, size, name: name.into(), ext: vec![] };
+    let hit_of = |id, size, name: &str| Hit { id, size, name: name.into(), ext: vec![] };
     let mut twice = [0; 32];
     twice[..16].copy_from_slice(&guid().0);
     twice[16..].copy_from_slice(&guid().0);
@@ -146,8 +146,8 @@ fn a_search_is_as_documented() {
         name: "attic".into(),
         unreachable: false,
         hits: vec![
-            hit(file(), 5_000_000_000, "ferris.ogg"),
-            hit(ContentId(twice), 65_535, "Café ferris.ogg"),
+            hit_of(file(), 5_000_000_000, "ferris.ogg"),
+            hit_of(ContentId(twice), 65_535, "Café ferris.ogg"),
         ],
         more: true,
         ext: vec![],
@@ -161,10 +161,19 @@ fn a_search_is_as_documented() {
     };
     let bytes = is("query_hit", &LinkMessage::QueryHit(hit.clone()), false);
     assert_eq!(decode_hit_body(&bytes[6 + 51..]).unwrap(), found);
+    let plain = found.clone();
     let cut = HitBody { ext: HitBody::extensions(true), ..found };
     let hit = QueryHit { body: encode_hit_body(&cut).unwrap(), ..hit };
-    let bytes = is("query_hit_cut", &LinkMessage::QueryHit(hit), false);
+    let bytes = is("query_hit_cut", &LinkMessage::QueryHit(hit.clone()), false);
     assert!(decode_hit_body(&bytes[6 + 51..]).unwrap().is_cut());
+    let listed =
+        Hit { ext: vec![Hit::collected(42, 5_000_000_000)], ..hit_of(file(), 3226, "Jazz") };
+    let within = Hit::described("Coltrane", Some(1_767_781_248));
+    let within = Hit { ext: within, ..hit_of(ContentId(twice), 65_535, "ferris.ogg") };
+    let hits = vec![listed, within];
+    let folder = HitBody { hits, more: false, ..plain };
+    let body = encode_hit_body(&folder).unwrap();
+    is("query_hit_folder", &LinkMessage::QueryHit(QueryHit { body, ..hit }), false);
 
     let done = QueryDone { guid: guid(), asked: 412, lost: 3, ext: vec![] };
     is("query_done", &LinkMessage::QueryDone(done), false);
