@@ -4,11 +4,16 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt,
+};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::wire::{Codec, DecodeError, EncodeError, Family, MAX_SKIPPED_PER_MINUTE, Received};
+use crate::wire::{
+    Codec, DATA_PREFIX_LEN, DataHead, DecodeError, EncodeError, Family, MAX_SKIPPED_PER_MINUTE,
+    Received,
+};
 
 /// A frame that has begun is complete within this time.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,6 +53,15 @@ pub(super) struct FrameReader<R, F> {
     skipped: (u32, Option<Instant>),
     /// Bytes read since somebody last asked.
     read: u64,
+    /// Bytes of a data frame that are still to come.
+    body: usize,
+}
+
+/// What comes next on a connection that carries pieces.
+pub(super) enum Incoming<F> {
+    Message(F),
+    /// A data frame, whose bytes follow.
+    Data(DataHead),
 }
 
 impl<R: AsyncRead + Unpin, F: Family> FrameReader<R, F> {
@@ -57,7 +71,7 @@ impl<R: AsyncRead + Unpin, F: Family> FrameReader<R, F> {
 
     /// Goes on with what another family's reader had read already.
     pub(super) fn resume(io: R, buffer: BytesMut) -> Self {
-        Self { io, buffer, codec: Codec::new(), begun: None, skipped: (0, None), read: 0 }
+        Self { io, buffer, codec: Codec::new(), begun: None, skipped: (0, None), read: 0, body: 0 }
     }
 
     /// Gives the connection back, and what has been read of the next frames.
@@ -131,6 +145,104 @@ impl<R: AsyncRead + Unpin, F: Family> FrameReader<R, F> {
     }
 }
 
+impl<R: AsyncBufRead + AsyncRead + Unpin, F: Family> FrameReader<R, F> {
+    /// As [`FrameReader::next`], but of a data frame no more than what it says of its bytes:
+    /// they are for [`FrameReader::read_body`], and not copied into a frame first.
+    pub(super) async fn next_or_data(&mut self) -> Result<Option<Incoming<F>>, FrameError> {
+        loop {
+            if let Some(head) = self.codec.decode_data_head(&mut self.buffer)? {
+                self.begun = None;
+                self.body = head.len as usize;
+                return Ok(Some(Incoming::Data(head)));
+            }
+            match self.codec.decode(&mut self.buffer)? {
+                Some(Received::Message(message)) => {
+                    self.begun = None;
+                    return Ok(Some(Incoming::Message(message)));
+                }
+                Some(Received::Skipped { .. }) => {
+                    self.begun = None;
+                    self.note_skipped()?;
+                    continue;
+                }
+                None => {}
+            }
+            if !self.buffer.is_empty() {
+                self.begun.get_or_insert_with(Instant::now);
+            }
+            // At first what tells whether bytes of a piece follow, and none of these.
+            let most = match DATA_PREFIX_LEN.saturating_sub(self.buffer.len()) {
+                0 => usize::MAX,
+                few => few,
+            };
+            let chunk = chunk(&mut self.io, self.begun).await?;
+            let taken = chunk.len().min(most);
+            self.buffer.extend_from_slice(chunk.get(..taken).unwrap_or_default());
+            if taken == 0 {
+                let last = self.codec.decode_eof(&mut self.buffer)?;
+                return Ok(last.and_then(message).map(Incoming::Message));
+            }
+            self.consume(taken);
+            self.begun.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// How many bytes of the data frame are still to come.
+    pub(super) fn body_left(&self) -> usize {
+        self.body
+    }
+
+    /// Appends to `into` what has come of the bytes of the data frame; says how many. May be
+    /// dropped, and loses nothing.
+    pub(super) async fn read_body(&mut self, into: &mut Vec<u8>) -> Result<usize, FrameError> {
+        let most = self.body;
+        let taken = if self.buffer.is_empty() {
+            let begun = self.begun.get_or_insert_with(Instant::now);
+            let chunk = chunk(&mut self.io, Some(*begun)).await?;
+            let taken = chunk.len().min(most);
+            into.extend_from_slice(chunk.get(..taken).unwrap_or_default());
+            self.consume(taken);
+            taken
+        } else {
+            let ahead = self.buffer.split_to(self.buffer.len().min(most));
+            into.extend_from_slice(&ahead);
+            ahead.len()
+        };
+        if taken == 0 && most > 0 {
+            return Err(DecodeError::Cut.into());
+        }
+        self.body -= taken;
+        if self.body == 0 {
+            self.begun = None;
+        }
+        Ok(taken)
+    }
+
+    fn consume(&mut self, taken: usize) {
+        self.io.consume(taken);
+        self.read += taken as u64;
+    }
+}
+
+/// What the connection has ready; nothing at its end.
+async fn chunk<R>(io: &mut R, begun: Option<Instant>) -> Result<&[u8], FrameError>
+where
+    R: AsyncBufRead + Unpin,
+{
+    let chunk = match begun {
+        Some(begun) => {
+            timeout_at(begun + FRAME_TIMEOUT, io.fill_buf()).await.map_err(|_| FrameError::Slow)?
+        }
+        None => io.fill_buf().await,
+    };
+    match chunk {
+        Ok(chunk) => Ok(chunk),
+        // A peer that just drops leaves TLS without its farewell.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(&[]),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn message<F>(received: Received<F>) -> Option<F> {
     match received {
         Received::Message(message) => Some(message),
@@ -155,4 +267,90 @@ pub(super) fn encode<F: Family>(message: &F, bytes: &mut BytesMut) -> io::Result
     Codec::<F>::new()
         .encode(message, bytes)
         .map_err(|error: EncodeError| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use tokio::io::BufReader;
+
+    use crate::base::ContentId;
+    use crate::message::{Data, Queued, TransferMessage};
+
+    const FILE: ContentId = ContentId([7; 32]);
+
+    fn queued() -> TransferMessage {
+        TransferMessage::Queued(Queued { id: FILE, position: 3, ext: Vec::new() })
+    }
+
+    fn data(offset: u32, len: usize) -> TransferMessage {
+        let bytes = Bytes::from(vec![offset as u8; len]);
+        TransferMessage::Data(Data { id: FILE, piece: 9, offset, bytes })
+    }
+
+    fn frames(messages: &[TransferMessage]) -> Vec<u8> {
+        let mut bytes = BytesMut::new();
+        messages.iter().for_each(|message| encode(message, &mut bytes).unwrap());
+        bytes.to_vec()
+    }
+
+    /// All that comes of `bytes`, `cut` of which come at a time.
+    async fn read(bytes: &[u8], cut: usize) -> Result<Vec<TransferMessage>, FrameError> {
+        let mut reader = FrameReader::new(BufReader::with_capacity(cut, bytes));
+        let mut all = Vec::new();
+        while let Some(next) = reader.next_or_data().await? {
+            all.push(match next {
+                Incoming::Message(message) => message,
+                Incoming::Data(DataHead { id, piece, offset, len }) => {
+                    let mut bytes = Vec::new();
+                    while reader.body_left() > 0 {
+                        reader.read_body(&mut bytes).await?;
+                    }
+                    assert_eq!(bytes.len(), len as usize);
+                    TransferMessage::Data(Data { id, piece, offset, bytes: bytes.into() })
+                }
+            });
+        }
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn bytes_of_pieces_come_between_other_frames_however_they_are_cut() {
+        let messages = [queued(), data(0, 70_000), data(70_000, 1), queued(), queued(), data(3, 9)];
+        let bytes = frames(&messages);
+        for cut in [1, 6, 45, 46, 47, 4096, 1 << 20] {
+            assert_eq!(read(&bytes, cut).await.unwrap(), messages, "{cut} at a time");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_data_frame_is_judged_by_its_head() {
+        let good = frames(&[data(0, 10)]);
+        for len in [10, 45, good.len() - 1] {
+            let cut = read(&good[..len], 16).await;
+            assert!(matches!(cut, Err(FrameError::Decode(DecodeError::Cut))), "{len}: {cut:?}");
+        }
+        let mut empty = good.clone();
+        empty[3] = 40;
+        let mut long = good.clone();
+        long[1] = 5;
+        let mut past_the_end = good.clone();
+        past_the_end[42] = 0x7f;
+        for bad in [empty, long, past_the_end] {
+            let refused = read(&bad, 16).await;
+            assert!(matches!(refused, Err(FrameError::Decode(_))), "{refused:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_is_too_slow() {
+        let (mut near, far) = tokio::io::duplex(1024);
+        near.write_all(&frames(&[data(0, 100)])[..60]).await.unwrap();
+        let mut reader = FrameReader::<_, TransferMessage>::new(BufReader::new(far));
+        assert!(matches!(reader.next_or_data().await, Ok(Some(Incoming::Data(_)))));
+        let mut bytes = Vec::new();
+        assert_eq!(reader.read_body(&mut bytes).await.unwrap(), 14);
+        assert!(matches!(reader.read_body(&mut bytes).await, Err(FrameError::Slow)));
+    }
 }

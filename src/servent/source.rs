@@ -1,8 +1,10 @@
 //! Taking pieces from one source: dial, ask, verify, write.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod dues;
+
+use std::cmp::Ordering;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::calling::{self, Approach, Reached};
 use super::dial;
 use super::driver::Command;
-use super::frames::{FrameError, FrameReader, encode, write_frame};
+use super::frames::{FrameError, FrameReader, Incoming, encode, write_frame};
 use super::greeting::{Greeted, Reception, Secured};
 use super::ground::Ground;
 use super::hearing::{Hearing, Noise};
@@ -23,16 +25,21 @@ use super::offload::offload;
 use super::pool::{self, Line};
 use crate::base::{Contact, ContentId, PieceIndex, PieceMap, ServentId};
 use crate::message::{
-    Cancel, Data, Describe, Have, Holding, Manifest, PieceRange, Purpose, Queued, Refused, Request,
+    Cancel, Describe, Have, Holding, Manifest, PieceRange, Purpose, Queued, Refused, Request,
     Sources, Thanks, TransferMessage,
 };
 use crate::store::{PartFile, StoreError};
 use crate::transfer::{PieceList, PieceValue};
+use crate::wire::DataHead;
+use dues::Dues;
 
 /// A closing connection says farewell within this time.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How often a source that waits for our own cap is said not to be silent.
 const STILL_THERE: Duration = Duration::from_secs(2);
+/// How often it is told that bytes come, while a piece is not whole yet: often enough for a
+/// rate, and so rarely that it costs nothing.
+const TELL_EVERY: Duration = Duration::from_millis(100);
 /// Frames of pieces nobody asked for that are forgiven.
 const UNASKED: u32 = 1;
 
@@ -43,6 +50,10 @@ pub(super) struct Shelf(OnceLock<(Arc<PieceList>, Arc<PartFile>)>);
 impl Shelf {
     pub(super) fn fill(&self, list: Arc<PieceList>, part: Arc<PartFile>) {
         let _ = self.0.set((list, part)); // once begun, a download keeps its part
+    }
+
+    fn list(&self) -> Option<&Arc<PieceList>> {
+        self.0.get().map(|(list, _)| list)
     }
 
     pub(super) fn part(&self) -> Option<&Arc<PartFile>> {
@@ -191,6 +202,9 @@ impl Source {
             spare: Vec::new(),
             unasked: 0,
             hearing: Hearing::default(),
+            thrown_away: false,
+            untold: 0,
+            told: began,
         };
         let ended = tokio::select! {
             ended = self.exchange(&mut wire, asks) => ended,
@@ -231,9 +245,9 @@ impl Source {
                     Some(ask) => wire.ask(self.file, ask).await?,
                     None => return Err(End::Unwanted),
                 },
-                message = wire.reader.next() => match message? {
+                step = wire.step() => match step? {
                     // What it waits for may take long, and the user may not want it any more.
-                    Some(message) => tokio::select! {
+                    Some(step) => tokio::select! {
                         biased;
                         () = self.closed.cancelled() => {
                             while let Ok(ask) = asks.try_recv() {
@@ -243,7 +257,7 @@ impl Source {
                             }
                             return Err(End::Unwanted);
                         }
-                        done = self.on_message(wire, message) => done?,
+                        done = self.on_step(wire, step) => done?,
                     },
                     None => return Err(End::Lost("it closed the connection".to_owned())),
                 },
@@ -251,10 +265,17 @@ impl Source {
         }
     }
 
+    async fn on_step(&self, wire: &mut Wire, step: Step) -> Result<(), End> {
+        match step {
+            Step::Came(Incoming::Message(message)) => self.on_message(wire, message).await,
+            Step::Came(Incoming::Data(head)) => self.on_data(wire, head).await,
+            Step::Bytes => self.on_bytes(wire).await,
+        }
+    }
+
     async fn on_message(&self, wire: &mut Wire, message: TransferMessage) -> Result<(), End> {
         let other = |id| id != self.file;
         match message {
-            TransferMessage::Data(data) if !other(data.id) => self.on_data(wire, data).await,
             TransferMessage::Manifest(Manifest { id, size, part, values, .. }) if !other(id) => {
                 wire.describing = wire.describing.saturating_sub(1);
                 self.report(Report::Manifest { size, part, values }).await;
@@ -311,26 +332,27 @@ impl Source {
         }
     }
 
-    async fn on_data(&self, wire: &mut Wire, data: Data) -> Result<(), End> {
-        let Data { piece: number, offset, bytes, .. } = data;
-        let length = bytes.len() as u64;
-        self.report(Report::Progress(length)).await;
-        self.await_room(length).await;
-        let whole = match wire.assemble(number, offset, &bytes, self.shelf.0.get().map(|s| &s.0)) {
-            Assembly::Unasked => {
-                wire.unasked += 1;
-                if wire.unasked > UNASKED {
-                    return Err(End::Lost("it sent what nobody asked for".to_owned()));
-                }
-                return Ok(());
-            }
-            Assembly::Wrong => {
-                return Err(End::Lost("it sent pieces in another way than asked".to_owned()));
-            }
-            Assembly::Passing => return Ok(()),
-            Assembly::Whole(list, piece, whole) => (list, piece, whole),
+    /// Bytes of a piece are about to come.
+    async fn on_data(&self, wire: &mut Wire, head: DataHead) -> Result<(), End> {
+        if head.id != self.file {
+            return Err(End::Lost("it sent what nobody asked for".to_owned()));
+        }
+        self.await_room(head.len.into()).await;
+        wire.begin(head, self.shelf.list())
+    }
+
+    /// Some of them are here.
+    async fn on_bytes(&self, wire: &mut Wire) -> Result<(), End> {
+        let whole = match wire.reader.body_left() {
+            0 => wire.end(self.shelf.list())?,
+            _ => None,
         };
-        let (list, piece, whole) = whole;
+        if whole.is_some() || wire.told.elapsed() >= TELL_EVERY {
+            let bytes = std::mem::take(&mut wire.untold);
+            wire.told = Instant::now();
+            self.report(Report::Progress(bytes)).await;
+        }
+        let Some((list, piece, whole)) = whole else { return Ok(()) };
         let report = match self.shelf.0.get() {
             Some((list, part)) => {
                 let verdict = offload(|| verify_and_write(list, part, piece, &whole));
@@ -345,7 +367,7 @@ impl Source {
             None => Report::Bad(piece),
         };
         if matches!(report, Report::Good(_) | Report::Proven(..)) {
-            self.ground.received.fetch_add(list.geometry().len(piece), Ordering::Relaxed);
+            self.ground.received.fetch_add(list.geometry().len(piece), Relaxed);
             self.ground.admission.note_piece(self.ground.clock.now(), self.id);
         }
         self.report(report).await;
@@ -393,44 +415,6 @@ fn verify_and_write(list: &PieceList, part: &PartFile, piece: PieceIndex, bytes:
     }
 }
 
-/// The pieces that are on their way.
-#[derive(Default)]
-struct Dues {
-    asked: BTreeSet<u32>,
-    /// How often each was cancelled whose data may come all the same.
-    cancelled: BTreeMap<u32, u32>,
-}
-
-impl Dues {
-    fn ask(&mut self, number: u32) {
-        self.asked.insert(number);
-    }
-
-    fn cancel(&mut self, number: u32) {
-        if self.asked.remove(&number) {
-            *self.cancelled.entry(number).or_default() += 1;
-        }
-    }
-
-    /// Whether data of this piece may come.
-    fn expect(&self, number: u32) -> bool {
-        self.asked.contains(&number) || self.cancelled.contains_key(&number)
-    }
-
-    /// All of a piece came: whether it is wanted. One that was cancelled and asked for again
-    /// is taken the first time, and may come once more, of the other request.
-    fn came(&mut self, number: u32) -> bool {
-        let wanted = self.asked.remove(&number);
-        if !wanted && let Some(times) = self.cancelled.get_mut(&number) {
-            *times -= 1;
-            if *times == 0 {
-                self.cancelled.remove(&number);
-            }
-        }
-        wanted
-    }
-}
-
 /// The connection and what is under way on it.
 struct Wire {
     reader: FrameReader<Secured, TransferMessage>,
@@ -444,22 +428,50 @@ struct Wire {
     hearing: Hearing,
     /// Parts of the list that were asked for and have not come.
     describing: u32,
+    /// Whether the bytes that come are of no use.
+    thrown_away: bool,
+    /// Bytes that came and were not told of.
+    untold: u64,
+    /// When the last were.
+    told: Instant,
 }
 
-enum Assembly {
-    Whole(Arc<PieceList>, PieceIndex, Vec<u8>),
-    /// More of it is to come, or it was cancelled.
-    Passing,
-    Unasked,
-    Wrong,
+/// What happens next on a connection.
+enum Step {
+    Came(Incoming<TransferMessage>),
+    /// Bytes of a piece came: all of a frame, or what there was for [`TELL_EVERY`].
+    Bytes,
 }
+
+type Whole = (Arc<PieceList>, PieceIndex, Vec<u8>);
 
 impl Wire {
     /// Whether nothing is on its way. Of a refusal it is not known what it answers: then
     /// something may be.
     fn is_quiet(&self) -> bool {
-        let Dues { asked, cancelled } = &self.dues;
-        self.describing == 0 && asked.is_empty() && cancelled.is_empty() && self.coming.is_none()
+        let expects = self.describing > 0 || !self.dues.is_empty();
+        !expects && self.coming.is_none() && self.reader.body_left() == 0
+    }
+
+    /// Reads on; none at the end. May be dropped half-way, and loses nothing.
+    async fn step(&mut self) -> Result<Option<Step>, FrameError> {
+        if self.reader.body_left() == 0 {
+            return Ok(self.reader.next_or_data().await?.map(Step::Came));
+        }
+        while self.reader.body_left() > 0 {
+            let into = match &mut self.coming {
+                Some((_, buffer)) if !self.thrown_away => buffer,
+                _ => {
+                    self.spare.clear();
+                    &mut self.spare
+                }
+            };
+            self.untold += self.reader.read_body(into).await? as u64;
+            if self.told.elapsed() >= TELL_EVERY {
+                break;
+            }
+        }
+        Ok(Some(Step::Bytes))
     }
 
     async fn ask(&mut self, file: ContentId, ask: Ask) -> Result<(), End> {
@@ -492,25 +504,21 @@ impl Wire {
         Ok(self.reader.io_mut().flush().await?)
     }
 
-    /// Adds bytes to the piece that is coming; they must continue it exactly.
-    fn assemble(
-        &mut self,
-        number: u32,
-        offset: u32,
-        bytes: &[u8],
-        list: Option<&Arc<PieceList>>,
-    ) -> Assembly {
-        let list = list.or(self.candidate.as_ref()).map(Arc::clone);
-        if !self.dues.expect(number) {
-            return Assembly::Unasked;
-        }
-        let Some((list, piece)) = list.and_then(|list| {
-            let piece = list.geometry().piece(number)?;
-            Some((list, piece))
-        }) else {
-            return Assembly::Unasked;
+    /// Bytes of a piece are about to come; they must continue it exactly.
+    fn begin(&mut self, head: DataHead, list: Option<&Arc<PieceList>>) -> Result<(), End> {
+        let DataHead { piece: number, offset, len, .. } = head;
+        self.thrown_away = false;
+        let known = list.or(self.candidate.as_ref());
+        let length =
+            known.and_then(|list| Some(list.geometry().len(list.geometry().piece(number)?)));
+        let Some(length) = length.filter(|_| self.dues.expect(number)) else {
+            self.unasked += 1;
+            self.thrown_away = true;
+            return match self.unasked {
+                0..=UNASKED => Ok(()),
+                _ => Err(End::Lost("it sent what nobody asked for".to_owned())),
+            };
         };
-        let length = list.geometry().len(piece);
         if offset == 0 {
             let room = usize::try_from(length).unwrap_or(0);
             let cancelled = self.coming.take().map(|(_, buffer)| buffer);
@@ -519,45 +527,36 @@ impl Wire {
             buffer.reserve_exact(room);
             self.coming = Some((number, buffer));
         }
-        let Some((coming, buffer)) = &mut self.coming else { return Assembly::Wrong };
-        let end = u64::from(offset) + bytes.len() as u64;
-        if *coming != number || buffer.len() != offset as usize || end > length {
-            return Assembly::Wrong;
-        }
-        buffer.extend_from_slice(bytes);
-        if end < length {
-            return Assembly::Passing;
+        let fits = |(coming, buffer): &(u32, Vec<u8>)| {
+            *coming == number
+                && buffer.len() == offset as usize
+                && u64::from(offset) + u64::from(len) <= length
+        };
+        if self.coming.as_ref().is_some_and(fits) { Ok(()) } else { Err(in_another_way()) }
+    }
+
+    /// All bytes of a frame are here: the piece, if it is whole with them and wanted.
+    fn end(&mut self, list: Option<&Arc<PieceList>>) -> Result<Option<Whole>, End> {
+        let Some((number, buffer)) = self.coming.as_ref().filter(|_| !self.thrown_away) else {
+            return Ok(None);
+        };
+        let number = *number;
+        let Some(list) = list.or(self.candidate.as_ref()).map(Arc::clone) else { return Ok(None) };
+        let piece = list.geometry().piece(number).ok_or_else(in_another_way)?;
+        match (buffer.len() as u64).cmp(&list.geometry().len(piece)) {
+            Ordering::Less => return Ok(None),
+            Ordering::Equal => {}
+            Ordering::Greater => return Err(in_another_way()),
         }
         let wanted = self.dues.came(number);
-        match self.coming.take() {
-            Some((_, whole)) if wanted => Assembly::Whole(list, piece, whole),
-            _ => Assembly::Passing,
-        }
+        Ok(self.coming.take().filter(|_| wanted).map(|(_, whole)| (list, piece, whole)))
     }
+}
+
+fn in_another_way() -> End {
+    End::Lost("it sent pieces in another way than asked".to_owned())
 }
 
 fn numbers(range: &PieceRange) -> std::ops::Range<u32> {
     range.first..range.first.saturating_add(range.count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_piece_that_was_cancelled_and_asked_for_again_may_come_of_both_requests() {
-        let mut dues = Dues::default();
-        for _ in 0..2 {
-            dues.ask(7);
-            dues.cancel(7);
-        }
-        dues.ask(7);
-        assert!(dues.came(7), "the first is as good as any");
-        for _ in 0..2 {
-            assert!(dues.expect(7) && !dues.came(7), "it was on its way already");
-        }
-        assert!(!dues.expect(7) && !dues.came(7), "nobody asked for more");
-        dues.cancel(7);
-        assert!(!dues.expect(7), "what was not asked for cannot be cancelled");
-    }
 }

@@ -271,9 +271,14 @@ impl Checked for Listing {
 
 impl Checked for Data {
     fn check(&self) -> Result<(), Fault> {
-        some_of("bytes", self.bytes.len())?;
-        at_most("bytes", self.bytes.len(), Self::MAX_LEN)?;
-        let end = u64::from(self.offset) + self.bytes.len() as u64;
-        if end > MAX_PIECE { Err(Fault::PastEnd { what: "bytes of a piece" }) } else { Ok(()) }
+        check_bytes(self.offset, self.bytes.len())
     }
+}
+
+/// Whether so many bytes may come in one frame, and be of a piece from `offset` on.
+pub(super) fn check_bytes(offset: u32, len: usize) -> Result<(), Fault> {
+    some_of("bytes", len)?;
+    at_most("bytes", len, Data::MAX_LEN)?;
+    let end = u64::from(offset) + len as u64;
+    if end > MAX_PIECE { Err(Fault::PastEnd { what: "bytes of a piece" }) } else { Ok(()) }
 }

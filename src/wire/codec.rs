@@ -10,7 +10,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::error::{DecodeError, EncodeError};
-use super::family::Family;
+use super::family::{DataHead, Family, take_data_head};
 use super::header::{HEADER_LEN, Header, Kind};
 
 /// The least that is reserved for a frame that has begun: reading in smaller steps
@@ -91,6 +91,29 @@ impl<F: Family> Codec<F> {
             len if len > max => Err(DecodeError::TooLong { kind, len, max }),
             _ => Ok(Verdict::Take(kind)),
         }
+    }
+
+    /// Takes the head of a data frame, when that is what comes next and all of the head is
+    /// there; for a receiver that reads the bytes of the piece to where they belong, instead
+    /// of into a frame first. They follow, and are not for [`Decoder::decode`].
+    ///
+    /// # Errors
+    /// As of the whole frame.
+    pub fn decode_data_head(
+        &mut self,
+        from: &mut BytesMut,
+    ) -> Result<Option<DataHead>, DecodeError> {
+        if self.skipping.is_some() {
+            return Ok(None);
+        }
+        let Some(header) = Header::peek(from) else { return Ok(None) };
+        if header.kind != Kind::Data.number() {
+            return Ok(None);
+        }
+        self.judge(header)?;
+        let head = take_data_head(header, from)?;
+        self.before = self.before.saturating_add(u32::from(head.is_some()));
+        Ok(head)
     }
 
     /// Throws away what has come of a frame that is passed over.

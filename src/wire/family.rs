@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::body::{self, HIT_RAW_LEN, QUERY_RAW_LEN};
-use super::check::Checked;
+use super::check::{Checked, check_bytes};
 use super::error::{DecodeError, EncodeError, Fault};
 use super::header::{DATA_RAW_LEN, HEADER_LEN, Header, Kind, MAX_SKIPPED_BODY};
 use crate::base::{ContentId, Guid, Hops, ServentId, Ttl};
@@ -333,6 +333,42 @@ fn encode_data(data: &Data, to: &mut BytesMut) -> Result<(), EncodeError> {
 
 /// Bytes of a data frame before those of the piece: header, id, piece, offset.
 pub const DATA_PREFIX_LEN: usize = HEADER_LEN + DATA_RAW_LEN;
+
+/// What a data frame says before the bytes of the piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DataHead {
+    /// The file.
+    pub id: ContentId,
+    /// The piece.
+    pub piece: u32,
+    /// Where in the piece the bytes begin.
+    pub offset: u32,
+    /// How many bytes follow.
+    pub len: u32,
+}
+
+/// Takes the head of a data frame whose header is at the front of `from`, once all of it is
+/// there.
+pub(super) fn take_data_head(
+    header: Header,
+    from: &mut BytesMut,
+) -> Result<Option<DataHead>, DecodeError> {
+    let kind = Kind::Data;
+    let body = header.len as usize;
+    let Some(len) = body.checked_sub(DATA_RAW_LEN).filter(|&len| len > 0) else {
+        return Err(DecodeError::Short { kind, len: body });
+    };
+    if from.len() < DATA_PREFIX_LEN {
+        return Ok(None);
+    }
+    from.advance(HEADER_LEN);
+    let mut raw = from.split_to(DATA_RAW_LEN).freeze();
+    let id = ContentId(take(&mut raw));
+    let (piece, offset) = (raw.get_u32(), raw.get_u32());
+    check_bytes(offset, len).map_err(|source| DecodeError::Refused { kind, source })?;
+    // Cannot be cut off: it was less than what the header says.
+    Ok(Some(DataHead { id, piece, offset, len: len as u32 }))
+}
 
 /// What goes out before the bytes of `data`, for a sender that writes these from
 /// where they lie instead of copying them into a frame.

@@ -260,7 +260,7 @@ mod header;
 pub use body::{decode_hit_body, decode_query_body, encode_hit_body, encode_query_body};
 pub use codec::{Codec, Received};
 pub use error::{DecodeError, EncodeError, Fault};
-pub use family::{DATA_PREFIX_LEN, Family, data_prefix};
+pub use family::{DATA_PREFIX_LEN, DataHead, Family, data_prefix};
 pub use header::{
     DATA_RAW_LEN, HEADER_LEN, Header, Kind, MAX_BROWSE_BODY, MAX_CALL_BODY, MAX_CONTACTS_BODY,
     MAX_DATA_BODY, MAX_DONE_BODY, MAX_HAVE_BODY, MAX_HELLO, MAX_HIT_BODY, MAX_LISTING_BODY,
