@@ -21,7 +21,7 @@ use super::greeting::Secured;
 use super::ground::Ground;
 use super::incidents::Incident;
 use super::listen::Arrival;
-use super::offload::offload;
+use super::offload::{offload, offload_brief};
 use super::origin::is_exempt;
 use super::report::News;
 use super::slots::{Place, Ticket, Uploads};
@@ -428,7 +428,7 @@ impl Giver {
             return self.refuse(id, Refusal::BadRequest).await;
         };
         let bytes = &mut self.piece;
-        if let Err(reason) = offload(|| open.read_piece(piece, bytes)) {
+        if let Err(reason) = offload_brief(|| open.read_piece(piece, bytes)) {
             return self.refuse(id, reason).await;
         }
         self.send_piece(id, piece).await?;

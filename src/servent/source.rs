@@ -21,7 +21,7 @@ use super::frames::{FrameError, FrameReader, Incoming, encode, write_frame};
 use super::greeting::{Greeted, Reception, Secured};
 use super::ground::Ground;
 use super::hearing::{Hearing, Noise};
-use super::offload::offload;
+use super::offload::offload_brief;
 use super::pool::{self, Line};
 use crate::base::{Contact, ContentId, PieceIndex, PieceMap, ServentId};
 use crate::message::{
@@ -355,7 +355,7 @@ impl Source {
         let Some((list, piece, whole)) = whole else { return Ok(()) };
         let report = match self.shelf.0.get() {
             Some((list, part)) => {
-                let verdict = offload(|| verify_and_write(list, part, piece, &whole));
+                let verdict = offload_brief(|| verify_and_write(list, part, piece, &whole));
                 wire.spare = whole;
                 match verdict {
                     Verdict::Good => Report::Good(piece),
@@ -363,7 +363,7 @@ impl Source {
                     Verdict::Unwritten(error) => Report::Unwritten(piece, error),
                 }
             }
-            None if offload(|| list.proves(piece, &whole)) => Report::Proven(piece, whole),
+            None if offload_brief(|| list.proves(piece, &whole)) => Report::Proven(piece, whole),
             None => Report::Bad(piece),
         };
         if matches!(report, Report::Good(_) | Report::Proven(..)) {
