@@ -185,6 +185,14 @@ pub(super) async fn accept(
     timeout(HELLO_TIMEOUT, greeting).await.map_err(|_| GreetingError::TimedOut)?
 }
 
+/// Lets so many bytes be encrypted before any of them is written.
+pub(super) fn hold_back(stream: &mut Secured, bytes: usize) {
+    match stream {
+        TlsStream::Client(stream) => stream.get_mut().1.set_buffer_limit(Some(bytes)),
+        TlsStream::Server(stream) => stream.get_mut().1.set_buffer_limit(Some(bytes)),
+    }
+}
+
 /// Ends a greeting as the acceptor.
 pub(super) async fn answer(stream: &mut Secured, greeting: &Greeting) -> io::Result<()> {
     timeout(HELLO_TIMEOUT, write_frame(stream, greeting)).await?

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::FutureExt;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use super::frames::{FrameReader, encode};
-use super::greeting::Secured;
+use super::greeting::{self, Secured};
 use super::ground::Ground;
 use super::incidents::Incident;
 use super::listen::Arrival;
@@ -52,6 +52,8 @@ const MAX_SENSELESS: u32 = 4;
 /// Frames of a capped upload are no longer than a tenth of a second's worth, but not
 /// shorter than this.
 const MIN_FRAME: u64 = 16 * 1024;
+/// Bytes that are encrypted before they are written: a whole frame with one call.
+const SEALED_AHEAD: usize = 512 * 1024;
 /// How often whom our cap holds back is said not to be to blame: well within the patience
 /// of the slots.
 const HELD_BACK: Duration = Duration::from_secs(1);
@@ -98,7 +100,9 @@ pub(super) async fn run(
     let (peer, name) = (greeted.peer.contact.id, greeted.peer.name.clone());
     let address = greeted.peer.seen;
     let from = greeted.peer.seen.ip();
-    let (read, write) = tokio::io::split(greeted.stream);
+    let mut stream = greeted.stream;
+    greeting::hold_back(&mut stream, SEALED_AHEAD);
+    let (read, write) = tokio::io::split(stream);
     let (send, mut messages) = mpsc::channel(READ_AHEAD);
     let (ticket, place) = uploads.enter((!is_exempt(from)).then_some(from), ground.clock);
     let taker = Taker { id: peer, name, address, connection: ticket.number };
@@ -521,8 +525,8 @@ impl Giver {
             tokio::time::sleep(FAREWELL).await;
         };
         let writing = async {
-            self.write.write_all(head).await?;
-            self.write.write_all(tail).await?;
+            // In one go, so that a frame's head is no packet of its own.
+            self.write.write_all_buf(&mut head.chain(tail)).await?;
             self.write.flush().await
         };
         tokio::select! {
