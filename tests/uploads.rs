@@ -63,6 +63,18 @@ fn a_delivery_is_thanked_for_and_shown_to_the_giver() {
 }
 
 #[test]
+fn a_servent_dials_from_the_address_that_it_listens_on() {
+    let giver = giver(&[], &content(1, 1000));
+    let listen = Some("127.18.0.77:0".parse().unwrap());
+    let taker = TestServent::start(Start { listen, ..Start::default() });
+    done(&taker, &["join", &giver.invitation()]);
+    taker.search(&["large"]);
+    done(&taker, &["download", "1", "--wait"]);
+    let uploads = uploads(&giver);
+    assert_eq!(uploads[0].address.ip(), taker.addr().ip(), "{uploads:?}");
+}
+
+#[test]
 fn who_waits_for_a_slot_sees_the_place_in_the_queue_and_how_it_moves() {
     let bytes = content(2, 15_000_000);
     let giver = giver(&["--max-upload", "1MB", "--name", "attic"], &bytes);

@@ -251,12 +251,14 @@ impl Ground {
         own.into_iter().chain(all.into_iter().filter(|ip| !ip.is_loopback())).collect()
     }
 
-    /// The address to dial from: the one we listen on, when it is a specific one.
+    /// The address to dial from: one that we listen on, when it is a specific one and there
+    /// is a way from it.
     pub(super) fn dial_from(&self, to: IpAddr) -> Option<IpAddr> {
-        let listening = self.listening();
-        let own = listening.iter().map(SocketAddr::ip).find(|ip| !ip.is_unspecified())?;
-        let fits = own.is_ipv4() == to.is_ipv4() && own.is_loopback() == to.is_loopback();
-        fits.then_some(own)
+        let fits = |own: &IpAddr| {
+            let family = own.is_ipv4() == to.is_ipv4();
+            !own.is_unspecified() && family && own.is_loopback() == to.is_loopback()
+        };
+        self.listening().iter().map(SocketAddr::ip).find(fits)
     }
 
     /// Acts on `tuning` from now on.
