@@ -13,7 +13,7 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use common::servent::{Start, TestServent, part2part, wait_until};
@@ -316,25 +316,77 @@ fn download(servent: &TestServent) -> DownloadReport {
     }
 }
 
-#[test]
-fn a_full_disk_is_said_and_waited_for() {
+/// A servent whose downloads lie on a disk of `size`, and where that is; none where no mounts
+/// of our own can be had.
+fn on_a_small_disk(size: &str) -> Option<(TestServent, PathBuf)> {
     let own_mounts = Command::new("unshare").args(["-m", "true"]).output();
     if !own_mounts.is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: no mounts of our own can be had");
-        return;
+        return None;
     }
+    let home = tempfile::tempdir().unwrap();
+    let small = home.path().join("downloads");
+    fs::create_dir(&small).unwrap();
+    let mount =
+        format!("mount -t tmpfs -o size={size} tmpfs {} && exec \"$0\" \"$@\"", small.display());
+    let under = ["unshare", "-m", "sh", "-c", &mount].map(str::to_owned).to_vec();
+    let servent = TestServent::start_in(home, Start { under, ..Start::default() });
+    Some((servent, small))
+}
+
+/// Where `path` of the servent's own mounts is for us.
+fn seen_by(servent: &TestServent, path: &Path) -> PathBuf {
+    format!("/proc/{}/root{}", servent.pid(), path.display()).into()
+}
+
+#[test]
+fn a_disk_that_fills_up_stops_its_own_download_until_there_is_room() {
+    let Some((own, small)) = on_a_small_disk("90m") else { return };
+    let other = TestServent::start(Start::with(&["--max-upload", "3MB"]));
+    let big: Vec<u8> = (0..8_000_000u32).map(|number| (number >> 8) as u8).collect();
+    for (name, bytes) in [("big.bin", &big[..]), ("other.txt", b"other")] {
+        fs::write(other.home().join(name), bytes).unwrap();
+        done(&other, &["publish", name]);
+    }
+    done(&own, &["join", &other.invitation()]);
+    done(&own, &["search", "big"]);
+    done(&own, &["download", "1"]);
+    wait_until("the first pieces", || download(&own).verified > 0);
+
+    let filler = seen_by(&own, &small.join("filler"));
+    let full = fs::write(&filler, vec![1; 100 << 20]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
+    let mut said = String::new();
+    wait_until("a download that waits for room", || match download(&own).state {
+        DownloadState::Waiting { why } => {
+            said = why;
+            true
+        }
+        DownloadState::Running => false,
+        over => panic!("{over:?}"),
+    });
+    assert!(said.contains("make room") && said.contains(&*small.to_string_lossy()), "{said}");
+
+    // Another disk has room.
+    done(&own, &["search", "other"]);
+    let elsewhere = own.home().join("elsewhere");
+    done(&own, &["download", "1", "--wait", "--to", elsewhere.to_str().unwrap()]);
+    assert_eq!(fs::read(elsewhere.join("other.txt")).unwrap(), b"other");
+
+    fs::remove_file(&filler).unwrap();
+    let placed = seen_by(&own, &small.join("big.bin"));
+    wait_until("the rest", || placed.exists());
+    assert!(fs::read(&placed).unwrap() == big);
+}
+
+#[test]
+fn a_full_disk_is_said_and_waited_for() {
+    let Some((own, small)) = on_a_small_disk("68m") else { return };
     let other = TestServent::start(Start::default());
     let bytes = vec![7; 8_000_000];
     fs::write(other.home().join("big.bin"), &bytes).unwrap();
     done(&other, &["publish", "big.bin"]);
 
-    let home = tempfile::tempdir().unwrap();
-    let small = home.path().join("downloads");
-    fs::create_dir(&small).unwrap();
-    let mount =
-        format!("mount -t tmpfs -o size=68m tmpfs {} && exec \"$0\" \"$@\"", small.display());
-    let under = ["unshare", "-m", "sh", "-c", &mount].map(str::to_owned).to_vec();
-    let own = TestServent::start_in(home, Start { under, ..Start::default() });
     done(&own, &["join", &other.invitation()]);
     done(&own, &["search", "big"]);
 
@@ -364,8 +416,7 @@ fn a_full_disk_is_said_and_waited_for() {
     wait_until("a download that had to wait for room", || {
         matches!(download(&own).state, DownloadState::Done { .. })
     });
-    let inside = format!("/proc/{}/root{}/big.bin", own.pid(), small.display());
-    assert!(fs::read(inside).unwrap() == bytes);
+    assert!(fs::read(seen_by(&own, &small.join("big.bin"))).unwrap() == bytes);
 }
 
 #[test]

@@ -52,8 +52,8 @@ const REPORTS: usize = 256;
 const ASKS: usize = 256;
 /// Wishes of the user that wait for one download: each waits for its answer.
 const WISHES: usize = 16;
-/// How soon a full disk is tried again.
-const DISK_RETRY: Duration = Duration::from_secs(10);
+/// How soon a full disk is looked at again.
+const DISK_RETRY: Duration = Duration::from_secs(5);
 /// How often the numbers that people watch are brought up to date while something happens.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 /// And while it waits and nothing happens: what is shown then counts seconds.
@@ -391,7 +391,9 @@ impl Fetch {
     fn on_wake(&mut self) {
         if self.resume_at.is_some_and(|at| at <= Instant::now()) {
             self.resume_at = None;
-            self.go_on();
+            if self.has_room() {
+                self.go_on();
+            }
         }
         self.tell(Input::Wake);
     }

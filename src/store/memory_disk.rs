@@ -378,7 +378,8 @@ impl FolderHandle for MemoryFolder {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(())
+        let full = self.disk.tree().free == 0;
+        if full { Err(Errno::NOSPC.into()) } else { Ok(()) }
     }
 }
 

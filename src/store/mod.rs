@@ -32,7 +32,7 @@ pub use folder::{BadPath, StagedFolder};
 pub use hosts_file::{CachedContact, LoadedHosts, load_hosts, save_hosts};
 pub use memory_disk::MemoryDisk;
 pub use name::safe_name;
-pub use part::PartFile;
+pub use part::{InPlace, PartFile};
 pub use part_place::PartPlace;
 pub use real_disk::RealDisk;
 pub use share_index::ShareIndex;

@@ -55,6 +55,15 @@ pub struct PartFile {
     flush_failed: AtomicBool,
 }
 
+/// A file that has its final name.
+#[derive(Debug)]
+pub struct InPlace {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why its folder could not be flushed: until it is, a loss of power may undo the name.
+    pub unflushed: Option<StoreError>,
+}
+
 impl PartFile {
     /// Opens the part file of `id` at its place, or creates it.
     ///
@@ -79,7 +88,7 @@ impl PartFile {
         let flush_failed = AtomicBool::new(false);
         let held = Mutex::new(PieceMap::new(geometry.count()));
         let part = Self { disk, path, id, geometry, file, placed, held, flush_failed };
-        if let Err(error) = part.reserve(part.parts()) {
+        if let Err(error) = part.reserve() {
             part.remove_if_empty();
             return Err(error);
         }
@@ -87,8 +96,22 @@ impl PartFile {
     }
 
     /// Sets the size, if there is room for what is missing.
-    fn reserve(&self, parts: &Path) -> Result<(), StoreError> {
+    fn reserve(&self) -> Result<(), StoreError> {
+        self.check_room()?;
         let size = self.geometry.size();
+        if self.stamp()?.size == size {
+            return Ok(()); // its stamp stays, by which an earlier run's map is known
+        }
+        self.file.set_len(size).map_err(|error| StoreError::from_io("create", &self.path, error))
+    }
+
+    /// Whether the disk has room for what is missing of the file, as far as it tells.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRoom`] when it would leave less than [`RESERVE`]; else what the disk
+    /// says.
+    pub fn check_room(&self) -> Result<(), StoreError> {
+        let (size, parts) = (self.geometry.size(), self.parts());
         let held: u64 = self
             .file
             .data_ranges()
@@ -104,10 +127,7 @@ impl PartFile {
         if free.saturating_sub(RESERVE) < needed {
             return Err(StoreError::NoRoom { folder: parts.to_path_buf(), needed, free });
         }
-        if self.stamp()?.size == size {
-            return Ok(()); // its stamp stays, by which an earlier run's map is known
-        }
-        self.file.set_len(size).map_err(|error| StoreError::from_io("create", &self.path, error))
+        Ok(())
     }
 
     fn stamp(&self) -> Result<Stamp, StoreError> {
@@ -314,15 +334,14 @@ impl PartFile {
 
     /// Gives the complete file its final name in `folder`: `wanted` made safe, with a
     /// number where that is taken by anything at all, or by a name that differs only
-    /// in case or in Unicode form. Returns the path.
+    /// in case or in Unicode form.
     ///
     /// The caller has verified every piece. Flushed are the file, then the folder.
     ///
     /// # Errors
     /// [`StoreError::OtherFileSystem`], [`StoreError::NameTaken`] or what the disk says.
     /// The part is then where it was, and placing can be tried again, also elsewhere.
-    /// Only when the last step fails, to flush `folder`, is the file in place already.
-    pub fn place(&self, folder: &Path, wanted: &str) -> Result<PathBuf, StoreError> {
+    pub fn place(&self, folder: &Path, wanted: &str) -> Result<InPlace, StoreError> {
         let mut placed = self.placed.write().unwrap_or_else(PoisonError::into_inner);
         if *placed {
             return Err(StoreError::Placed { path: self.path.clone() });
@@ -339,11 +358,12 @@ impl PartFile {
 
         let path = move_in(&*self.disk, &*target, &self.path, folder, wanted, self.id)?;
         *placed = true;
-        target.sync().map_err(|error| StoreError::from_io("flush", folder, error))?;
+        let flushed = target.sync();
+        let unflushed = flushed.err().map(|error| StoreError::from_io("flush", folder, error));
         // The file is in place: what is left beside it is swept at a later start.
         let _ = sidecar::remove(&*self.disk, self.parts(), self.id);
         self.remove_empty_folder();
-        Ok(path)
+        Ok(InPlace { path, unflushed })
     }
 
     fn remove_empty_folder(&self) {

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 
 use super::Fetch;
 use super::folder::large::End as Ending;
+use crate::base::escape::Escaped;
 use crate::servent::offload::offload;
-use crate::servent::report::{DownloadState, News, SourceReport};
+use crate::servent::report::{DownloadReport, DownloadState, News, SourceReport};
 use crate::servent::source::{Ask, say_thanks};
 use crate::store::downloads_file::MAX_SOURCES;
-use crate::store::{PartFile, StoreError, leftover};
+use crate::store::{InPlace, PartFile, StoreError, leftover};
 use crate::transfer::collection::text::{Listed, MAX_TEXT, TextError, files_of};
 use crate::transfer::{Input, PieceList};
 
@@ -48,7 +49,12 @@ impl Fetch {
             part.place(&folder, &name)
         });
         match placed {
-            Ok(path) => self.placed(&path, PieceList::clone(&list)),
+            Ok(InPlace { path, unflushed }) => {
+                if let Some(error) = unflushed {
+                    self.warn_unflushed(&error);
+                }
+                self.placed(&path, PieceList::clone(&list));
+            }
             Err(error) if error.is_full() && !self.once => self.wait_for_room(&error),
             // The flush before failed for want of room: what it should have kept may be gone.
             Err(StoreError::FlushFailed { .. }) if self.full.is_some() => {
@@ -76,6 +82,16 @@ impl Fetch {
             }
             files_of(&text).map_err(|error| error.to_string())
         })
+    }
+
+    /// The file has its name, and the disk may not have kept that yet.
+    fn warn_unflushed(&self, error: &StoreError) {
+        let DownloadReport { number, name, .. } = self.report_now();
+        self.ground.warn(format!(
+            "download {number} \"{}\" is in place, but a loss of power may undo its name until the \
+             disk has room to keep it: {error}",
+            Escaped(&name)
+        ));
     }
 
     /// The run before has placed the file and did not live to say so.

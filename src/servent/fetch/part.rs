@@ -141,8 +141,7 @@ impl Fetch {
             return; // its user says when to try again
         }
         if self.resume_at.is_none() {
-            let wait = DISK_RETRY.as_secs();
-            let why = format!("{error}; trying again every {wait} s");
+            let why = full_disk(error);
             let reason = PauseReason::Disk(why.clone());
             match self.complete {
                 true => self.on_event(&Event::Paused(reason)), // its plan is over
@@ -169,12 +168,30 @@ impl Fetch {
         ));
     }
 
+    /// Whether it may try to go on after a wait for room: nobody is asked for pieces that
+    /// could not be written. What a disk does not tell, such as a quota, a write will.
+    pub(super) fn has_room(&mut self) -> bool {
+        let Some(part) = self.shelf.part().filter(|_| !self.complete) else { return true };
+        match offload(|| part.check_room()) {
+            Err(error) if error.is_full() => {
+                self.full = Some(full_disk(&error));
+                self.resume_at = Some(tokio::time::Instant::now() + DISK_RETRY);
+                false
+            }
+            _ => true,
+        }
+    }
+
     /// The disk has taken something.
     pub(super) fn on_room(&mut self) {
         if self.full.take().is_some() {
             self.on_event(&Event::Unpaused);
         }
     }
+}
+
+fn full_disk(error: &StoreError) -> String {
+    format!("{error}; trying again every {} s", DISK_RETRY.as_secs())
 }
 
 fn recover(

@@ -66,7 +66,8 @@ fn a_finished_file_gets_its_name_and_the_parts_folder_goes() {
     assert!(fs::metadata(part.path()).unwrap().blocks() * 512 < SIZE, "not sparse");
 
     write_all(&part, &list, &bytes);
-    let path = part.place(dir.path(), "../../a film.mkv").unwrap();
+    let InPlace { path, unflushed } = part.place(dir.path(), "../../a film.mkv").unwrap();
+    assert!(unflushed.is_none());
     assert_eq!(path, dir.path().join("a film.mkv"));
     assert_eq!(fs::read(&path).unwrap(), bytes);
     assert_eq!(mode(&path) & 0o111, 0);
@@ -95,7 +96,7 @@ fn nothing_that_has_the_name_is_followed_or_replaced() {
     let (bytes, list) = content();
     let part = open(&(Arc::new(RealDisk) as Arc<dyn Disk>), dir.path(), &list).unwrap();
     write_all(&part, &list, &bytes);
-    assert_eq!(part.place(dir.path(), "x.txt").unwrap(), at("x (6).txt"));
+    assert_eq!(part.place(dir.path(), "x.txt").unwrap().path, at("x (6).txt"));
     assert_eq!(fs::read(at("x.txt")).unwrap(), b"mine");
     assert_eq!(fs::read(at("elsewhere")).unwrap(), b"mine");
     assert!(!at("nowhere").exists());
@@ -175,6 +176,34 @@ fn a_disk_that_fills_up_meanwhile_is_a_named_error() {
 }
 
 #[test]
+fn a_disk_too_full_to_flush_the_folder_leaves_the_file_in_place_all_the_same() {
+    let disk = MemoryDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (bytes, list) = content();
+    let part = open(&shared, Path::new("/d"), &list).unwrap();
+    write_all(&part, &list, &bytes);
+    disk.set_free(0);
+    let InPlace { path, unflushed } = part.place(Path::new("/d"), "x").unwrap();
+    assert!(matches!(unflushed, Some(StoreError::Full { .. })), "{unflushed:?}");
+    assert_eq!((path.as_path(), disk.contents(&path)), (Path::new("/d/x"), Some(bytes)));
+    assert!(disk.kind(&Path::new("/d").join(PARTS_FOLDER)).is_err());
+}
+
+#[test]
+fn room_for_the_rest_is_what_a_part_that_goes_on_needs() {
+    let disk = MemoryDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (bytes, list) = content();
+    let part = open(&shared, Path::new("/d"), &list).unwrap();
+    part.write_piece(list.geometry().piece(0).unwrap(), &bytes[..MIN_PIECE as usize]).unwrap();
+    disk.set_free(RESERVE + SIZE - MIN_PIECE - 1);
+    let error = part.check_room().unwrap_err();
+    assert!(matches!(error, StoreError::NoRoom { .. }) && error.is_full(), "{error}");
+    disk.set_free(RESERVE + SIZE - MIN_PIECE);
+    part.check_room().unwrap();
+}
+
+#[test]
 fn a_piece_is_written_whole_or_not_at_all() {
     let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
     let (bytes, list) = content();
@@ -226,5 +255,5 @@ fn a_name_that_is_taken_a_thousand_times_is_given_up() {
     }
     let error = part.place(Path::new("/d"), "x").unwrap_err();
     assert!(matches!(error, StoreError::NameTaken { .. }), "{error}");
-    assert_eq!(part.place(Path::new("/d"), "y").unwrap(), Path::new("/d/y"));
+    assert_eq!(part.place(Path::new("/d"), "y").unwrap().path, Path::new("/d/y"));
 }
