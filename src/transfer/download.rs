@@ -28,7 +28,7 @@ use rand::rngs::ChaCha12Rng;
 
 use super::event::{Event, Lie, Loss, Next, PauseReason};
 use super::exchange::{Config, Failure, Input, Output, Parting};
-use super::picker::{Budget, Picker, ranges};
+use super::picker::{Budget, HOPELESS, Picker, ranges};
 use super::sources::{BUSY_WAIT, MAX_OPEN, Mode, Sources, State};
 use super::verify::PieceList;
 use crate::base::{ContentId, Geometry, PieceIndex, PieceMap, ServentId, Time};
@@ -37,6 +37,8 @@ use seek::{HEDGE, Trial, Trials};
 
 /// Sources dialled before the size is known: one gives the list, the others stand by.
 const OPEN_AT_FIRST: usize = 4;
+/// Of these, how many stand by.
+const STAND_BY: usize = OPEN_AT_FIRST - 1;
 /// Pieces that a source without other work is asked for in the endgame, though another
 /// was asked already: what may be sent in vain.
 const ENDGAME_PIECES: usize = 2;
@@ -186,10 +188,10 @@ impl Download {
                 Mode::Aside { until } => Some(until),
                 _ => None,
             };
-            [aside, link.overdue_at(), link.deaf_at()]
+            [aside, link.hopeless_at(), link.overdue_at(), link.deaf_at()]
         });
         let hopeful = self.hopeful();
-        let room = self.sources.open() < MAX_OPEN && hopeful < self.wanted();
+        let room = (self.sources.open() < MAX_OPEN && hopeful < self.wanted()) || self.is_stuck();
         let dial = self.sources.next_dial().filter(|_| room).map(|(_, at)| at);
         let search = (hopeful < ENOUGH_SOURCES).then_some(self.search_at);
         let give_up = self.searched.filter(|_| self.config.once).map(|at| at + FIRST_SEARCH_WAIT);
@@ -388,10 +390,16 @@ impl Download {
                     self.sources.links().map(|(id, link)| (id, link.burden(now, more(id))));
                 let burdens: BTreeMap<ServentId, u64> = burdens.collect();
                 let burden = |id| burdens.get(&id).copied().unwrap_or(u64::MAX);
+                // Who never gave anything relieves nobody while somebody is there who did: else
+                // the silent would pass the last pieces round among themselves.
+                let gives = |id: &ServentId| burden(*id) <= HOPELESS && self.sources.is_proven(*id);
+                let shy = !self.sources.is_proven(source) && burdens.keys().any(gives);
+                let burden = |id| if id == source && shy { u64::MAX } else { burden(id) };
                 for (piece, relieved) in picker.pick_again(source, ENDGAME_PIECES - owing, burden) {
                     if let Some(other) = relieved {
                         if let Some(link) = self.sources.link(other) {
                             link.strike(piece, geometry.len(piece));
+                            link.relieve(now);
                         }
                         cancel(other, &[piece], out);
                     }
@@ -462,6 +470,7 @@ impl Download {
         };
         if let Some(link) = self.sources.link(source) {
             link.strike(piece, geometry.len(piece));
+            link.relieve(self.now);
         }
     }
 

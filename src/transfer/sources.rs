@@ -40,8 +40,10 @@ const MAX_REDIAL: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long a source has for a whole piece, or else for [`TRIAL_BYTES`].
 const TRIAL: Duration = Duration::from_secs(20);
-/// What a source that is worth its requests sends in one [`TRIAL`]: 4 KiB a second.
-const TRIAL_BYTES: u64 = 4 * 1024 * 20;
+/// Bytes a second of a source that is just worth its requests.
+const SLOWEST: u64 = 4 * 1024;
+/// What such a source sends in one [`TRIAL`].
+const TRIAL_BYTES: u64 = SLOWEST * TRIAL.as_secs();
 /// Silence after which even the only source is dialled anew: its connection may be dead.
 const DEAF: Duration = Duration::from_secs(60);
 /// How long a slow source is put aside at first; doubled each time up to [`BAR`].
@@ -133,6 +135,8 @@ pub(super) struct Link {
     heard: Time,
     trial_from: Time,
     trial_bytes: u64,
+    /// Since when it owes nothing, because what it owed was taken from it.
+    relieved: Option<Time>,
     round_trip: Duration,
     meter: Meter,
     /// Whether it says which pieces it has, and so has not all.
@@ -153,6 +157,7 @@ impl Link {
             heard: now,
             trial_from: now,
             trial_bytes: 0,
+            relieved: None,
             round_trip: USUAL_ROUND_TRIP,
             meter: Meter::new(now),
             partial: false,
@@ -202,10 +207,29 @@ impl Link {
     }
 
     fn wake(&mut self, now: Time) {
+        if !self.owes_nothing() {
+            return;
+        }
+        self.meter.pause(now);
+        match self.relieved.take() {
+            // Its time goes on: else who gives nothing would never be found out, as long as
+            // others take over what it owes.
+            Some(since) => {
+                let idle = now.since(since);
+                self.heard = now.min(self.heard + idle);
+                self.trial_from = now.min(self.trial_from + idle);
+            }
+            None => {
+                self.heard = now;
+                self.restart_trial(now);
+            }
+        }
+    }
+
+    /// Notes that work was taken from it.
+    pub(super) fn relieve(&mut self, now: Time) {
         if self.owes_nothing() {
-            self.heard = now;
-            self.restart_trial(now);
-            self.meter.pause(now);
+            self.relieved.get_or_insert(now);
         }
     }
 
@@ -232,6 +256,7 @@ impl Link {
 
     /// Notes that a part or a piece came whole.
     pub(super) fn answered(&mut self, now: Time) {
+        self.relieved = None;
         self.heard = now;
         self.restart_trial(now);
     }
@@ -261,6 +286,7 @@ impl Link {
     pub(super) fn clear(&mut self) -> Vec<PieceIndex> {
         self.owed = 0;
         self.parts = 0;
+        self.relieved = None;
         self.requests.drain(..).flatten().collect()
     }
 
@@ -311,6 +337,24 @@ impl Link {
     pub(super) fn overdue_at(&self) -> Option<Time> {
         let owing = self.is_ready() && !self.owes_nothing();
         owing.then(|| (self.heard + SILENCE).min(self.trial_from + TRIAL))
+    }
+
+    /// How long it has had to bring something.
+    pub(super) fn lag(&self, now: Time) -> Duration {
+        now.since(self.trial_from)
+    }
+
+    /// Whether it owes something, and has brought next to nothing for so long.
+    pub(super) fn lags(&self, now: Time, span: Duration) -> bool {
+        let lag = self.lag(now);
+        let worth = SLOWEST.saturating_mul(lag.as_secs());
+        self.is_ready() && !self.owes_nothing() && lag >= span && self.trial_bytes < worth
+    }
+
+    /// When an idle source may take from it what it owes, though another was asked too.
+    pub(super) fn hopeless_at(&self) -> Option<Time> {
+        let silent = self.heard + Duration::from_micros(HOPELESS + 1);
+        (!self.owes_nothing()).then_some(silent)
     }
 
     /// When its connection will be taken for dead.

@@ -483,7 +483,7 @@ fn every_download_with_one_honest_source_completes_and_only_liars_are_blamed() {
     }
     // None of this holds because it never came to it.
     for seen in [lies, twice as usize, slow, queued, lost] {
-        assert!(seen > 20, "{lies} lies, {twice} twice, {slow} slow, {queued} queued, {lost} lost");
+        assert!(seen > 10, "{lies} lies, {twice} twice, {slow} slow, {queued} queued, {lost} lost");
     }
 }
 
@@ -499,7 +499,7 @@ fn the_same_seed_makes_the_same_run() {
 }
 
 #[test]
-fn seven_of_eight_that_stall_cost_half_a_minute_at_most() {
+fn seven_of_eight_that_stall_cost_twenty_seconds_at_most() {
     for seed in 0..20 {
         for bad in [Nature::Stalling, Nature::Mute, Nature::Trickling] {
             let mut natures = [bad; 8];
@@ -507,14 +507,14 @@ fn seven_of_eight_that_stall_cost_half_a_minute_at_most() {
             println!("seed {seed}, {bad:?}");
             let mut world = World::new(seed, 41 * MIN_PIECE, &natures, false);
             found(&mut world);
-            world.run(Duration::from_secs(35));
+            world.run(Duration::from_secs(20));
             assert_eq!(world.over, Some(Output::Complete));
         }
     }
 }
 
 #[test]
-fn the_silent_and_the_slow_together_cost_half_a_minute_at_most() {
+fn the_silent_and_the_slow_together_cost_twenty_seconds_at_most() {
     for seed in 0..100 {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let bad = [Nature::Stalling, Nature::Mute, Nature::Trickling, Nature::Dripping];
@@ -523,7 +523,7 @@ fn the_silent_and_the_slow_together_cost_half_a_minute_at_most() {
         println!("seed {seed}, {natures:?}");
         let mut world = World::new(seed, 64 * MIN_PIECE, &natures, false);
         found(&mut world);
-        world.run(Duration::from_secs(35));
+        world.run(Duration::from_secs(20));
         assert_eq!(world.over, Some(Output::Complete));
     }
 }

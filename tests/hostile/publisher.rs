@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use part2part::base::{ContentId, Geometry, ServentId};
 use part2part::transfer::ListBuilder;
@@ -29,6 +30,8 @@ pub(crate) struct Offer {
     pub(crate) pieces: Pieces,
     /// What is said after thanks for it.
     pub(crate) last_words: Vec<Frame>,
+    /// How long to wait before each frame of a piece.
+    pub(crate) pause: Duration,
 }
 
 impl Offer {
@@ -48,6 +51,7 @@ impl Offer {
                 vec![FakeData { id, piece, offset: 0, bytes }.frame()]
             }),
             last_words: vec![],
+            pause: Duration::ZERO,
         }
     }
 
@@ -62,6 +66,11 @@ impl Offer {
     /// The same file, its pieces answered in another way.
     pub(crate) fn given(self, pieces: impl Fn(u32) -> Vec<Frame> + Send + Sync + 'static) -> Self {
         Self { pieces: Arc::new(pieces), ..self }
+    }
+
+    /// The same file, given slowly; nothing that is said meanwhile is heeded.
+    pub(crate) fn paced(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 }
 
@@ -220,6 +229,7 @@ impl Public {
                     };
                     for piece in ranges.into_iter().flat_map(|(first, n)| first..first + n) {
                         for frame in (offer.pieces)(piece) {
+                            tokio::time::sleep(offer.pause).await;
                             peer.send(&frame).await?;
                         }
                     }

@@ -1,26 +1,31 @@
-//! Downloads from many sources, of which some lie.
+//! Downloads from many sources, of which some lie, some are silent, and some are too slow.
 
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::common::frames::*;
 use crate::publisher::{Offer, PIECE, Publisher, piece_of};
-use crate::{Bench, noise};
+use crate::{Bench, SLACK, noise};
 
 /// Sources of each file.
 const SOURCES: u8 = 8;
 /// Pieces of it.
 const PIECES: usize = 64;
+/// What those who give nothing, or next to it, may cost in all.
+const WAITING: Duration = Duration::from_secs(30);
 
-/// Downloads `bytes` from eight sources, of which each gives what `offer` makes of it; the
-/// sources.
+/// Downloads `bytes` from eight sources, of which each gives what `offer` makes of it; how
+/// long that took, and the ids of the sources.
 async fn downloaded(
     bench: &Bench,
     name: &str,
     bytes: &[u8],
     offer: impl Fn(u8) -> Offer,
-) -> Vec<Publisher> {
+) -> (Duration, Vec<Publisher>) {
     let victim = &bench.victim;
     let mut sources = Vec::new();
     for number in 0..SOURCES {
@@ -31,11 +36,12 @@ async fn downloaded(
     }
     let found = victim.ask(&["search", name, "--ttl", "1"]).await;
     assert_eq!(found.code, 0, "{found:?}");
+    let began = Instant::now();
     let id = blake3::hash(bytes).to_string();
     let end = victim.ask(&["download", &id, "--wait"]).await;
     assert_eq!(end.code, 0, "{end:?}");
     assert_eq!(fs::read(victim.downloads().join(name)).unwrap(), bytes);
-    sources
+    (began.elapsed(), sources)
 }
 
 /// Case 44.
@@ -45,7 +51,7 @@ async fn one_liar_of_eight_is_blamed_alone_and_not_asked_again() {
     let id = *blake3::hash(&bytes).as_bytes();
     let lies = Arc::new(AtomicUsize::new(0));
     let bench = Bench::start().await;
-    let sources = downloaded(&bench, "liar", &bytes, |number| {
+    let (_, sources) = downloaded(&bench, "liar", &bytes, |number| {
         let honest = Offer::honest("liar", &bytes);
         if number > 0 {
             return honest;
@@ -78,4 +84,47 @@ async fn one_liar_of_eight_is_blamed_alone_and_not_asked_again() {
     assert!(given <= PIECES / 2, "{given} pieces were asked of it");
     drop(sources);
     bench.ends_well().await;
+}
+
+/// What becomes of the time when `bad` makes what it will of seven offers of eight.
+async fn held_up(name: &str, bad: impl Fn(u8, Offer, &[u8]) -> Offer) {
+    let bytes = noise(PIECES * PIECE, name);
+    let bench = Bench::start().await;
+    let (took, sources) = downloaded(&bench, name, &bytes, |number| {
+        let honest = Offer::honest(name, &bytes);
+        if number == SOURCES - 1 { honest } else { bad(number, honest, &bytes) }
+    })
+    .await;
+    let ids: Vec<String> = sources.iter().map(|source| source.id().short()).collect();
+    assert!(took < WAITING + SLACK, "{took:?} of {ids:?}: {}", bench.victim.log());
+    drop(sources);
+    bench.ends_well().await;
+}
+
+/// Case 45.
+#[tokio::test(flavor = "multi_thread")]
+async fn seven_silent_of_eight_hold_a_download_up_for_half_a_minute_at_most() {
+    held_up("silent", |_, honest, _| honest.given(|_| vec![])).await;
+}
+
+/// Cases 45 and 46: four are silent, three give a hundred bytes a second whatever is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_silent_and_the_slow_hold_a_download_up_for_half_a_minute_at_most() {
+    const TRICKLE: usize = 100;
+    held_up("slow", |number, honest, bytes| {
+        if number < 4 {
+            return honest.given(|_| vec![]);
+        }
+        let (id, bytes) = (honest.id, bytes.to_vec());
+        let drops = move |piece| {
+            let chunks = piece_of(&bytes, piece).chunks(TRICKLE).enumerate();
+            let drop = |(nth, bytes): (usize, &[u8])| {
+                let offset = (nth * TRICKLE) as u32;
+                FakeData { id, piece, offset, bytes: bytes.to_vec() }.frame()
+            };
+            chunks.map(drop).collect()
+        };
+        honest.given(drops).paced(Duration::from_secs(1))
+    })
+    .await;
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::{Download, ENOUGH_SOURCES, FIRST_SEARCH_WAIT, MAX_SEARCH_WAIT, OPEN_AT_FIRST, Stage};
+use super::{
+    Download, ENOUGH_SOURCES, FIRST_SEARCH_WAIT, MAX_SEARCH_WAIT, OPEN_AT_FIRST, STAND_BY, Stage,
+};
 use crate::base::ServentId;
 use crate::transfer::event::{Event, Next};
 use crate::transfer::exchange::Output;
@@ -36,11 +38,16 @@ impl Download {
         match &self.stage {
             // One more than there are pieces, so that there is somebody for the endgame.
             Stage::Fetching { picker, .. } => MAX_OPEN.min(picker.remaining() as usize + 1),
+            // One more for each that keeps us waiting.
+            Stage::Seeking { trials, .. } => {
+                MAX_OPEN.min(OPEN_AT_FIRST.max(trials.len() + STAND_BY))
+            }
             _ => OPEN_AT_FIRST,
         }
     }
 
     pub(super) fn dial(&mut self, out: &mut Vec<Output>) {
+        self.make_place(out);
         while self.sources.open() < MAX_OPEN && self.hopeful() < self.wanted() {
             let Some(source) = self.sources.dialable(self.now) else { return };
             let Some(known) = self.sources.source(source) else { return };

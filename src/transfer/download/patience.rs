@@ -43,6 +43,28 @@ impl Download {
         }
     }
 
+    /// Whether every place is taken by who only keeps us waiting. Who has no more than a part
+    /// does not: it may have something new at any time.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.sources.open() >= MAX_OPEN && self.sources.hopeful(self.now, |_| true) == 0
+    }
+
+    /// Where every place is taken by who only keeps us waiting, the worst of them goes for who
+    /// may be dialled: else sixteen that never give anything would hide one that does.
+    pub(super) fn make_place(&mut self, out: &mut Vec<Output>) {
+        let now = self.now;
+        if !self.is_stuck() || self.sources.dialable(now).is_none() {
+            return;
+        }
+        // Of those in whose queues we stand the one with the longest, and before them who has
+        // no queue and gives nothing.
+        let worth = |link: &Link| (link.is_overdue(now), link.position().unwrap_or(u32::MAX));
+        let worst = self.sources.links().max_by_key(|(_, link)| worth(link));
+        if let Some(worst) = worst.map(|(id, _)| id) {
+            self.put_aside(worst, out);
+        }
+    }
+
     pub(super) fn on_queued(&mut self, source: ServentId, position: u32, out: &mut Vec<Output>) {
         let Some(link) = self.sources.link(source) else { return };
         if let Mode::Queued { position: place, .. } = &mut link.mode {

@@ -11,7 +11,7 @@ use rand::RngExt;
 
 use super::{Download, Stage};
 use crate::base::ServentId;
-use crate::transfer::event::Lie;
+use crate::transfer::event::{Event, Lie};
 use crate::transfer::exchange::Output;
 use crate::transfer::gather::Gather;
 use crate::transfer::picker::ranges;
@@ -21,6 +21,9 @@ use crate::transfer::verify::{PieceList, PieceValue};
 const MAX_GIVERS: usize = 4;
 /// How long the givers may be silent before one more is asked.
 pub(super) const HEDGE: Duration = Duration::from_secs(2);
+/// How long a giver that brings next to nothing keeps its trial from others that stand by,
+/// once all trials are taken: eight who give nothing cost a quarter of a minute.
+const ON_TRIAL: Duration = Duration::from_secs(6);
 
 /// What one giver is on trial with.
 #[derive(Debug)]
@@ -75,12 +78,11 @@ impl Download {
         let mut idle = None;
         if due && !free.is_empty() {
             if trials.len() >= MAX_GIVERS {
-                let queued = |id: &&ServentId| {
-                    self.sources
-                        .links()
-                        .any(|(other, link)| other == **id && link.position().is_some())
-                };
-                idle = trials.keys().find(queued).copied();
+                let tried = || self.sources.links().filter(|(id, _)| trials.contains_key(id));
+                let queued = tried().find(|(_, link)| link.position().is_some());
+                let lags = || tried().filter(|(_, link)| link.lags(now, ON_TRIAL));
+                let longest = || lags().max_by_key(|(_, link)| link.lag(now));
+                idle = queued.or_else(longest).map(|(id, _)| id);
             }
             if trials.len() < MAX_GIVERS || idle.is_some() {
                 let drawn = free.get(self.rng.random_range(0..free.len()));
@@ -99,7 +101,12 @@ impl Download {
             }
         }
         if let Some(idle) = idle {
-            self.put_aside(idle, out); // it keeps us waiting, and others can give the list
+            // It keeps us waiting, and others can give the list.
+            let slow = self.sources.link(idle).is_some_and(|link| link.is_ready());
+            self.put_aside(idle, out);
+            if slow {
+                self.tell(Event::Slow { source: idle }, out);
+            }
         }
     }
 

@@ -327,6 +327,35 @@ fn nobody_fetches_from_himself_and_sixteen_at_most_are_dialled() {
 }
 
 #[test]
+fn sixteen_who_only_queue_us_do_not_keep_a_seventeenth_out() {
+    let mut play = Play::new(100, false);
+    let list = Some(play.list.clone());
+    play.tell(Input::Start { list });
+    play.tell(Input::Begun { held: PieceMap::new(100) });
+    let queueing: Vec<_> = (1..=16).map(|byte| ServentId([byte; 32])).collect();
+    for (place, &source) in (1..).zip(&queueing) {
+        play.tell(Input::SourceFound { source });
+        play.tell(Input::Connected { source });
+        play.tell(Input::Queued { source, position: if place == 7 { 60 } else { place } });
+    }
+    let other = ServentId([17; 32]);
+    let out = play.tell(Input::SourceFound { source: other });
+    let worst = ServentId([7; 32]);
+    assert!(out.contains(&Output::Disconnect { source: worst, why: Parting::Slow }), "{out:?}");
+    assert!(out.contains(&Output::Connect { source: other }), "{out:?}");
+    let out = play.tell(Input::Connected { source: other });
+    assert!(!asked(&out, other).is_empty());
+    // While that one gives, the others keep their places.
+    assert!(play.tell(Input::SourceFound { source: ServentId([18; 32]) }).is_empty());
+    // If it queues us as well, the worst place of all goes next, and none comes back at once.
+    let out = play.tell(Input::Queued { source: other, position: 99 });
+    assert!(out.contains(&Output::Disconnect { source: other, why: Parting::Slow }), "{out:?}");
+    assert!(out.contains(&Output::Connect { source: ServentId([18; 32]) }), "{out:?}");
+    let out = play.tell(lost(ServentId([18; 32])));
+    assert!(!out.contains(&Output::Connect { source: worst }), "{out:?}");
+}
+
+#[test]
 fn cancelling_ends_every_connection_and_is_the_last_word() {
     let (mut play, _) = Play::begun(8);
     let out = play.tell(Input::Cancel);
