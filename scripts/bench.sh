@@ -11,7 +11,11 @@ Measures real servents on this machine, in a release build.
   bench.sh search      time to the hit and to the certain end: by hop in a line, and in a
                        mesh of 100
   bench.sh weight      start, memory, idle processor time, size of the program
-  bench.sh transfer    one source on loopback against raw TCP, in interleaved rounds
+  bench.sh transfer [one] [sources] [crowd] [folder]
+                       one source on loopback, several that are capped, a crowd at one that
+                       is, a folder of small files; against raw TCP and what is installed of
+                       nginx, curl, aria2c and rsync, in interleaved rounds. Capped sources
+                       need root and the programs ip and tc
   bench.sh publish     one large file against b3sum, and many small ones until a neighbour
                        finds the last
   bench.sh engine      queries a second through the engine and the codec, without sockets
@@ -26,7 +30,7 @@ weight)
     cargo build --locked --release --bin part2part
     printf 'the stripped program: %s bytes\n' "$(stat -c %s target/release/part2part)"
     ;;
-transfer) cargo bench --locked --bench transfer ;;
+transfer) cargo bench --locked --bench transfer -- "${@:2}" ;;
 publish) cargo bench --locked --bench hash ;;
 engine) cargo bench --locked --bench flood --bench codec ;;
 index) cargo bench --locked --bench index ;;

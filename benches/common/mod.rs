@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 /// A running daemon; killed when dropped.
 pub(crate) struct Daemon {
     child: Child,
+    program: String,
     state: PathBuf,
     /// `ID@HOST:PORT`, as `join` takes it.
     pub(crate) address: String,
@@ -22,14 +23,29 @@ pub(crate) struct Daemon {
     pub(crate) ready_after: Duration,
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_part2part");
+/// The program that is measured.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_part2part");
 
 impl Daemon {
     pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_under(&[], PROGRAM, "127.0.0.1", dir, arguments)
+    }
+
+    /// Starts `program`, a build of it, by a command that ends in another, such as
+    /// `ip netns exec NAME`.
+    pub(crate) fn start_under(
+        under: &[&str],
+        program: &str,
+        listen: &str,
+        dir: &Path,
+        arguments: &[&str],
+    ) -> Self {
         let state = dir.join("state");
         let began = Instant::now();
-        let mut child = Command::new(PROGRAM)
-            .args(["daemon", "--listen", "127.0.0.1:0", "--state"])
+        let mut words = under.iter().copied().chain([program]);
+        let mut child = Command::new(words.next().expect("a program"))
+            .args(words)
+            .args(["daemon", "--listen", &format!("{listen}:0"), "--state"])
             .arg(&state)
             .arg("--downloads")
             .arg(dir.join("downloads"))
@@ -45,16 +61,19 @@ impl Daemon {
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         let words: Vec<&str> = line.split_whitespace().collect();
         let ["listening", "on", at, "as", id] = words[..] else { panic!("{line:?}") };
-        Self { child, state, address: format!("{id}@{at}"), ready_after }
+        let program = program.to_owned();
+        Self { child, program, state, address: format!("{id}@{at}"), ready_after }
+    }
+
+    /// Has it obey, whatever comes of it.
+    pub(crate) fn try_ctl(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(&self.program);
+        command.args(["ctl", "--state"]).arg(&self.state).args(words);
+        command.output().expect("ctl runs")
     }
 
     pub(crate) fn ctl(&self, words: &[&str]) -> Output {
-        let output = Command::new(PROGRAM)
-            .args(["ctl", "--state"])
-            .arg(&self.state)
-            .args(words)
-            .output()
-            .expect("ctl runs");
+        let output = self.try_ctl(words);
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         output
     }
@@ -70,18 +89,27 @@ impl Daemon {
 
     /// Processor seconds used so far.
     pub(crate) fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        ticks / 100.0
+        cpu_of(self.child.id())
     }
 
     /// A line of `/proc/PID/status` in KiB.
     pub(crate) fn memory(&self, what: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(what)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        memory_of(self.child.id(), what).unwrap()
     }
+}
+
+/// Processor seconds that a process has used so far, and its children that have ended.
+pub(crate) fn cpu_of(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    fields.skip(11).take(4).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// A line of `/proc/PID/status` in KiB, while there is such a process.
+pub(crate) fn memory_of(pid: u32, what: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(what))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 impl Drop for Daemon {
