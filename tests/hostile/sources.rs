@@ -1,13 +1,15 @@
 //! Downloads from many sources, of which some lie, some are silent, and some are too slow.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::common::frames::*;
+use crate::common::servent::{Start, TestServent, until};
 use crate::publisher::{Offer, PIECE, Publisher, piece_of};
 use crate::{Bench, SLACK, noise};
 
@@ -127,4 +129,90 @@ async fn the_silent_and_the_slow_hold_a_download_up_for_half_a_minute_at_most() 
         honest.given(drops).paced(Duration::from_secs(1))
     })
     .await;
+}
+
+/// What two sources were asked for, and have given.
+#[derive(Default)]
+struct Given {
+    asked: BTreeSet<u32>,
+    whole: BTreeSet<u32>,
+    /// The piece of which each source gave half before it fell silent.
+    begun: [Option<u32>; 2],
+    /// Whether everything is given from now on.
+    all: bool,
+}
+
+/// The sources see what a receiver asks for after a kill at half: nothing that was here.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_half_it_asks_again_for_no_piece_that_is_whole_in_its_part() {
+    let bytes = noise(PIECES * PIECE, "killed");
+    let given = Arc::new(Mutex::new(Given::default()));
+    let mut victim = TestServent::start(Start::default());
+    let mut sources = Vec::new();
+    for number in 0..2 {
+        let honest = Offer::honest("killed", &bytes);
+        let (id, content, given) = (honest.id, bytes.clone(), Arc::clone(&given));
+        let offer = honest.given(move |piece| {
+            let bytes = piece_of(&content, piece);
+            let frame = |bytes: &[u8]| {
+                vec![FakeData { id, piece, offset: 0, bytes: bytes.to_vec() }.frame()]
+            };
+            let mut given = given.lock().unwrap();
+            given.asked.insert(piece);
+            if given.all || (given.whole.len() < PIECES / 2 && given.begun[number].is_none()) {
+                given.whole.insert(piece);
+                frame(bytes)
+            } else if given.begun[number].is_none() {
+                given.begun[number] = Some(piece);
+                frame(&bytes[..PIECE / 2])
+            } else {
+                vec![]
+            }
+        });
+        sources.push(Publisher::start(10 + number as u8, vec![offer]).await);
+    }
+    let join = async |victim: &TestServent| {
+        for source in &sources {
+            let joined = victim.ask(&["join", &source.invitation()]).await;
+            assert_eq!(joined.code, 0, "{joined:?}");
+        }
+    };
+    join(&victim).await;
+    assert_eq!(victim.ask(&["search", "killed", "--ttl", "1"]).await.code, 0);
+    let id = blake3::hash(&bytes).to_string();
+    assert_eq!(victim.ask(&["download", &id]).await.code, 0);
+
+    let part = victim.downloads().join(".part2part").join(format!("{id}.part"));
+    let held = || -> BTreeSet<u32> {
+        let there = fs::read(&part).unwrap_or_default();
+        let whole = |&piece: &u32| {
+            let from = piece as usize * PIECE;
+            there.get(from..from + PIECE) == Some(piece_of(&bytes, piece))
+        };
+        (0..PIECES as u32).filter(whole).collect()
+    };
+    until("the half of it, and no more", async || {
+        let given = given.lock().unwrap();
+        given.begun.iter().all(Option::is_some) && held() == given.whole
+    })
+    .await;
+    victim.kill9();
+    let held = held();
+    let begun = {
+        let mut given = given.lock().unwrap();
+        given.asked.clear();
+        given.all = true;
+        given.begun
+    };
+    victim.restart();
+    join(&victim).await;
+    let placed = victim.downloads().join("killed");
+    until("the rest", async || placed.exists()).await;
+    assert!(fs::read(&placed).unwrap() == bytes);
+    let given = given.lock().unwrap();
+    let again: Vec<_> = given.asked.intersection(&held).collect();
+    assert!(again.is_empty(), "{again:?} of {held:?}");
+    assert_eq!(given.asked.len() + held.len(), PIECES);
+    // What was thrown away is what had come of one piece from each source.
+    assert!(begun.iter().flatten().all(|piece| given.asked.contains(piece)), "{begun:?}");
 }
