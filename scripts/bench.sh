@@ -11,9 +11,9 @@ Measures real servents on this machine, in a release build.
   bench.sh search      time to the hit and to the certain end: by hop in a line, and in a
                        mesh of 100
   bench.sh weight      start, memory, idle processor time, size of the program
-  bench.sh transfer [one] [sources] [crowd] [folder]
-                       one source on loopback, several that are capped, a crowd at one that
-                       is, a folder of small files; against raw TCP and what is installed of
+  bench.sh transfer [one] [sources] [bad] [crowd] [folder]
+                       one source on loopback, several that are capped, some that are slow,
+                       lie and stall, a crowd at one, a folder of small files; against raw TCP and what is installed of
                        nginx, curl, aria2c and rsync, in interleaved rounds. Capped sources
                        need root and the programs ip and tc
   bench.sh publish     one large file against b3sum, and many small ones until a neighbour

@@ -87,6 +87,13 @@ impl Daemon {
         }
     }
 
+    /// Sends it a signal by its name, as `kill` knows it.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -s {name}");
+    }
+
     /// Processor seconds used so far.
     pub(crate) fn cpu(&self) -> f64 {
         cpu_of(self.child.id())

@@ -1,7 +1,7 @@
 //! Moving files, against raw TCP and against other tools that are installed.
 //!
-//! `scripts/bench.sh transfer [one] [sources] [crowd] [folder]`; without words all four.
-//! `PART2PART_BENCH_MIB` sets the size of the file of the first two (1,024),
+//! `scripts/bench.sh transfer [one] [sources] [bad] [crowd] [folder]`; without words all five.
+//! `PART2PART_BENCH_MIB` sets the size of the file of the first three (1,024),
 //! `PART2PART_BENCH_ROUNDS` how often each tool has its turn (5). Files lie in `/dev/shm`, so
 //! that no disk is measured. The rounds are interleaved, and the ratios are what to look at:
 //! machines are noisy. What cannot be measured here says why.
@@ -17,7 +17,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../tests/common/fake_peer.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a part of it is used")]
+mod fake_peer;
 mod figures;
+#[path = "../../tests/common/frames.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a part of it is used")]
+mod frames;
+mod liar;
 mod namespace;
 mod tools;
 
@@ -36,6 +43,12 @@ const STEP: usize = 1 << 20;
 /// What a source of several may send, in bytes a second, and how many there are.
 const SOURCE_CAP: u64 = 50_000_000;
 const SOURCES: usize = 4;
+/// What the slow one among bad sources may send.
+const SLOW_CAP: u64 = SOURCE_CAP / 10;
+/// When the source that stalls does, of a download that takes many times that.
+const STALL_AFTER: Duration = Duration::from_millis(500);
+/// By which word the process is started anew to lie.
+const LIAR: &str = "liar";
 /// What the one source of a crowd may send, how many come at once, and for how much.
 const CROWD_CAP: u64 = 20_000_000;
 const CROWD: usize = 8;
@@ -51,10 +64,15 @@ fn main() {
     if words.iter().any(|word| word == "--test") {
         return; // `cargo test --benches` only wants to know that it builds
     }
+    if let [word, address, file] = &words[..]
+        && word == LIAR
+    {
+        return liar::run(address, Path::new(file));
+    }
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load before: {}", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
-    let cases: [(&str, fn()); 4] =
-        [("one", one), ("sources", sources), ("crowd", crowd), ("folder", folder)];
+    let cases: [(&str, fn()); 5] =
+        [("one", one), ("sources", sources), ("bad", bad), ("crowd", crowd), ("folder", folder)];
     for (name, case) in cases {
         if words.is_empty() || words.iter().any(|word| word == name) {
             case();
@@ -164,6 +182,68 @@ fn sources() {
     figures::table(&rows, (mib << 20) as f64, &bound);
 }
 
+/// One file from an honest source that is capped, one that is ten times slower, one that lies
+/// and one that stalls.
+fn bad() {
+    let mib = number("PART2PART_BENCH_MIB", 1024);
+    let bytes = (mib << 20) as f64;
+    let [honest, slow, stalling, liar, taker] = [0, 1, 2, 3, 4];
+    let honest_rate = (SOURCE_CAP + SLOW_CAP) as f64;
+    println!(
+        "\none source of {} MB/s, one of {}, one that lies and one that stops after {} ms, {mib} \
+         MiB: share of what the first two can give",
+        SOURCE_CAP / 1_000_000,
+        SLOW_CAP / 1_000_000,
+        STALL_AFTER.as_millis()
+    );
+    let Some(namespace) = Namespace::or_say_why(taker + 1) else { return };
+    let place = Place { under: namespace.words(), addresses: namespace.addresses() };
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let source = dir.path().join("sample.bin");
+    make(&source, mib);
+    let caps = [(honest, SOURCE_CAP), (slow, SLOW_CAP), (stalling, SOURCE_CAP), (liar, SOURCE_CAP)];
+    caps.into_iter().for_each(|(host, rate)| namespace.cap(host, rate));
+    let true_hash = blake3::hash(&fs::read(&source).unwrap());
+    let mut shares = Vec::new();
+    for round in 1..=rounds().min(CROWD_ROUNDS) {
+        let lies = tools::Spoken::start(&place, &[LIAR, &place.addresses[liar]], &source);
+        let to = dir.path().join(format!("round{round}"));
+        let giving = |host| Servent::giving(&place, host, &to, &source, PROGRAM);
+        let givers = [giving(honest), giving(slow), giving(stalling)];
+        let receiver =
+            Servent::taking(&place, taker, &to.join("taker"), &givers.iter().collect::<Vec<_>>());
+        receiver.daemon.ctl(&["join", &lies.said]);
+        assert!(receiver.finds("sample"), "nothing was found");
+        let before = [stalling, liar].map(|host| namespace.sent(host));
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(STALL_AFTER);
+                givers[stalling].daemon.signal("STOP");
+            });
+            receiver.daemon.ctl(&["download", "1", "--wait"]);
+        });
+        let seconds = began.elapsed().as_secs_f64();
+        givers[stalling].daemon.signal("CONT");
+        let came = fs::read(to.join("taker/downloads/sample.bin")).unwrap();
+        assert_eq!(blake3::hash(&came), true_hash, "not the right file");
+        drop(came);
+        let [given, lied] = [(stalling, before[0]), (liar, before[1])]
+            .map(|(host, before)| (namespace.sent(host) - before) as f64);
+        let share = (bytes - given) / honest_rate / seconds;
+        println!(
+            "round {round}: {seconds:.1} s, {share:.2}; the one that stalled sent {:.0} MB, the \
+             liar {:.1}",
+            given / 1e6,
+            lied / 1e6
+        );
+        shares.push(share);
+        drop((receiver, givers, lies));
+        fs::remove_dir_all(&to).unwrap();
+    }
+    println!("median: {:.2} of what the honest can give", common::median(shares));
+}
+
 /// A crowd that comes at once to one source that is capped.
 fn crowd() {
     let bound = (CROWD_MIB << 20) as f64 / CROWD_CAP as f64;
@@ -218,6 +298,8 @@ fn folder() {
     let share = ["--share", source.to_str().unwrap()];
     let giver = Servent::start(&place, 0, &dir.path().join("giver"), &share, PROGRAM);
     giver.daemon.await_text(&["shared"], "10,000 files");
+    let link = giver.daemon.ctl(&["link", source.to_str().unwrap()]).stdout;
+    let link = String::from_utf8_lossy(&link).trim().to_owned();
     let mut tools = Tool::of_folders(dir.path(), &source, &place);
     let mut rows = vec![Row::new("cp -r"), Row::new("part2part")];
     rows.extend(tools.iter().map(|tool| Row::new(tool.name())));
@@ -225,17 +307,13 @@ fn folder() {
         let to = dir.path().join(format!("round{round}"));
         let taker = Servent::start(&place, 0, &to, &["--join", &giver.daemon.address], PROGRAM);
         taker.daemon.await_text(&["peers"], "127.0.0.1");
-        if !taker.finds("benchfolder") {
-            println!("skipped: this program offers no folder as one download");
-            return;
-        }
         let began = Instant::now();
         let copied = Command::new("cp").arg("-r").arg(&source).arg(to.join("copy")).status();
         assert!(copied.unwrap().success());
         rows[0].push(Figures::of_time(began.elapsed()));
         let cpu = giver.daemon.cpu() + taker.daemon.cpu();
         let began = Instant::now();
-        taker.daemon.ctl(&["download", "1", "--wait"]);
+        taker.daemon.ctl(&["download", &link, "--wait"]);
         rows[1].push(Figures {
             seconds: began.elapsed().as_secs_f64(),
             cpu: Some(giver.daemon.cpu() + taker.daemon.cpu() - cpu),

@@ -1,7 +1,7 @@
 //! How others move the same files: raw TCP, and tools where they are installed.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -60,6 +60,35 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// This program, started anew for a part of its own that says one line first; stopped when
+/// dropped.
+pub(crate) struct Spoken {
+    child: Child,
+    /// The line.
+    pub(crate) said: String,
+}
+
+impl Spoken {
+    pub(crate) fn start(place: &Place, words: &[&str], file: &Path) -> Self {
+        let own = std::env::current_exe().unwrap().to_string_lossy().into_owned();
+        let file = file.to_string_lossy().into_owned();
+        let words = [&[own.as_str()], words, &[file.as_str()]].concat();
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        let mut child = place.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let output = child.stdout.take().unwrap();
+        BufReader::new(output).read_line(&mut said).unwrap();
+        Self { child, said: said.trim().to_owned() }
+    }
+}
+
+impl Drop for Spoken {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
