@@ -13,9 +13,10 @@ Measures real servents on this machine, in a release build.
   bench.sh weight      start, memory, idle processor time, size of the program
   bench.sh transfer [one] [sources] [bad] [crowd] [folder]
                        one source on loopback, several that are capped, some that are slow,
-                       lie and stall, a crowd at one, a folder of small files; against raw TCP and what is installed of
-                       nginx, curl, aria2c and rsync, in interleaved rounds. Capped sources
-                       need root and the programs ip and tc
+                       lie and stall, a crowd at one, a folder of small files; against raw
+                       TCP and what is installed of nginx, curl, aria2c and rsync, in
+                       interleaved rounds. Capped sources need root, and the programs ip
+                       and tc
   bench.sh publish     one large file against b3sum, and many small ones until a neighbour
                        finds the last
   bench.sh engine      queries a second through the engine and the codec, without sockets
