@@ -410,8 +410,10 @@ impl Fetch {
     fn on_good(&mut self, source: ServentId, piece: PieceIndex) {
         let first = self.gave.insert(source);
         self.news_for_the_record |= first;
-        self.tell(Input::PieceGood { source, piece });
+        // Before the plan hears of it: with its last piece it ends.
         self.offer_piece(source, piece, first);
+        self.tell(Input::PieceGood { source, piece });
+        self.offer_again();
     }
 
     /// Brings the record of this download up to date; its file follows.

@@ -178,6 +178,10 @@ impl Swarms {
             running: None,
         };
         let swarm = swarms.entry(id).or_insert_with(fresh);
+        // Who came while it was being downloaded hears that all of it is here now.
+        if swarm.running.is_none() && swarm.telling.complete(cut) {
+            swarm.ring(None);
+        }
         swarm.telling.join(taker, who);
         swarm.bells.insert(taker, Arc::clone(bell));
     }

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::sources::MAX_KNOWN;
-use crate::base::{Contact, PieceIndex, PieceMap, ServentId};
+use crate::base::{Contact, Geometry, PieceIndex, PieceMap, ServentId};
 use crate::message::Sources;
 
 /// Others who are known and told of: as many as a download knows.
@@ -96,6 +96,17 @@ impl<T: Copy + Ord> Telling<T> {
         !self.whole && self.pieces.insert(piece)
     }
 
+    /// All pieces of a file that is `cut` like this are here; whether that is news.
+    pub fn complete(&mut self, cut: Geometry) -> bool {
+        let before = self.pieces.held();
+        if !self.whole && before < cut.count() {
+            for piece in cut.pieces() {
+                self.pieces.insert(piece);
+            }
+        }
+        !self.whole && self.pieces.held() > before
+    }
+
     /// `taker`, which is `id`, takes the file from here. Saying so again changes nothing.
     pub fn join(&mut self, taker: T, id: ServentId) {
         let told = PieceMap::new(self.count());
@@ -173,7 +184,6 @@ impl<T: Copy + Ord> Telling<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Geometry;
     use crate::base::piece::MIN_PIECE;
 
     const A: ServentId = ServentId([1; 32]);
@@ -211,6 +221,17 @@ mod tests {
         assert_eq!(telling.words(2), [Word::Here(map(&[3, 8]))]);
         telling.restart(map(&[3]));
         assert_eq!(telling.words(1), [Word::Here(map(&[3]))]);
+    }
+
+    #[test]
+    fn when_the_rest_has_come_another_way_it_is_told_too() {
+        let cut = Geometry::of(9 * MIN_PIECE).unwrap();
+        let mut telling = Telling::partial(map(&[3]));
+        telling.join(1, A);
+        telling.words(1);
+        assert!(telling.complete(cut) && !telling.complete(cut));
+        assert_eq!(telling.words(1), [Word::Here(map(&[0, 1, 2, 4, 5, 6, 7, 8]))]);
+        assert!(!Telling::<u64>::whole(9).complete(cut), "it was here before");
     }
 
     #[test]

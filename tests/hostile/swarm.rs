@@ -23,6 +23,15 @@ fn have(id: [u8; 32], count: u32, first: u32, bits: &[u8]) -> Frame {
     FakeHave { id, count, holding: 0, first, bits: bits.to_vec() }.frame()
 }
 
+/// Marks what `have` says.
+fn note(held: &mut [bool], have: &FakeHave) {
+    for (at, byte) in have.bits.iter().enumerate() {
+        for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
+            held[have.first as usize + at * 8 + bit] = true;
+        }
+    }
+}
+
 /// Downloads a file from an honest source and one that answers for every piece but the last
 /// what `evil` says; the honest one gives nothing else before `met` holds. What the victim
 /// had told by the end.
@@ -168,11 +177,7 @@ async fn of_a_running_download_only_verified_pieces_are_given() {
     let list = FakeManifest::read(&fresh.recv_kind(MANIFEST).await.unwrap());
     assert_eq!((list.size, list.values.len()), (bytes.len() as u64, PIECES as usize));
     let mut note = |have: &FakeHave| {
-        for (at, byte) in have.bits.iter().enumerate() {
-            for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
-                held[have.first as usize + at * 8 + bit] = true;
-            }
-        }
+        note(&mut held, have);
         held.clone()
     };
     let mut known = note(&first);
@@ -200,5 +205,47 @@ async fn of_a_running_download_only_verified_pieces_are_given() {
     assert_eq!(read_answer(&fresh.recv_kind(REFUSED).await.unwrap()), (id, 0), "not here");
     assert_eq!(bench.victim.ask(&["cancel", "all"]).await.code, 0);
     drop((source, early, fresh));
+    bench.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_from_a_running_download_hears_of_its_last_piece_too() {
+    let bench = Bench::start().await;
+    let bytes = noise(PIECES as usize * PIECE, "to the end");
+    let id = *blake3::hash(&bytes).as_bytes();
+    let (good, release) = (bytes.clone(), Arc::new(AtomicUsize::new(0)));
+    let released = Arc::clone(&release);
+    let offer = Offer::honest("to the end", &bytes).given(move |piece| {
+        let deadline = Instant::now() + PATIENCE;
+        tokio::task::block_in_place(|| {
+            let waits = || piece != LAST && released.load(Ordering::Relaxed) == 0;
+            while waits() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let bytes = piece_of(&good, piece).to_vec();
+        vec![FakeData { id, piece, offset: 0, bytes }.frame()]
+    });
+    let source = Publisher::start(223, vec![offer]).await;
+    let joined = bench.victim.ask(&["join", &source.invitation()]).await;
+    assert_eq!(joined.code, 0, "{joined:?}");
+    let hash = blake3::hash(&bytes).to_string();
+    assert_eq!(bench.victim.ask(&["download", &hash]).await.code, 0);
+    let mut taker = bench.taker(43).await;
+    let mut held = vec![false; PIECES as usize];
+    until("a part to give on", async || {
+        taker.send(&describe(&id, 0)).await.unwrap();
+        let answer = taker.recv().await.unwrap();
+        if answer.kind == HAVE {
+            note(&mut held, &FakeHave::read(&answer));
+        }
+        answer.kind != REFUSED
+    })
+    .await;
+    release.store(1, Ordering::Relaxed);
+    while held.contains(&false) {
+        note(&mut held, &FakeHave::read(&taker.recv_kind(HAVE).await.unwrap()));
+    }
+    drop((source, taker));
     bench.ends_well().await;
 }

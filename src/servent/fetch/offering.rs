@@ -1,7 +1,7 @@
 //! A running download gives on what it has, and names those whom it takes from.
 //!
-//! Always true: nothing is offered before the last piece is here, while its user has paused
-//! it, or once it is over.
+//! Always true: nothing is offered before the last piece is here, while what an earlier run
+//! left is being checked or its user has paused it, or once it is over.
 
 use super::Fetch;
 use crate::base::{ContentId, PieceIndex, PieceMap, ServentId};
@@ -12,7 +12,7 @@ impl Fetch {
     pub(super) fn offer(&mut self, held: &PieceMap) {
         let (Some(part), Some(list)) = (self.shelf.part(), &self.list) else { return };
         let bound = list.geometry().last().is_some_and(|last| held.contains(last));
-        if self.offered || self.paused || !bound {
+        if self.offered || self.paused || self.checking || !bound {
             return;
         }
         self.offered = true;
@@ -25,9 +25,11 @@ impl Fetch {
         }
     }
 
-    /// The same, after a pause.
+    /// The same, of what the plan holds.
     pub(super) fn offer_again(&mut self) {
-        if let Some(held) = self.plan.held().cloned() {
+        if !self.offered
+            && let Some(held) = self.plan.held().cloned()
+        {
             self.offer(&held);
         }
     }
@@ -35,7 +37,7 @@ impl Fetch {
     /// A piece is here that was not; `first`: the first one from `source`.
     pub(super) fn offer_piece(&mut self, source: ServentId, piece: PieceIndex, first: bool) {
         if !self.offered {
-            return self.offer_again();
+            return;
         }
         let id = self.show.borrow().id;
         self.ground.swarms.gained(id, piece);

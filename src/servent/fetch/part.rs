@@ -101,7 +101,10 @@ impl Fetch {
     pub(super) fn on_checked(&mut self, result: Result<bool, StoreError>) {
         self.checking = false;
         match result {
-            Ok(true) => self.finish(),
+            Ok(true) => {
+                self.offer_again();
+                self.finish();
+            }
             Ok(false) => {
                 tracing::warn!(download = self.number, "pieces kept from an earlier run are wrong");
                 self.start_over();
