@@ -100,8 +100,8 @@ impl Fetch {
             let name = String::new();
             let (hops, calls_back, way) = (None, false, None);
             let source = SourceReport { id, name, addresses, hops, calls_back, way };
-            let known = self.known.entry(id);
-            known.and_modify(|known| known.merge(&source)).or_insert(source);
+            // Hearsay changes nothing of what is known.
+            self.known.entry(id).or_insert(source);
             self.tell(Input::SourceTold { source: id, by });
             self.forget_strangers();
         }
