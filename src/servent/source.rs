@@ -286,6 +286,7 @@ impl Source {
                 Ok(())
             }
             TransferMessage::Refused(Refused { id, reason, .. }) if !other(id) => {
+                wire.coming = None; // what it cannot read to the end it does not go on with
                 self.report(Report::Refused(reason)).await;
                 Ok(())
             }
@@ -466,7 +467,8 @@ impl Wire {
                     &mut self.spare
                 }
             };
-            self.untold += self.reader.read_body(into).await? as u64;
+            let came = self.reader.read_body(into).await? as u64;
+            self.untold += if self.thrown_away { 0 } else { came };
             if self.told.elapsed() >= TELL_EVERY {
                 break;
             }
@@ -521,8 +523,14 @@ impl Wire {
         };
         if offset == 0 {
             let room = usize::try_from(length).unwrap_or(0);
-            let cancelled = self.coming.take().map(|(_, buffer)| buffer);
-            let mut buffer = cancelled.unwrap_or_else(|| std::mem::take(&mut self.spare));
+            let mut buffer = match self.coming.take() {
+                None => std::mem::take(&mut self.spare),
+                // Else it would never have to end a piece, and look busy for ever.
+                Some((unfinished, _)) if !self.dues.give_up(unfinished) => {
+                    return Err(in_another_way());
+                }
+                Some((_, buffer)) => buffer,
+            };
             buffer.clear();
             buffer.reserve_exact(room);
             self.coming = Some((number, buffer));

@@ -216,3 +216,17 @@ async fn killed_at_half_it_asks_again_for_no_piece_that_is_whole_in_its_part() {
     // What was thrown away is what had come of one piece from each source.
     assert!(begun.iter().flatten().all(|piece| given.asked.contains(piece)), "{begun:?}");
 }
+
+/// Who begins a piece anew for ever looks busy, and gives nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_begins_a_piece_again_and_again_holds_nothing_up() {
+    held_up("anew", |_, honest, bytes| {
+        let (id, bytes) = (honest.id, bytes.to_vec());
+        let half = move |piece| {
+            let bytes = piece_of(&bytes, piece)[..1000].to_vec();
+            vec![FakeData { id, piece, offset: 0, bytes }.frame(); 200]
+        };
+        honest.given(half).paced(Duration::from_millis(300))
+    })
+    .await;
+}

@@ -32,17 +32,33 @@ impl Dues {
         self.asked.contains(&number) || self.cancelled.contains_key(&number)
     }
 
+    /// What came of a piece is not gone on with, which only one that was cancelled may be: it
+    /// then comes as often less. Whether that may be.
+    pub(super) fn give_up(&mut self, number: u32) -> bool {
+        let cancelled = self.cancelled.contains_key(&number);
+        if cancelled {
+            self.forgive(number);
+        }
+        cancelled
+    }
+
     /// All of a piece came: whether it is wanted. One that was cancelled and asked for again
     /// is taken the first time, and may come once more, of the other request.
     pub(super) fn came(&mut self, number: u32) -> bool {
         let wanted = self.asked.remove(&number);
-        if !wanted && let Some(times) = self.cancelled.get_mut(&number) {
-            *times -= 1;
-            if *times == 0 {
-                self.cancelled.remove(&number);
-            }
+        if !wanted {
+            self.forgive(number);
         }
         wanted
+    }
+
+    /// One that was cancelled need not come any more.
+    fn forgive(&mut self, number: u32) {
+        let Some(times) = self.cancelled.get_mut(&number) else { return };
+        *times -= 1;
+        if *times == 0 {
+            self.cancelled.remove(&number);
+        }
     }
 }
 
@@ -65,5 +81,17 @@ mod tests {
         assert!(!dues.expect(7) && !dues.came(7), "nobody asked for more");
         dues.cancel(7);
         assert!(!dues.expect(7), "what was not asked for cannot be cancelled");
+    }
+
+    #[test]
+    fn only_what_was_cancelled_may_be_given_up_half_way_and_no_more_often_than_that() {
+        let mut dues = Dues::default();
+        dues.ask(7);
+        assert!(!dues.give_up(7) && dues.expect(7));
+        dues.cancel(7);
+        dues.ask(7);
+        assert!(dues.give_up(7), "of the request that was cancelled");
+        assert!(!dues.give_up(7), "but not of the other");
+        assert!(dues.came(7));
     }
 }
