@@ -274,6 +274,7 @@ impl Giver {
     }
 
     fn on_thanks(&mut self, file: ContentId) -> Result<(), ServeError> {
+        self.leave_swarm(file);
         let Taker { id, name, .. } = self.taker.clone();
         match self.ticket.uploads.log.thanked(id, file) {
             Thanked::For(file_name, true) => {

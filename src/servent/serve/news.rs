@@ -1,12 +1,13 @@
 //! What a taker is told unasked: which pieces are here, or were given to others, and who else
 //! has some.
 //!
-//! Always true: it is told of files that it has asked about on this connection, of the latest
-//! [`MAX_SWARMS`] of them, and at once.
+//! Always true: it is told of files that it has asked about on this connection and has not
+//! given thanks for, of the latest [`MAX_SWARMS`] of them, and at once.
 
 use std::sync::Arc;
 
 use super::{Giver, ServeError};
+use crate::base::ContentId;
 use crate::message::{Have, Holding, PieceRange, Sources, TransferMessage};
 use crate::servent::swarms::pieces_of;
 use crate::transfer::{PieceList, Word};
@@ -41,6 +42,14 @@ impl Giver {
         self.swarms.push_back(id);
         let taker = &self.taker;
         self.ground.swarms.enter(id, cut, taker.connection, taker.id, &self.bell);
+    }
+
+    /// The taker has this file, and wants to hear of it no more.
+    pub(super) fn leave_swarm(&mut self, file: ContentId) {
+        if let Some(at) = self.swarms.iter().position(|&id| id == file) {
+            self.swarms.remove(at);
+            self.ground.swarms.leave(file, self.taker.connection);
+        }
     }
 
     pub(super) fn leave_swarms(&mut self) {
