@@ -462,7 +462,7 @@ impl Giver {
                         return self.refuse_all().await;
                     }
                     () = await_cap(&ground, &self.ticket, sent) => break,
-                    () = bell.notified() => {}
+                    () = bell.notified() => self.ticket.held_back(),
                 }
                 // News do not wait for it; nor does anybody else's turn while they are told.
                 self.tell_news().await?;
