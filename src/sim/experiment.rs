@@ -58,6 +58,8 @@ pub enum Stage {
     SearchingAgain,
     /// More meshes are built and searched, for the curves of a picture.
     Comparing,
+    /// A crowd gets its file.
+    Sharing,
 }
 
 /// How far it is.

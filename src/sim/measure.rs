@@ -188,7 +188,7 @@ fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / many
 }
 
-fn spread(values: impl Iterator<Item = f64>) -> Option<SpreadReport> {
+pub(super) fn spread(values: impl Iterator<Item = f64>) -> Option<SpreadReport> {
     let mut sorted: Vec<f64> = values.map(rounded).collect();
     sorted.sort_by(f64::total_cmp);
     Some(SpreadReport { min: *sorted.first()?, median: middle(&sorted)?, max: *sorted.last()? })

@@ -6,9 +6,11 @@
 //!
 //! - [`network`]: the servents, their links and the clock; `queue`: what happens next.
 //! - [`plan`]: what to simulate; [`experiment`]: doing so; [`report`]: what came of it.
+//! - [`crowd`]: not a mesh but many who want one file, with the plans of `transfer`.
 //! - [`topology`] and [`delay`]: shapes of a mesh, and how long messages take; [`faults`]:
 //!   what goes wrong; [`place`]: where servents are.
 
+pub mod crowd;
 pub mod delay;
 pub mod experiment;
 pub mod faults;
@@ -25,6 +27,7 @@ pub mod sweep;
 pub mod topology;
 mod wires;
 
+pub use crowd::{CrowdError, CrowdPlan, CrowdReport, run_crowd};
 pub use delay::Delay;
 pub use experiment::{Progress, Stage, run};
 pub use network::Network;

@@ -57,6 +57,7 @@ fn line(progress: Progress, columns: usize) -> String {
         Stage::Repairing => "it repairs itself",
         Stage::SearchingAgain => "searching again",
         Stage::Comparing => "comparing sizes",
+        Stage::Sharing => "the file spreads",
     };
     let of = of.max(1);
     let (done, percent) = (done.min(of), 100 * done.min(of) / of);
