@@ -70,7 +70,12 @@ impl Download {
     pub(super) fn seek(&mut self, out: &mut Vec<Output>) {
         let now = self.now;
         let Stage::Seeking { trials, heard } = &mut self.stage else { return };
-        let due = trials.is_empty() || now.since(*heard) >= HEDGE;
+        let queued = |id: &ServentId| {
+            self.sources.links().any(|(other, link)| other == *id && link.position().is_some())
+        };
+        // Where nobody has a slot for us the next is asked at once.
+        let shut_out = trials.len() < MAX_GIVERS && trials.keys().all(queued);
+        let due = shut_out || now.since(*heard) >= HEDGE;
         let free = self.sources.links().filter(|(id, link)| {
             link.is_ready() && link.owes_nothing() && !trials.contains_key(id)
         });

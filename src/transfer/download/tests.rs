@@ -110,6 +110,23 @@ fn the_last_piece_is_asked_first_and_nothing_is_begun_before_it_is_proven() {
 }
 
 #[test]
+fn who_waits_in_a_queue_for_the_proof_asks_the_next_for_it_at_once() {
+    let mut play = Play::new(5, false);
+    play.tell(Input::SourceFound { source: A });
+    play.tell(Input::SourceFound { source: B });
+    play.tell(Input::Start { list: None });
+    play.tell(Input::Connected { source: A });
+    assert!(play.tell(Input::Connected { source: B }).is_empty(), "one at a time");
+    let (size, values) = (5 * MIN_PIECE, play.list.values().to_vec());
+    play.tell(Input::Manifest { source: A, size, part: 0, values: values.clone() });
+    let out = play.tell(Input::Queued { source: A, position: 1 });
+    assert!(out.contains(&Output::Describe { source: B, part: 0 }), "{out:?}");
+    play.tell(Input::Manifest { source: B, size, part: 0, values });
+    let out = play.tell(Input::PieceGood { source: B, piece: play.piece(4) });
+    assert!(out.contains(&Output::Begin { list: play.list.clone() }), "{out:?}");
+}
+
+#[test]
 fn a_file_without_a_byte_is_begun_and_complete_at_once() {
     let mut play = Play::new(0, false);
     let out = play.tell(Input::Start { list: None });
