@@ -61,7 +61,8 @@ const MAX_WINDOW: u64 = 16 << 20;
 /// pieces that others would bring sooner.
 const MAX_AHEAD_SECS: u64 = 4;
 /// The same, of one that gives to others as well: who is done sooner than they has to fetch
-/// from it once more what waits for them in their turns.
+/// from it once more what waits for them in their turns, and others who have the pieces, too,
+/// are idle meanwhile.
 const MAX_AHEAD_IN_CROWD_SECS: u64 = 1;
 /// Most requests that one source has not answered in full.
 pub(super) const MAX_REQUESTS: usize = 4;
@@ -304,7 +305,8 @@ impl Link {
         if rate == 0 {
             return (FIRST_PIECES * piece_len).min(WINDOW);
         }
-        let ahead = if self.crowded { MAX_AHEAD_IN_CROWD_SECS } else { MAX_AHEAD_SECS };
+        let ahead =
+            if self.crowded || self.partial { MAX_AHEAD_IN_CROWD_SECS } else { MAX_AHEAD_SECS };
         let work = rate.saturating_mul(ahead).max(2 * piece_len);
         WINDOW.saturating_add(self.on_the_way(rate)).min(MAX_WINDOW).min(work)
     }

@@ -127,6 +127,18 @@ fn who_waits_in_a_queue_for_the_proof_asks_the_next_for_it_at_once() {
 }
 
 #[test]
+fn who_gives_to_others_too_is_given_little_work_ahead() {
+    let now = Time::ZERO + Duration::from_secs(1);
+    let mut link = Link::new(Time::ZERO);
+    link.progress(now, 500_000);
+    assert_eq!(link.window(now, MIN_PIECE), 2_000_000);
+    for (partial, crowded) in [(true, false), (false, true)] {
+        (link.partial, link.crowded) = (partial, crowded);
+        assert_eq!(link.window(now, MIN_PIECE), 500_000);
+    }
+}
+
+#[test]
 fn a_file_without_a_byte_is_begun_and_complete_at_once() {
     let mut play = Play::new(0, false);
     let out = play.tell(Input::Start { list: None });
