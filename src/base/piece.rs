@@ -215,6 +215,12 @@ impl PieceMap {
         Self { words, len: self.len, held }
     }
 
+    /// Whether both hold a piece; `other` is a map of the same file.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        self.words.iter().zip(&other.words).any(|(own, other)| own & other != 0)
+    }
+
     /// Adds what `other` holds, a map of the same file.
     pub fn add(&mut self, other: &Self) {
         other.pieces().for_each(|piece| {

@@ -29,7 +29,7 @@ use rand::rngs::ChaCha12Rng;
 use super::event::{Event, Lie, Loss, Next, PauseReason};
 use super::exchange::{Config, Failure, Input, Output, Parting};
 use super::picker::{Budget, HOPELESS, Picker, ranges};
-use super::sources::{BUSY_WAIT, MAX_OPEN, Mode, Sources, State};
+use super::sources::{BUSY_WAIT, Link, MAX_OPEN, Mode, Sources, State};
 use super::verify::PieceList;
 use crate::base::{ContentId, Geometry, PieceIndex, PieceMap, ServentId, Time};
 use crate::message::{Refusal, Request};
@@ -368,7 +368,9 @@ impl Download {
         let mut ready: Vec<_> = ready.map(|(id, link)| (Reverse(link.rate(now)), id)).collect();
         // Those first who have shown that they give, and of these the fast: what one of the
         // others is idle for may be nobody's in the end.
-        ready.sort_by_key(|(rate, id)| (!self.sources.is_proven(*id), *rate, *id));
+        ready.sort_by_cached_key(|(rate, id)| (!self.sources.is_proven(*id), *rate, *id));
+        let hopeless = |(_, link): (_, &Link)| link.burden(now, 0) > HOPELESS;
+        let hopeless = self.sources.links().any(hopeless);
         for (_, source) in ready {
             let Some(link) = self.sources.link(source) else { continue };
             let piece_len = geometry.piece_len();
@@ -382,7 +384,8 @@ impl Download {
                 ranges: Request::MAX_RANGES,
             };
             let mut pieces = picker.pick(source, budget, &mut self.rng);
-            if pieces.is_empty() && owing < ENDGAME_PIECES {
+            let again = owing < ENDGAME_PIECES && (hopeless || picker.is_endgame());
+            if pieces.is_empty() && again {
                 // Its own with one piece more: of the slow ones none takes from another what
                 // it would not bring sooner, and begins its time anew with it.
                 let more = |id| if id == source { geometry.piece_len() } else { 0 };

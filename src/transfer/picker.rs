@@ -69,6 +69,8 @@ pub struct Picker {
     geometry: Geometry,
     held: PieceMap,
     held_bytes: u64,
+    /// The missing pieces.
+    missing: PieceMap,
     asked: BTreeMap<PieceIndex, Asked>,
     /// The missing pieces, by how many partial sources have them.
     shelves: BTreeMap<u16, Vec<PieceIndex>>,
@@ -95,6 +97,7 @@ impl Picker {
             geometry,
             held: PieceMap::new(geometry.count()),
             held_bytes: 0,
+            missing: PieceMap::new(geometry.count()),
             asked: BTreeMap::new(),
             shelves: BTreeMap::new(),
             places: vec![0; count],
@@ -167,13 +170,16 @@ impl Picker {
         most: usize,
         burden: impl Fn(ServentId) -> u64,
     ) -> Vec<(PieceIndex, Option<ServentId>)> {
-        let endgame = self.shelves.is_empty();
+        let endgame = self.is_endgame();
+        let has = self.known_to_have(source);
         let limit = HOPELESS.max(burden(source).saturating_mul(2));
         let mut open: Vec<(bool, u64, u64, PieceIndex)> = self
             .asked
             .iter()
             .filter(|(piece, asked)| {
-                asked.first != source && asked.second != Some(source) && self.has(source, **piece)
+                asked.first != source
+                    && asked.second != Some(source)
+                    && has.is_none_or(|has| has.contains(**piece))
             })
             .filter_map(|(&piece, asked)| {
                 let heavy = asked.second.map_or(0, &burden).max(burden(asked.first));
@@ -197,6 +203,12 @@ impl Picker {
             picked.push((piece, relieved));
         }
         picked
+    }
+
+    /// Whether nothing is missing: all that is not here was asked of somebody.
+    #[must_use]
+    pub fn is_endgame(&self) -> bool {
+        self.shelves.is_empty()
     }
 
     /// Asks `source` for `piece` in particular; false, and nothing changes, unless it is
@@ -316,9 +328,7 @@ impl Picker {
     /// Whether `piece` is neither here nor asked of anybody.
     #[must_use]
     pub fn is_missing(&self, piece: PieceIndex) -> bool {
-        piece.get() < self.geometry.count()
-            && !self.held.contains(piece)
-            && !self.asked.contains_key(&piece)
+        self.missing.contains(piece)
     }
 
     /// The sources that were asked for `piece`.
@@ -334,8 +344,9 @@ impl Picker {
         self.held.len() - self.held.held()
     }
 
-    fn has(&self, source: ServentId, piece: PieceIndex) -> bool {
-        self.partial.get(&source).is_none_or(|partial| partial.has.contains(piece))
+    /// What `source` has; none of whoever is taken to have all.
+    fn known_to_have(&self, source: ServentId) -> Option<&PieceMap> {
+        self.partial.get(&source).map(|partial| &partial.has)
     }
 
     fn rarity(&self, piece: PieceIndex) -> u16 {
@@ -344,18 +355,23 @@ impl Picker {
 
     /// Where the next run for `source` begins.
     fn start(&self, source: ServentId, rng: &mut ChaCha12Rng) -> Option<PieceIndex> {
+        let has = self.known_to_have(source);
+        if has.is_some_and(|has| !has.meets(&self.missing)) {
+            return None;
+        }
+        let has = |piece| has.is_none_or(|has| has.contains(piece));
         if let Some(&cursor) = self.cursors.get(&source)
             && let Some(next) = self.follower(source, cursor)
             && self.shelves.keys().next() == Some(&self.rarity(next))
         {
             return Some(next);
         }
-        let drawn = self.shelves.values().find_map(|shelf| self.draw(source, shelf, rng))?;
+        let drawn = self.shelves.values().find_map(|shelf| draw(shelf, has, rng))?;
         let mut start = drawn;
         while start.get() % RUN != 0
             && let Some(before) = self.geometry.piece(start.get() - 1)
             && self.is_missing(before)
-            && self.has(source, before)
+            && has(before)
             && self.rarity(before) == self.rarity(drawn)
         {
             start = before;
@@ -363,29 +379,12 @@ impl Picker {
         Some(start)
     }
 
-    fn draw(
-        &self,
-        source: ServentId,
-        shelf: &[PieceIndex],
-        rng: &mut ChaCha12Rng,
-    ) -> Option<PieceIndex> {
-        if shelf.is_empty() {
-            return None;
-        }
-        for _ in 0..DRAWS {
-            let drawn = shelf.get(rng.random_range(0..shelf.len())).copied();
-            if let Some(piece) = drawn.filter(|&piece| self.has(source, piece)) {
-                return Some(piece);
-            }
-        }
-        shelf.iter().copied().find(|&piece| self.has(source, piece))
-    }
-
     /// The piece after `piece`, if it belongs to the same run for `source`.
     fn follower(&self, source: ServentId, piece: PieceIndex) -> Option<PieceIndex> {
         let next = self.geometry.piece(piece.get() + 1)?;
         let same_run = next.get() % RUN != 0 && self.rarity(next) == self.rarity(piece);
-        (same_run && self.is_missing(next) && self.has(source, next)).then_some(next)
+        let has = || self.known_to_have(source).is_none_or(|has| has.contains(next));
+        (same_run && self.is_missing(next) && has()).then_some(next)
     }
 
     fn mark_held(&mut self, piece: PieceIndex) {
@@ -398,6 +397,7 @@ impl Picker {
     }
 
     fn shelve(&mut self, piece: PieceIndex) {
+        self.missing.insert(piece);
         let shelf = self.shelves.entry(self.rarity(piece)).or_default();
         if let Some(place) = self.places.get_mut(piece.get() as usize) {
             *place = shelf.len();
@@ -406,6 +406,7 @@ impl Picker {
     }
 
     fn unshelve(&mut self, piece: PieceIndex) {
+        self.missing.remove(piece);
         let rarity = self.rarity(piece);
         let Some(shelf) = self.shelves.get_mut(&rarity) else { return };
         let place = self.places.get(piece.get() as usize).copied().unwrap_or(usize::MAX);
@@ -436,6 +437,24 @@ impl Picker {
             }
         }
     }
+}
+
+/// A piece of `shelf` that the source has, at random.
+fn draw(
+    shelf: &[PieceIndex],
+    has: impl Fn(PieceIndex) -> bool,
+    rng: &mut ChaCha12Rng,
+) -> Option<PieceIndex> {
+    if shelf.is_empty() {
+        return None;
+    }
+    for _ in 0..DRAWS {
+        let drawn = shelf.get(rng.random_range(0..shelf.len())).copied();
+        if let Some(piece) = drawn.filter(|&piece| has(piece)) {
+            return Some(piece);
+        }
+    }
+    shelf.iter().copied().find(|&piece| has(piece))
 }
 
 /// `pieces`, in their order, as ranges of consecutive ones.
