@@ -10,7 +10,7 @@ use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 mod sim;
 
-pub use sim::SimArgs;
+pub use sim::{CrowdArgs, SimArgs};
 
 /// A serverless file-sharing servent: join, search, publish and download with no server
 /// anywhere.
@@ -58,6 +58,10 @@ pub enum Task {
     /// It runs the engine of the servent itself, many times over on one virtual clock, and
     /// uses no network. It tells what searches reach and cost, when the first hit comes and
     /// when the end is known, how evenly servents are linked and how busy the busiest is.
+    ///
+    /// With --crowd it tells what happens when many want one file at the same moment: when
+    /// the first, the middle and the last one have it, beside the least time that this could
+    /// take, what the source sends and what the crowd sends itself, and what is wasted.
     Sim(SimArgs),
     /// Print the JSON Schema of what --json prints
     Schema {
@@ -99,6 +103,8 @@ pub enum Described {
     Replies,
     /// What a simulation reports
     Sim,
+    /// What the simulation of a crowd reports
+    Crowd,
 }
 
 /// What can be done with a network key.

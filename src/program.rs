@@ -82,6 +82,7 @@ pub fn run() -> ExitCode {
             let schema = match of {
                 Described::Replies => schema::schema(),
                 Described::Sim => sim::report::schema(),
+                Described::Crowd => sim::crowd::report::schema(),
             };
             // A closed output is nobody's loss.
             let _ = io::stdout().lock().write_all(schema.as_bytes());

@@ -81,6 +81,49 @@ fn the_json_is_as_described_and_as_promised() {
     }
 }
 
+/// A crowd in which everything happens.
+const CROWD: [&str; 10] = [
+    "--crowd",
+    "10",
+    "--file-size=4MiB",
+    "--source-rate=2MB/s",
+    "--peer-rate=2MB/s",
+    "--liars=1",
+    "--stallers=1",
+    "--slow=1",
+    "--leavers=2",
+    "--churn=20",
+];
+
+#[test]
+fn a_crowd_is_reported_as_described_and_the_same_for_the_same_seed() {
+    let home = tempfile::tempdir().unwrap();
+    let printed = part2part(home.path()).args(["schema", "crowd"]).output().unwrap();
+    let printed = text(&printed.stdout);
+    assert_eq!(printed, include_str!("golden/crowd.schema.json"), "as for the golden file of sim");
+    let report = json(&CROWD);
+    Schema::read(&printed).judge(&report).unwrap_or_else(|why| panic!("{report}: {why}"));
+    assert_eq!(report["finished"], 8);
+    assert_eq!(report["told"]["blamed_unjustly"], 0);
+    let (one, two) = (sim(&CROWD), sim(&CROWD));
+    assert_eq!(text(&one.stdout), text(&two.stdout));
+    assert!(text(&one.stdout).contains("8 of 10 got it, 2 left for good"));
+    let other = sim(&[&CROWD[..], &["--seed", "2"]].concat());
+    assert_ne!(text(&one.stdout), text(&other.stdout), "the seed changes nothing");
+}
+
+#[test]
+fn the_way_of_a_crowd_to_its_file_is_drawn() {
+    let home = tempfile::tempdir().unwrap();
+    let args = ["--crowd", "3", "--file-size", "1MB", "--plot", "crowd.svg"];
+    let output = sim_at(home.path(), &args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let picture = fs::read_to_string(home.path().join("crowd.svg")).unwrap();
+    for part in ["3 receivers of 1.0 MiB", "at best", "the first", "the last", "seconds"] {
+        assert!(picture.contains(part), "{part}");
+    }
+}
+
 #[test]
 fn a_search_asks_all_within_its_radius_and_most_copies_answer_each_other() {
     let report = json(&["--nodes", "80", "--topology", "random", "--queries", "6", "--ttl", "8"]);
@@ -195,6 +238,13 @@ fn what_makes_no_sense_is_refused_in_a_sentence() {
         (&["--replication", "0"], "--replication 0"),
         (&["--queries", "0"], "--queries 0"),
         (&["--plot", "mesh.png"], "its name ends in .svg"),
+        (&["--crowd", "0"], "--crowd 0"),
+        (&["--crowd", "4", "--file-size", "large"], "--file-size large"),
+        (&["--crowd", "4", "--peer-rate", "1B/s"], "--peer-rate 1 B/s"),
+        (&["--crowd", "4", "--leavers", "4"], "--leavers 4"),
+        (&["--crowd", "4", "--nodes", "9"], "--nodes"),
+        (&["--file-size", "1MB"], "--crowd"),
+        (&["--crowd", "4", "--plot", "crowd.png"], "its name ends in .svg"),
         (&["--plot", "nowhere/mesh.svg"], "nowhere is no folder"),
     ] {
         let output = sim(args);

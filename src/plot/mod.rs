@@ -1,9 +1,10 @@
 //! Pictures of what was simulated, as SVG.
 //!
-//! Four panels of equal size: what a search reaches by its TTL, what it costs by the size
-//! of the mesh, how many neighbours servents have, and either the mesh itself, where it is
-//! small enough to be drawn, or the time that a search takes. The colours are those of
-//! Okabe and Ito, which everybody can tell apart. Nothing here touches a disk.
+//! Of a mesh four panels of equal size: what a search reaches by its TTL, what it costs by
+//! the size of the mesh, how many neighbours servents have, and either the mesh itself,
+//! where it is small enough to be drawn, or the time that a search takes. Of a crowd its way
+//! to the file. The colours are those of Okabe and Ito, which everybody can tell apart.
+//! Nothing here touches a disk.
 
 use std::ops::Range;
 
@@ -16,8 +17,10 @@ use crate::base::MAX_TTL;
 use crate::sim::topology::Links;
 use crate::sim::{Curves, Report};
 
+mod crowd;
 mod layout;
 
+pub use crowd::draw_crowd;
 pub use layout::layout;
 
 /// The size of a picture, in pixels.

@@ -18,9 +18,10 @@ use crate::command::Exit;
 use crate::config::{self, ConfigError};
 use crate::plot::{self, PlotError};
 use crate::sim::plan::{self, GROWN_UNASKED};
-use crate::sim::{Plan, PlanError, Progress, Report, Stage, Topology, curves};
+use crate::sim::{CrowdError, Plan, PlanError, Progress, Stage, Topology, curves};
 
 mod bar;
+mod crowd;
 mod mine;
 mod text;
 
@@ -37,6 +38,8 @@ const SPARE: u64 = 256 * 1024 * 1024;
 enum SimError {
     #[error("{0}")]
     Plan(#[from] PlanError),
+    #[error("{0}")]
+    Crowd(#[from] CrowdError),
     #[error("{0}")]
     Config(#[from] ConfigError),
     #[error("{0}")]
@@ -60,7 +63,11 @@ fn shown(path: &Path) -> String {
 impl SimError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Plan(_) | Self::Config(_) | Self::NotSvg(_) | Self::NoFolder(..) => Exit::Usage,
+            Self::Plan(_)
+            | Self::Crowd(_)
+            | Self::Config(_)
+            | Self::NotSvg(_)
+            | Self::NoFolder(..) => Exit::Usage,
             Self::Mine(_) | Self::Plot(_) | Self::Write { .. } | Self::Broken(_) => Exit::Failed,
         }
     }
@@ -84,6 +91,11 @@ pub async fn simulate(args: SimArgs) -> Exit {
 }
 
 async fn report(args: SimArgs) -> Result<Exit, SimError> {
+    if let Some(receivers) = args.crowd.crowd {
+        let plan = crowd::plan_of(&args, receivers)?;
+        plan.check()?;
+        return crowd::report(&args, plan).await;
+    }
     let mine = if args.like_mine {
         let mine = Mine::ask(&config::state(&args.state)?).await?;
         let _ = writeln!(io::stderr().lock(), "{mine}");
@@ -96,12 +108,25 @@ async fn report(args: SimArgs) -> Result<Exit, SimError> {
     if let Some(path) = &args.plot {
         check_place(path)?;
     }
-    let (report, picture) = carry_out(plan, args.plot.is_some()).await?;
+    let drawn = args.plot.is_some();
+    let (report, picture) = carry_out(Stage::Building, move |watch| {
+        let (report, links) = crate::sim::run(&plan, watch);
+        let picture = drawn.then(|| plot::draw(&report, &curves(&plan, watch), &links));
+        (report, picture)
+    })
+    .await?;
     let told = if args.json {
         format!("{}\n", report.to_json())
     } else {
         text::text(&report, bar::columns(io::stdout()))
     };
+    tell(&args, &told, picture)
+}
+
+type Picture = Result<String, PlotError>;
+
+/// Writes the picture, if there is one, and then what came of the simulation.
+fn tell(args: &SimArgs, told: &str, picture: Option<Picture>) -> Result<Exit, SimError> {
     if let (Some(path), Some(picture)) = (&args.plot, picture) {
         place(path, picture?.as_bytes())
             .map_err(|source| SimError::Write { path: path.clone(), source })?;
@@ -111,18 +136,16 @@ async fn report(args: SimArgs) -> Result<Exit, SimError> {
     Ok(if written.is_ok() { Exit::Done } else { Exit::Failed })
 }
 
-type Picture = Result<String, PlotError>;
-
 /// Simulates on a thread of its own, with a bar for whoever watches.
-async fn carry_out(plan: Plan, drawn: bool) -> Result<(Report, Option<Picture>), SimError> {
-    let start = Progress { stage: Stage::Building, done: 0, of: 1 };
+async fn carry_out<T: Send + 'static>(
+    first: Stage,
+    simulation: impl FnOnce(&mut dyn FnMut(Progress)) -> T + Send + 'static,
+) -> Result<T, SimError> {
+    let start = Progress { stage: first, done: 0, of: 1 };
     let progress = Arc::new(Mutex::new(start));
     let told = Arc::clone(&progress);
     let mut work = tokio::task::spawn_blocking(move || {
-        let mut watch = |now| *told.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        let (report, links) = crate::sim::run(&plan, &mut watch);
-        let picture = drawn.then(|| plot::draw(&report, &curves(&plan, &mut watch), &links));
-        (report, picture)
+        simulation(&mut |now| *told.lock().unwrap_or_else(PoisonError::into_inner) = now)
     });
     if !io::stderr().is_terminal() {
         return work.await.map_err(SimError::Broken);

@@ -10,6 +10,10 @@ use crate::sim::report::{
     TrafficReport,
 };
 
+mod crowd;
+
+pub(super) use crowd::crowd_text;
+
 /// Columns before what a line says: its key.
 const KEY: usize = 19;
 /// How far the lines are set in that go on with one, where the keys take too much of it.
@@ -20,7 +24,11 @@ const ROOMY: usize = 2 * KEY;
 /// The report as lines of text, for a terminal so wide.
 pub(super) fn text(report: &Report, width: Option<usize>) -> String {
     let bar = width.map_or(WIDEST_BAR, |width| width.saturating_sub(KEY + NUMBER));
-    let text = Text { report, bar: bar.clamp(1, WIDEST_BAR) }.to_string();
+    folded(Text { report, bar: bar.clamp(1, WIDEST_BAR) }.to_string(), width)
+}
+
+/// `text` for a terminal so wide.
+fn folded(text: String, width: Option<usize>) -> String {
     let Some(width) = width else { return text };
     let mut folded = String::with_capacity(text.len());
     for line in text.lines() {
