@@ -47,6 +47,8 @@ const BEGAN: Time = Time::from_micros(1_000_000_000);
 const GREETING: u32 = 8;
 /// Transfer connections that a servent takes, as the daemon does.
 const PLACES: usize = 112;
+/// How long who dials waits for a machine that is not there.
+const UNANSWERED: Duration = Duration::from_secs(5);
 /// How long a part file takes to be opened.
 const BEGINNING: Duration = Duration::from_millis(1);
 /// A search of the mesh takes so many ways, as the simulator of searches tells.
@@ -98,6 +100,8 @@ struct Events {
     refused: u64,
     /// Receivers that left, to come back.
     left: u64,
+    /// Receivers that left without a word.
+    died: u64,
 }
 
 /// A crowd under way.
@@ -114,6 +118,8 @@ struct Crowd<'a, 'w> {
     searching: Duration,
     /// Connections that there ever were.
     connections: u64,
+    /// How often a receiver has left.
+    leaves: u64,
     /// Receivers that are waited for.
     waited: usize,
     events: Events,
@@ -152,6 +158,7 @@ impl<'a, 'w> Crowd<'a, 'w> {
             rng,
             searching: plan.latency.mean * SEARCHING,
             connections: 0,
+            leaves: 0,
             waited: plan.receivers,
             events: Events::default(),
             samples: Vec::new(),

@@ -26,7 +26,7 @@ impl Crowd<'_, '_> {
         if member.here || member.gone {
             return;
         }
-        member.here = true;
+        (member.here, member.dead) = (true, false);
         if member.done.is_some() {
             member.telling = Some(Telling::whole(list.geometry().count()));
             return;
@@ -62,12 +62,16 @@ impl Crowd<'_, '_> {
         (churn > 0.0).then(|| Duration::from_secs_f64((120.0 / churn).min(MOST_APART)))
     }
 
-    /// A receiver leaves without a word; those who are connected notice.
+    /// A receiver leaves. Those who are connected notice at once, but every second time
+    /// nothing tells them: its machine has lost power.
     pub(super) fn leave(&mut self, receiver: u32, for_good: bool) {
         let now = self.now;
+        self.leaves += 1;
+        let dies = self.leaves.is_multiple_of(2);
+        self.events.died += u64::from(dies);
         let Some(member) = self.members.get_mut(receiver as usize) else { return };
         let was_waited_for = member.is_waited_for();
-        member.here = false;
+        (member.here, member.dead) = (false, dies);
         member.gone |= for_good;
         member.download = None;
         member.telling = None;
@@ -80,6 +84,12 @@ impl Crowd<'_, '_> {
         } else {
             self.events.left += 1;
             self.queue.push(now + AWAY, receiver, Happening::Come);
+        }
+        if dies {
+            if let Some(member) = self.members.get_mut(receiver as usize) {
+                member.takers.clear();
+            }
+            return;
         }
         for taker in takers {
             self.close(receiver, taker);

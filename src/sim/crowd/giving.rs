@@ -12,6 +12,12 @@ impl Crowd<'_, '_> {
         let now = self.now;
         let Some(member) = self.members.get_mut(giver as usize) else { return };
         let Some(giving) = member.takers.get_mut(&taker).filter(|g| g.number == number) else {
+            // Its machine says so, unless it is dead.
+            if !member.dead && !matches!(ask, Ask::Farewell) {
+                let what = Parcel::Word(Word::Farewell);
+                let at = now + self.latency(giver, taker);
+                self.queue.push(at, taker, Happening::Arrive { from: giver, number, what });
+            }
             return;
         };
         match ask {

@@ -53,6 +53,7 @@ impl Crowd<'_, '_> {
             unfinished: self.receivers().filter(|member| member.is_waited_for()).count(),
             left_for_good: self.receivers().filter(|member| member.gone).count(),
             left_for_a_while: self.events.left,
+            left_without_a_word: self.events.died,
             finished_ms,
             last_over_bound,
             moved: self.moved(),

@@ -49,6 +49,8 @@ pub(super) struct Member {
     pub(super) line: Line,
     /// Whether it is there at present.
     pub(super) here: bool,
+    /// Whether its machine is dead, and does not even say that nobody is there.
+    pub(super) dead: bool,
     /// Whether it leaves for good with half of the file.
     pub(super) leaver: bool,
     /// Whether it has left for good.
@@ -80,6 +82,7 @@ impl Member {
             role,
             line,
             here: !receives,
+            dead: false,
             leaver: false,
             gone: false,
             held: if receives { PieceMap::new(pieces) } else { PieceMap::full(pieces) },

@@ -32,6 +32,8 @@ pub struct CrowdReport {
     pub left_for_good: usize,
     /// Leaves of receivers that came back.
     pub left_for_a_while: u64,
+    /// Of both, every second one: its machine had lost power, and nothing told the others.
+    pub left_without_a_word: u64,
     /// When receivers had the file, from the moment at which the first came; none when
     /// nobody got it. The most is that of the last receiver.
     pub finished_ms: Option<SpreadReport>,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::member::{Ask, Giving, Parcel, Role, Taking, Word};
-use super::{BEGINNING, Crowd, GREETING, Happening, PLACES};
+use super::{BEGINNING, Crowd, GREETING, Happening, PLACES, UNANSWERED};
 use crate::base::{PieceIndex, ServentId};
 use crate::message::PieceRange;
 use crate::transfer::{Event, Input, Loss, Output, Parting, Telling};
@@ -98,7 +98,8 @@ impl Crowd<'_, '_> {
         let (number, latency) = (self.connections, self.latency(taker, giver));
         let Some(member) = self.members.get_mut(taker as usize) else { return };
         member.givers.insert(giver, Taking { number, latency, asked: Default::default() });
-        let at = self.now + latency * GREETING;
+        let dead = self.members.get(giver as usize).is_some_and(|giver| giver.dead);
+        let at = self.now + if dead { UNANSWERED } else { latency * GREETING };
         self.queue.push(at, taker, Happening::Dialled { giver, number });
     }
 
@@ -130,6 +131,12 @@ impl Crowd<'_, '_> {
     /// Something arrives over a connection; it is in when the line had time for it.
     pub(super) fn on_arrival(&mut self, taker: u32, from: u32, number: u64, what: Parcel) {
         if self.current(taker, from, number).is_none() {
+            // Its machine says so, unless it is dead.
+            if self.members.get(taker as usize).is_some_and(|taker| !taker.dead) {
+                let what = Ask::Farewell;
+                let at = self.now + self.latency(taker, from);
+                self.queue.push(at, from, Happening::Ask { from: taker, number, what });
+            }
             return;
         }
         let Some(member) = self.members.get_mut(taker as usize) else { return };
