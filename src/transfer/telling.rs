@@ -40,6 +40,8 @@ pub struct Telling<T> {
     whole: bool,
     takers: BTreeMap<T, Taker>,
     others: BTreeMap<ServentId, SocketAddr>,
+    /// How many others there ever were to name.
+    named: u64,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ struct Taker {
     /// Whether it was told anything of the pieces.
     begun: bool,
     named: BTreeSet<ServentId>,
+    /// How many others there were when it was told of them.
+    heard: u64,
 }
 
 impl<T: Copy + Ord> Telling<T> {
@@ -61,6 +65,7 @@ impl<T: Copy + Ord> Telling<T> {
             whole: true,
             takers: BTreeMap::new(),
             others: BTreeMap::new(),
+            named: 0,
         }
     }
 
@@ -110,7 +115,7 @@ impl<T: Copy + Ord> Telling<T> {
     /// `taker`, which is `id`, takes the file from here. Saying so again changes nothing.
     pub fn join(&mut self, taker: T, id: ServentId) {
         let told = PieceMap::new(self.count());
-        let fresh = Taker { id, told, begun: false, named: BTreeSet::new() };
+        let fresh = Taker { id, told, begun: false, named: BTreeSet::new(), heard: 0 };
         self.takers.entry(taker).or_insert(fresh);
     }
 
@@ -147,6 +152,7 @@ impl<T: Copy + Ord> Telling<T> {
             return false;
         }
         self.others.insert(id, address);
+        self.named += 1;
         true
     }
 
@@ -157,7 +163,7 @@ impl<T: Copy + Ord> Telling<T> {
 
     /// What is to be told to `taker` now; from now on it counts as told.
     pub fn words(&mut self, taker: T) -> Vec<Word> {
-        let Some(Taker { id, told, begun, named }) = self.takers.get_mut(&taker) else {
+        let Some(Taker { id, told, begun, named, heard }) = self.takers.get_mut(&taker) else {
             return Vec::new();
         };
         let mut words = Vec::new();
@@ -167,6 +173,9 @@ impl<T: Copy + Ord> Telling<T> {
             told.add(&fresh);
             *begun = true;
             words.push(if self.whole { Word::Given(fresh) } else { Word::Here(fresh) });
+        }
+        if std::mem::replace(heard, self.named) == self.named {
+            return words; // which is so for nearly every piece
         }
         let others = self.others.iter().filter(|(other, _)| *other != id);
         let strange = others.filter(|(other, _)| !named.contains(*other));
