@@ -10,6 +10,7 @@ use std::process::{Output, Stdio};
 
 use common::schema::Schema;
 use common::servent::{Start, TestServent, part2part, wait_until};
+use part2part::sim::{CrowdPlan, CrowdReport, run_crowd};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -110,6 +111,51 @@ fn a_crowd_is_reported_as_described_and_the_same_for_the_same_seed() {
     assert!(text(&one.stdout).contains("8 of 10 got it, 2 left for good"));
     let other = sim(&[&CROWD[..], &["--seed", "2"]].concat());
     assert_ne!(text(&one.stdout), text(&other.stdout), "the seed changes nothing");
+}
+
+fn crowd(plan: &CrowdPlan) -> CrowdReport {
+    let report = run_crowd(plan, &mut |_| {}).unwrap();
+    let stayed = plan.receivers - plan.leavers;
+    assert_eq!((report.finished, report.unfinished), (stayed, 0), "somebody has no file");
+    assert!(report.moved.written >= plan.file_size * stayed as u64);
+    assert_eq!(report.told.blamed_unjustly, 0, "an honest servent was blamed");
+    report
+}
+
+/// Of one source that is slower than each of those who want the file.
+fn crowd_of(receivers: usize, file_size: u64, source_rate: u64) -> CrowdPlan {
+    let peer_up = 2 * source_rate;
+    CrowdPlan { receivers, file_size, source_rate, peer_up, ..CrowdPlan::default() }
+}
+
+#[test]
+fn a_crowd_of_64_feeds_itself_and_its_source_sends_little_more_than_the_file() {
+    let report = crowd(&crowd_of(64, 16 << 20, 5_000_000));
+    let (sent, over) = (report.source_copies.mean, report.last_over_bound.unwrap());
+    assert!(sent <= 1.5, "the source sent the file {sent} times");
+    assert!(over <= 1.5, "the last had it after {over} of the least time");
+    assert!(report.moved.from_sources < 0.03, "{:?}", report.moved);
+}
+
+#[test]
+fn a_crowd_of_64_bears_leaves_and_deaths_and_blames_the_liar_alone() {
+    let plan = CrowdPlan { liars: 1, leavers: 8, churn: 60.0, ..crowd_of(64, 4 << 20, 2_500_000) };
+    let report = crowd(&plan);
+    assert_eq!(report.left_for_good, 8);
+    assert!(report.left_for_a_while > 0 && report.left_without_a_word > 0, "all went well");
+    assert!(report.told.liars_found >= 40, "{:?}", report.told);
+    assert!(report.moved.lies * 20 < report.moved.written, "{:?}", report.moved);
+    // Who was away for a while comes back after ten seconds.
+    let last = report.finished_ms.unwrap().max;
+    assert!(last < 20_000.0, "the last had it after {last} ms");
+}
+
+#[test]
+fn a_crowd_of_500_gets_its_file_from_each_other() {
+    let report = crowd(&crowd_of(500, 1 << 20, 5_000_000));
+    let (sent, over) = (report.source_copies.mean, report.last_over_bound.unwrap());
+    assert!(sent <= 20.0, "the source sent the file {sent} times, to 500");
+    assert!(over <= 25.0, "the last had it after {over} of the least time");
 }
 
 #[test]

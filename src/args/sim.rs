@@ -28,7 +28,7 @@ pub struct SimArgs {
     #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
     pub loss: f64,
     /// Joins and leaves a minute, together, while the mesh is searched; with --crowd leaves
-    /// and returns of receivers
+    /// and returns of receivers, every second leave without a word
     #[arg(long, value_name = "RATE", default_value_t = 0.0, allow_negative_numbers = true)]
     pub churn: f64,
     /// Kill this share of the servents at once, search at that moment, and again a minute
