@@ -2,7 +2,9 @@
 //!
 //! Always true: what is handed on is new; who goes on saying nothing new is heard no longer.
 
-use crate::base::{Contact, PieceMap};
+use std::collections::BTreeSet;
+
+use crate::base::{Contact, PieceMap, ServentId};
 use crate::message::{Have, Holding, Sources};
 use crate::transfer::telling::MAX_NAMED;
 
@@ -15,7 +17,7 @@ pub(super) const MAX_SENSELESS: u32 = 64;
 pub(super) struct Hearing {
     here: Option<PieceMap>,
     given: Option<PieceMap>,
-    named: usize,
+    named: BTreeSet<ServentId>,
     senseless: u32,
 }
 
@@ -52,8 +54,8 @@ impl Hearing {
 
     /// Those of whom are named that are worth hearing of.
     pub(super) fn sources(&mut self, mut sources: Sources) -> Result<Vec<Contact>, Noise> {
-        sources.contacts.truncate(MAX_NAMED.saturating_sub(self.named));
-        self.named += sources.contacts.len();
+        let named = &mut self.named;
+        sources.contacts.retain(|other| named.len() < MAX_NAMED && named.insert(other.id));
         if sources.contacts.is_empty() {
             self.nothing::<()>()?;
         }
@@ -70,7 +72,7 @@ impl Hearing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{ContentId, Geometry, ServentId};
+    use crate::base::{ContentId, Geometry};
 
     const FILE: ContentId = ContentId([7; 32]);
 
