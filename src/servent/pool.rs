@@ -19,7 +19,7 @@ use super::frames::FrameReader;
 use super::greeting::{Greeted, Secured};
 use super::ground::Ground;
 use super::mesh::Mesh;
-use crate::base::ServentId;
+use crate::base::{ContentId, ServentId};
 use crate::message::TransferMessage;
 
 /// Connections that are kept: some for each of a few sources.
@@ -33,6 +33,9 @@ const LATE_NEWS: usize = 64;
 /// A closing connection says farewell within this time.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// Files taken over one connection that are remembered: of as many a source tells at once.
+const MAX_TAKEN: usize = 8;
+
 /// A connection with a source, greeted and welcomed.
 pub(super) struct Line {
     pub(super) reader: FrameReader<Secured, TransferMessage>,
@@ -41,16 +44,33 @@ pub(super) struct Line {
     pub(super) seen: SocketAddr,
     /// Its place among those that came in, if it came in.
     pub(super) pass: Option<Pass>,
+    /// What was taken over it: the source may go on telling who else has that.
+    pub(super) taken: Vec<ContentId>,
 }
 
 impl From<Reached> for Line {
     fn from(Reached { greeted, pass }: Reached) -> Self {
         let Greeted { stream, ahead, mesh, peer, .. } = greeted;
-        Self { reader: FrameReader::resume(stream, ahead), mesh, seen: peer.seen, pass }
+        Self {
+            reader: FrameReader::resume(stream, ahead),
+            mesh,
+            seen: peer.seen,
+            pass,
+            taken: vec![],
+        }
     }
 }
 
 impl Line {
+    /// Notes that `file` was taken over it.
+    pub(super) fn note_taken(&mut self, file: ContentId) {
+        self.taken.retain(|&other| other != file);
+        if self.taken.len() >= MAX_TAKEN {
+            self.taken.remove(0);
+        }
+        self.taken.push(file);
+    }
+
     /// Closes it.
     pub(super) async fn close(mut self) {
         let _ = timeout(FAREWELL, self.reader.io_mut().shutdown()).await;

@@ -190,7 +190,7 @@ impl Source {
         };
         // A dial takes several round trips; a quarter is a fair first guess.
         let round_trip = began.elapsed() / 4;
-        let Line { reader, mesh, seen, pass } = line;
+        let Line { reader, mesh, seen, pass, taken } = line;
         let dialled = pass.is_none();
         self.report(Report::Connected { round_trip, seen, dialled }).await;
         let mut wire = Wire {
@@ -202,6 +202,7 @@ impl Source {
             spare: Vec::new(),
             unasked: 0,
             hearing: Hearing::default(),
+            taken,
             thrown_away: false,
             untold: 0,
             told: began,
@@ -213,7 +214,8 @@ impl Source {
             }
         };
         let quiet = matches!(ended, Err(End::Unwanted)) && wire.is_quiet();
-        let line = Line { reader: wire.reader, mesh, seen, pass };
+        let mut line = Line { reader: wire.reader, mesh, seen, pass, taken: wire.taken };
+        line.note_taken(self.file);
         match quiet {
             true => pool::keep(&self.ground, self.id, line).await,
             false => line.close().await,
@@ -298,7 +300,7 @@ impl Source {
 
     async fn on_have(&self, wire: &mut Wire, have: &Have) -> Result<(), End> {
         if have.id != self.file {
-            return Ok(wire.hearing.nothing::<()>().map(|_| ())?);
+            return wire.pass_over(have.id);
         }
         if let Some(pieces) = wire.hearing.have(have)? {
             self.report(match have.holding {
@@ -312,7 +314,7 @@ impl Source {
 
     async fn on_sources(&self, wire: &mut Wire, sources: Sources) -> Result<(), End> {
         if sources.id != self.file {
-            return Ok(wire.hearing.nothing::<()>().map(|_| ())?);
+            return wire.pass_over(sources.id);
         }
         let contacts = wire.hearing.sources(sources)?;
         if !contacts.is_empty() {
@@ -427,6 +429,8 @@ struct Wire {
     spare: Vec<u8>,
     unasked: u32,
     hearing: Hearing,
+    /// What was taken over this connection before.
+    taken: Vec<ContentId>,
     /// Parts of the list that were asked for and have not come.
     describing: u32,
     /// Whether the bytes that come are of no use.
@@ -504,6 +508,14 @@ impl Wire {
         encode(&message, &mut bytes)?;
         self.reader.io_mut().write_all(&bytes).await?;
         Ok(self.reader.io_mut().flush().await?)
+    }
+
+    /// News of another file: of one that was taken over this connection they are no offence.
+    fn pass_over(&mut self, file: ContentId) -> Result<(), End> {
+        if !self.taken.contains(&file) {
+            self.hearing.nothing::<()>()?;
+        }
+        Ok(())
     }
 
     /// Bytes of a piece are about to come; they must continue it exactly.
