@@ -1,0 +1,166 @@
+//! Tests of the plan for the small files of a collection.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const A: ServentId = ServentId([1; 32]);
+const B: ServentId = ServentId([2; 32]);
+
+fn batch(count: u32) -> Batch {
+    let id = |n: u32| ContentId(*blake3::hash(&n.to_le_bytes()).as_bytes());
+    Batch::new((0..count).map(id).collect(), &BTreeSet::new())
+}
+
+/// Answers all that is asked, as `answer` says, until nothing is asked any more; who was
+/// asked for the bytes of each, how often.
+fn run(
+    batch: &mut Batch,
+    mut asks: VecDeque<Ask>,
+    mut answer: impl FnMut(Ask) -> Result<u64, Refusal>,
+) -> BTreeMap<Number, Vec<ServentId>> {
+    let mut gave: BTreeMap<Number, Vec<ServentId>> = BTreeMap::new();
+    while let Some(ask) = asks.pop_front() {
+        let mut out = Vec::new();
+        match (ask, answer(ask)) {
+            (Ask::Size(source, number), Ok(size)) => {
+                assert!(batch.described(source, number, size, &mut out));
+            }
+            (Ask::Bytes(source, number, _), Ok(_)) => {
+                gave.entry(number).or_default().push(source);
+                batch.came(source, number, &mut out);
+            }
+            (Ask::Size(source, number) | Ask::Bytes(source, number, _), Err(why)) => {
+                assert!(batch.refused(source, number, why, &mut out));
+            }
+        }
+        asks.extend(out);
+    }
+    gave
+}
+
+fn connect(batch: &mut Batch, sources: &[ServentId]) -> VecDeque<Ask> {
+    let mut asks = Vec::new();
+    sources.iter().for_each(|&source| batch.connected(source, &mut asks));
+    asks.into()
+}
+
+#[test]
+fn many_are_asked_ahead_and_never_more_than_may_wait() {
+    let mut batch = batch(1000);
+    let asks = connect(&mut batch, &[A]);
+    assert_eq!(asks.len(), SIZES_AHEAD, "before a single answer");
+    let mut open = 0;
+    let gave = run(&mut batch, asks, |ask| {
+        open += 1;
+        assert!(matches!(ask, Ask::Size(A, _) | Ask::Bytes(A, _, 4096)));
+        Ok(4096)
+    });
+    assert_eq!((open, gave.len(), batch.left()), (2000, 1000, 0));
+    assert!(batch.is_idle() && batch.missing().next().is_none());
+}
+
+#[test]
+fn bytes_that_are_asked_ahead_are_bounded_but_for_the_first() {
+    let mut batch = batch(200);
+    let (mut out, mut ahead) = (Vec::new(), 0);
+    for ask in connect(&mut batch, &[A]) {
+        let Ask::Size(_, number) = ask else { panic!("{ask:?}") };
+        batch.described(A, number, 65_536, &mut out);
+    }
+    ahead += out.iter().filter(|ask| matches!(ask, Ask::Bytes(..))).count() as u64;
+    assert_eq!(ahead * 65_536, BYTES_AHEAD);
+}
+
+#[test]
+fn two_sources_share_the_work_and_each_file_comes_once() {
+    let mut batch = batch(1000);
+    let asks = connect(&mut batch, &[A, B]);
+    let gave = run(&mut batch, asks, |_| Ok(10));
+    assert!(gave.values().all(|who| who.len() == 1));
+    let of_a = gave.values().filter(|who| who[0] == A).count();
+    assert!((300..700).contains(&of_a), "{of_a}");
+}
+
+#[test]
+fn what_one_will_not_give_another_gives_and_what_nobody_gives_is_missing() {
+    let mut batch = batch(1000);
+    let asks = connect(&mut batch, &[A, B]);
+    let gave = run(&mut batch, asks, |ask| match ask {
+        Ask::Size(_, 7) => Err(Refusal::NotHere),
+        Ask::Size(A, number) if number % 2 == 0 => Err(Refusal::NotHere),
+        Ask::Bytes(B, 9, _) => Err(Refusal::Withdrawn),
+        _ => Ok(1),
+    });
+    assert_eq!(gave.len(), 999);
+    assert!(gave.iter().all(|(number, who)| number % 2 == 1 || *who == [B]));
+    assert_eq!(batch.missing().collect::<Vec<_>>(), [(7, Some(Refusal::NotHere))]);
+    assert_eq!((batch.left(), batch.is_idle()), (1, true));
+    // A third may have it.
+    let asks = connect(&mut batch, &[ServentId([3; 32])]);
+    assert_eq!(run(&mut batch, asks, |_| Ok(1)).len(), 1);
+}
+
+#[test]
+fn large_ones_are_handed_on_and_what_cannot_be_is_refused() {
+    let mut batch = batch(3);
+    let asks = connect(&mut batch, &[A]);
+    run(&mut batch, asks, |ask| match ask {
+        Ask::Size(_, 0) => Ok(70_000),
+        Ask::Size(_, 1) => Ok(u64::MAX),
+        _ => Ok(5),
+    });
+    assert_eq!(batch.take_large(), [(0, 70_000)]);
+    assert_eq!(batch.missing().collect::<Vec<_>>(), [(1, Some(Refusal::BadRequest))]);
+}
+
+#[test]
+fn what_is_here_is_not_asked_for() {
+    let ids = batch(3).ids;
+    let mut batch = Batch::new(ids.clone(), &ids[..2].iter().copied().collect());
+    let asks = connect(&mut batch, &[A]);
+    assert_eq!(Vec::from(asks), [Ask::Size(A, 2)]);
+}
+
+proptest! {
+    #[test]
+    fn whoever_is_lost_and_refuses_all_comes_from_whoever_is_left(
+        steps in prop::collection::vec((0u8..4, 0u8..3), 0..300), count in 1u32..400
+    ) {
+        let mut batch = batch(count);
+        let mut asks = connect(&mut batch, &[A, B]);
+        let mut out = Vec::new();
+        for (step, who) in steps {
+            let source = if who == 0 { A } else { B };
+            match step {
+                0 => {
+                    batch.lost(source, &mut out);
+                    asks.retain(|ask| {
+                        !matches!(ask, Ask::Size(s, _) | Ask::Bytes(s, ..) if *s == source)
+                    });
+                    prop_assert!(!batch.is_busy(source));
+                }
+                1 => batch.connected(source, &mut out),
+                _ => match asks.pop_front() {
+                    Some(Ask::Size(s, n)) if who == 2 => {
+                        batch.refused(s, n, Refusal::NotHere, &mut out);
+                    }
+                    Some(Ask::Size(s, n)) => {
+                        batch.described(s, n, u64::from(n) + 1, &mut out);
+                    }
+                    Some(Ask::Bytes(s, n, _)) => batch.came(s, n, &mut out),
+                    None => {}
+                },
+            }
+            asks.extend(out.drain(..));
+        }
+        // A third one, who has everything and refuses nothing, ends it.
+        batch.lost(A, &mut out);
+        batch.lost(B, &mut out);
+        out.clear();
+        let asks = connect(&mut batch, &[ServentId([3; 32])]);
+        run(&mut batch, asks, |_| Ok(1));
+        prop_assert!(batch.is_idle());
+        prop_assert_eq!((batch.left(), batch.missing().count()), (0, 0));
+    }
+}
