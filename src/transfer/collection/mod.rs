@@ -165,7 +165,10 @@ impl Batch {
         match Geometry::of(size).map(Geometry::count) {
             Some(1) => from.ready.push_back((number, size)),
             // One that claims nothing for what is something has lied, and has nothing.
-            Some(0) | None => self.refuse(source, number, Refusal::BadRequest),
+            Some(0) | None => {
+                self.refuse(source, number, Refusal::BadRequest);
+                self.ask_all(out);
+            }
             Some(_) => {
                 self.set(number, State::Large);
                 self.large.push((number, size));

@@ -115,6 +115,18 @@ fn large_ones_are_handed_on_and_what_cannot_be_is_refused() {
 }
 
 #[test]
+fn a_size_that_cannot_be_sends_others_to_who_may_know_better() {
+    for size in [0, u64::MAX] {
+        let mut batch = batch(1);
+        let asks = connect(&mut batch, &[A, B]);
+        assert_eq!(Vec::from(asks), [Ask::Size(A, 0)], "of one at a time");
+        let mut out = Vec::new();
+        assert!(batch.described(A, 0, size, &mut out));
+        assert_eq!(out, [Ask::Size(B, 0)]);
+    }
+}
+
+#[test]
 fn what_is_here_is_not_asked_for() {
     let ids = batch(3).ids;
     let mut batch = Batch::new(ids.clone(), &ids[..2].iter().copied().collect());
@@ -122,10 +134,23 @@ fn what_is_here_is_not_asked_for() {
     assert_eq!(Vec::from(asks), [Ask::Size(A, 2)]);
 }
 
+/// Whether everybody who is there and has nothing to do has refused all that is wanted.
+fn is_busy_as_can_be(batch: &Batch) -> bool {
+    let refused = |number: &Number, source| {
+        batch.refused.get(number).is_some_and(|(who, _)| who.contains(source))
+    };
+    let wanted = || {
+        let all = batch.states.iter().zip(0..);
+        all.filter(|(state, _)| **state == State::Wanted).map(|(_, number)| number)
+    };
+    let idle = batch.sources.iter().filter(|(_, from)| from.is_idle());
+    idle.map(|(source, _)| source).all(|source| wanted().all(|number| refused(&number, source)))
+}
+
 proptest! {
     #[test]
     fn whoever_is_lost_and_refuses_all_comes_from_whoever_is_left(
-        steps in prop::collection::vec((0u8..4, 0u8..3), 0..300), count in 1u32..400
+        steps in prop::collection::vec((0u8..5, 0u8..3), 0..300), count in 1u32..400
     ) {
         let mut batch = batch(count);
         let mut asks = connect(&mut batch, &[A, B]);
@@ -145,6 +170,9 @@ proptest! {
                     Some(Ask::Size(s, n)) if who == 2 => {
                         batch.refused(s, n, Refusal::NotHere, &mut out);
                     }
+                    Some(Ask::Size(s, n)) if step == 4 => {
+                        batch.described(s, n, 0, &mut out);
+                    }
                     Some(Ask::Size(s, n)) => {
                         batch.described(s, n, u64::from(n) + 1, &mut out);
                     }
@@ -152,6 +180,7 @@ proptest! {
                     None => {}
                 },
             }
+            prop_assert!(is_busy_as_can_be(&batch));
             asks.extend(out.drain(..));
         }
         // A third one, who has everything and refuses nothing, ends it.
