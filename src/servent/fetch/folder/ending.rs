@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Fetch, Folder, Wish};
+use super::giver::Wish;
+use super::{Fetch, Folder};
 use crate::base::escape::Escaped;
 use crate::servent::offload::offload;
 use crate::servent::report::{DownloadState, GatheredReport, News};
