@@ -277,6 +277,35 @@ fn a_folder_obeys_its_user_like_a_file() {
 }
 
 #[test]
+fn a_folder_that_is_stopped_and_sent_on_at_full_speed_comes_whole() {
+    let files: Tree = (0..2500)
+        .map(|n| (format!("{}/{n}.txt", n % 9), format!("{n} of many").repeat(n % 400).into()))
+        .collect();
+    let giver = giver(&files, &[]);
+    let taker = TestServent::start(Start::default());
+    done(&taker, &["join", &giver.invitation()]);
+    assert_eq!(taker.search(&["jazz"]).0.len(), 1);
+    done(&taker, &["download", "1"]);
+    let mut stops = 0;
+    while !downloads(&taker)[0].state.is_over() {
+        // Whatever is on its way is thrown away, in whatever state it is.
+        for command in ["pause", "resume"] {
+            let answer = taker.ctl(&[command, "1"]);
+            assert!(answer.code == 0 || downloads(&taker)[0].state.is_over(), "{answer:?}");
+        }
+        let here = gathered(&taker).here;
+        wait_until("more files", || {
+            gathered(&taker).here > here || downloads(&taker)[0].state.is_over()
+        });
+        stops += 1;
+    }
+    let report = downloads(&taker).remove(0);
+    assert!(matches!(report.state, DownloadState::Done { .. }), "{report:?}");
+    assert!(stops > 1, "it was over too soon to be stopped");
+    assert!(read(&taker.downloads().join("Jazz")) == files);
+}
+
+#[test]
 fn several_who_share_a_folder_each_give_some_of_it() {
     let files = some_files();
     let one = giver(&files, &["--max-upload", "2MB"]);

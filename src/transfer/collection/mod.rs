@@ -158,11 +158,13 @@ impl Batch {
         size: u64,
         out: &mut Vec<Ask>,
     ) -> bool {
+        let here = self.states.get(number as usize) == Some(&State::Here);
         let Some(from) = self.sources.get_mut(&source) else { return false };
         if !from.sizes.remove(&number) {
             return false;
         }
         match Geometry::of(size).map(Geometry::count) {
+            _ if here => {}
             Some(1) => from.ready.push_back((number, size)),
             // One that claims nothing for what is something has lied, and has nothing.
             Some(0) | None => {
@@ -185,8 +187,13 @@ impl Batch {
         {
             from.bytes = from.bytes.saturating_sub(size);
         }
-        self.set(number, State::Here);
+        self.here(number);
         self.ask(source, out);
+    }
+
+    /// A content is here, from wherever; what it was asked of others for may come yet.
+    pub fn here(&mut self, number: Number) {
+        self.set(number, State::Here);
     }
 
     /// `source` will not give a content; false when nobody asked.
@@ -246,6 +253,9 @@ impl Batch {
             && (from.files.is_empty() || from.bytes + size <= BYTES_AHEAD)
         {
             from.ready.pop_front();
+            if states.get(number as usize) == Some(&State::Here) {
+                continue;
+            }
             from.files.insert(number, size);
             from.bytes += size;
             out.push(Ask::Bytes(source, number, size));

@@ -127,6 +127,26 @@ fn a_size_that_cannot_be_sends_others_to_who_may_know_better() {
 }
 
 #[test]
+fn what_came_by_a_connection_that_was_given_up_is_not_asked_for_again() {
+    let mut batch = batch(3);
+    let mut asks = connect(&mut batch, &[A]);
+    let mut out = Vec::new();
+    for _ in 0..2 {
+        let Some(Ask::Size(_, number)) = asks.pop_front() else { panic!("{asks:?}") };
+        batch.described(A, number, 7, &mut out);
+    }
+    batch.lost(A, &mut out);
+    let asks = connect(&mut batch, &[A]);
+    assert_eq!(asks.len(), 3, "of all of them nothing is known to be here");
+    batch.here(0);
+    batch.here(0);
+    assert_eq!(batch.left(), 2);
+    let gave = run(&mut batch, asks, |_| Ok(7));
+    assert_eq!(gave.into_keys().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!((batch.left(), batch.is_idle()), (0, true));
+}
+
+#[test]
 fn what_is_here_is_not_asked_for() {
     let ids = batch(3).ids;
     let mut batch = Batch::new(ids.clone(), &ids[..2].iter().copied().collect());

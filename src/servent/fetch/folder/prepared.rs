@@ -15,12 +15,18 @@ use crate::transfer::PieceList;
 use crate::transfer::collection::Number;
 use crate::transfer::collection::text::Listed;
 
+/// Contents that are written at the same time, at most: more than there are sources to give.
+const WRITERS: usize = 16;
+
 /// The files of one collection.
 pub(super) struct Prepared {
     staged: StagedFolder,
     contents: Vec<Content>,
     /// The lists of those that are here.
     here: Mutex<BTreeMap<Number, PieceList>>,
+    /// Whose turn it is to write one of those contents that have their turns together: the same
+    /// may come from two sources at once.
+    writing: [Mutex<()>; WRITERS],
     /// Files that are listed and not created, with the reason.
     pub(super) left_out: Vec<(String, BadPath)>,
 }
@@ -83,7 +89,13 @@ impl Prepared {
         }
         let paths = contents.iter().flat_map(|content| &content.paths);
         let staged = StagedFolder::open(Arc::clone(disk), place, id, paths)?;
-        let prepared = Self { staged, contents, here: Mutex::default(), left_out };
+        let prepared = Self {
+            staged,
+            contents,
+            here: Mutex::default(),
+            writing: Default::default(),
+            left_out,
+        };
         prepared.recover(fresh, stop)?;
         Ok(Found::Coming(prepared))
     }
@@ -157,7 +169,8 @@ impl Prepared {
         &self.staged
     }
 
-    /// Takes all bytes of a content: false when they are not of it; blocks.
+    /// Takes all bytes of a content: false when they are not of it; blocks. What is here stays
+    /// as it is: who wrote it may not have lived to say so.
     pub(super) fn take(
         &self,
         number: Number,
@@ -169,6 +182,11 @@ impl Prepared {
         let Some(list) = list else { return Ok(false) };
         if !list.geometry().last().is_some_and(|piece| list.proves(piece, bytes)) {
             return Ok(false);
+        }
+        let turn = self.writing.get(number as usize % WRITERS);
+        let _turn = turn.map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.lock().contains_key(&number) {
+            return Ok(true);
         }
         let paths = self.paths(number);
         paths.iter().try_for_each(|path| self.staged.write(path, bytes)).inspect_err(|_| {

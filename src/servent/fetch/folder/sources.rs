@@ -107,7 +107,11 @@ impl Folder<'_> {
 
     pub(super) fn on_report(&mut self, source: ServentId, number: u64, report: Report) {
         let Some(open) = self.open.get_mut(&source).filter(|open| open.number == number) else {
-            return; // of a connection that was given up
+            // Of a connection that was given up; what came over it is here all the same.
+            if let Report::Here(number) = report {
+                self.batch.here(number);
+            }
+            return;
         };
         open.heard = Instant::now();
         let mut asks = Vec::new();
