@@ -20,6 +20,7 @@ mod conversation;
 mod doors;
 mod files;
 mod floods;
+mod folders;
 mod greeting;
 mod kept;
 mod names;

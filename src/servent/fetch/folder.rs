@@ -230,7 +230,7 @@ impl Folder<'_> {
             self.large.set_paused(false);
         }
         if !self.fetch.paused && self.full_until.is_none() {
-            self.give_up_silent(now);
+            self.look_after(now);
             self.dial_all();
             self.search(now);
         }

@@ -3,18 +3,22 @@
 //! A small file has one piece at most, and its own hash proves it. Of each source as many
 //! are asked ahead as keep it busy, over one connection, so that ten thousand of them cost
 //! no round trip each: first their sizes, then the bytes of those that are small; what is
-//! larger is handed to whom it belongs to ([`Batch::take_large`]). Always true: a content is
-//! on its way from one source at a time; of a source no more is asked ahead than
-//! [`SIZES_AHEAD`], [`FILES_AHEAD`] and [`BYTES_AHEAD`]; a source that will not give a file
-//! is not asked for it again; whatever was on its way from one that is lost is asked of
-//! others. Pure: no clock; who is silent, and when to dial again, is the driver's.
+//! larger is handed to whom it belongs to ([`Batch::take_large`]). Always true: of a source no
+//! more is asked ahead than [`SIZES_AHEAD`], [`FILES_AHEAD`] and [`BYTES_AHEAD`]; a source
+//! that will not give a file is not asked for it again; whatever was on its way from one that
+//! is lost is asked of others. A content is on its way from one source at a time until nothing
+//! else is left; then whoever is idle is asked too for what did not come soon. Pure: time is
+//! told by [`Batch::at`]; when to dial again is the driver's.
 
+mod patience;
 pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
-use crate::base::{ContentId, Geometry, ServentId};
+use crate::base::{ContentId, Geometry, ServentId, Time};
 use crate::message::Refusal;
+use patience::Patience;
 
 /// Sizes that are asked of one source ahead of its answers.
 pub const SIZES_AHEAD: usize = 128;
@@ -22,6 +26,9 @@ pub const SIZES_AHEAD: usize = 128;
 pub const FILES_AHEAD: usize = 128;
 /// Bytes of files that are asked of one source ahead.
 pub const BYTES_AHEAD: u64 = 4 << 20;
+/// How long ago a content was asked for that an idle source is asked for as well. What a
+/// source of some megabytes a second was asked ahead comes within it.
+const HEDGE: Duration = Duration::from_secs(2);
 
 /// A content of the collection, by its place among them.
 pub type Number = u32;
@@ -39,11 +46,19 @@ pub enum Ask {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Wanted,
-    /// On its way from somebody.
+    /// On its way from somebody, as `asked` says.
     Asked,
     /// Too large to be fetched here.
     Large,
     Here,
+}
+
+/// What is on its way.
+#[derive(Debug)]
+struct Asked {
+    /// From how many.
+    of: usize,
+    last: Time,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +72,7 @@ struct From {
     /// What was asked, and how large it is.
     files: BTreeMap<Number, u64>,
     bytes: u64,
+    patience: Patience,
 }
 
 impl From {
@@ -79,9 +95,11 @@ pub struct Batch {
     wanted: Vec<Number>,
     /// Who will not give what, and why the last would not.
     refused: BTreeMap<Number, (BTreeSet<ServentId>, Refusal)>,
+    asked: BTreeMap<Number, Asked>,
     large: Vec<(Number, u64)>,
     sources: BTreeMap<ServentId, From>,
     left: usize,
+    now: Time,
 }
 
 impl Batch {
@@ -95,8 +113,23 @@ impl Batch {
             .filter(|(state, _)| **state == State::Wanted)
             .map(|(_, number)| number)
             .collect();
-        let (left, sources) = (wanted.len(), BTreeMap::new());
-        Self { ids, states, wanted, refused: BTreeMap::new(), large: Vec::new(), sources, left }
+        Self {
+            ids,
+            states,
+            left: wanted.len(),
+            wanted,
+            refused: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            large: Vec::new(),
+            sources: BTreeMap::new(),
+            now: Time::ZERO,
+        }
+    }
+
+    /// The same, `now`.
+    pub fn at(&mut self, now: Time) -> &mut Self {
+        self.now = self.now.max(now);
+        self
     }
 
     /// What `number` is.
@@ -135,6 +168,42 @@ impl Batch {
         wanted.map(|(_, number)| (number, self.refused.get(&number).map(|(_, why)| *why)))
     }
 
+    /// Whom to wait for no longer, with the reason as a phrase.
+    #[must_use]
+    pub fn late(&self) -> Vec<(ServentId, &'static str)> {
+        let busy = self.sources.iter().filter(|(_, from)| !from.is_idle());
+        let late =
+            |(&source, from): (&ServentId, &From)| Some((source, from.patience.end(self.now)?));
+        busy.filter_map(late).collect()
+    }
+
+    /// Asks whoever is idle for what others were asked for a while ago and is not here: who
+    /// holds back what is left holds up nothing. The oldest come first.
+    pub fn hedge(&mut self, out: &mut Vec<Ask>) {
+        let Self { refused, asked, sources, now, .. } = self;
+        for (&source, from) in sources.iter_mut().filter(|(_, from)| from.is_idle()) {
+            let wont = |number| refused.get(number).is_some_and(|(who, _)| who.contains(&source));
+            let late = asked.iter().filter(|(_, asked)| now.since(asked.last) >= HEDGE);
+            let able = late.filter(|(number, _)| !wont(number));
+            let mut oldest: Vec<_> = able.map(|(&number, asked)| (asked.last, number)).collect();
+            oldest.sort_unstable();
+            for (_, number) in oldest.into_iter().take(SIZES_AHEAD) {
+                let Some(asked) = asked.get_mut(&number) else { continue };
+                (asked.of, asked.last) = (asked.of + 1, *now);
+                from.sizes.insert(number);
+                out.push(Ask::Size(source, number));
+            }
+            from.patience = Patience::new(*now);
+        }
+    }
+
+    /// A source has said something, whatever it is.
+    pub fn heard(&mut self, source: ServentId) {
+        if let Some(from) = self.sources.get_mut(&source) {
+            from.patience.heard(self.now);
+        }
+    }
+
     /// A source is connected; what to ask of it.
     pub fn connected(&mut self, source: ServentId, out: &mut Vec<Ask>) {
         self.sources.entry(source).or_default().at = 0;
@@ -158,13 +227,15 @@ impl Batch {
         size: u64,
         out: &mut Vec<Ask>,
     ) -> bool {
-        let here = self.states.get(number as usize) == Some(&State::Here);
+        let open = self.asked.contains_key(&number);
         let Some(from) = self.sources.get_mut(&source) else { return false };
         if !from.sizes.remove(&number) {
             return false;
         }
+        from.patience.whole(self.now);
         match Geometry::of(size).map(Geometry::count) {
-            _ if here => {}
+            // Another one was sooner.
+            _ if !open => {}
             Some(1) => from.ready.push_back((number, size)),
             // One that claims nothing for what is something has lied, and has nothing.
             Some(0) | None => {
@@ -186,6 +257,7 @@ impl Batch {
             && let Some(size) = from.files.remove(&number)
         {
             from.bytes = from.bytes.saturating_sub(size);
+            from.patience.whole(self.now);
         }
         self.here(number);
         self.ask(source, out);
@@ -222,9 +294,11 @@ impl Batch {
         self.want_again(number);
     }
 
+    /// One less is asked for it.
     fn want_again(&mut self, number: Number) {
-        let state = self.states.get(number as usize);
-        if state == Some(&State::Asked) {
+        let Some(asked) = self.asked.get_mut(&number) else { return };
+        asked.of = asked.of.saturating_sub(1);
+        if asked.of == 0 {
             self.set(number, State::Wanted);
             self.wanted.push(number);
         }
@@ -234,6 +308,7 @@ impl Batch {
         let Some(known) = self.states.get_mut(number as usize) else { return };
         let counts = |state| matches!(state, State::Wanted | State::Asked);
         let before = std::mem::replace(known, state);
+        self.asked.remove(&number);
         if counts(before) && !counts(state) {
             self.left = self.left.saturating_sub(1);
         }
@@ -246,15 +321,18 @@ impl Batch {
 
     /// Keeps `source` busy: bytes first, then sizes.
     fn ask(&mut self, source: ServentId, out: &mut Vec<Ask>) {
-        let Self { states, wanted, refused, sources, .. } = self;
+        let Self { states, wanted, refused, asked, sources, now, .. } = self;
         let Some(from) = sources.get_mut(&source) else { return };
+        if from.is_idle() {
+            from.patience = Patience::new(*now);
+        }
         while from.files.len() < FILES_AHEAD
             && let Some(&(number, size)) = from.ready.front()
             && (from.files.is_empty() || from.bytes + size <= BYTES_AHEAD)
         {
             from.ready.pop_front();
-            if states.get(number as usize) == Some(&State::Here) {
-                continue;
+            if !asked.contains_key(&number) {
+                continue; // another one was sooner
             }
             from.files.insert(number, size);
             from.bytes += size;
@@ -268,6 +346,7 @@ impl Batch {
             let wont = refused.get(&number).is_some_and(|(who, _)| who.contains(&source));
             if *state == State::Wanted && !wont {
                 *state = State::Asked;
+                asked.insert(number, Asked { of: 1, last: *now });
                 from.sizes.insert(number);
                 out.push(Ask::Size(source, number));
             }

@@ -6,10 +6,18 @@ use super::*;
 
 const A: ServentId = ServentId([1; 32]);
 const B: ServentId = ServentId([2; 32]);
+/// When everything begins.
+const START: Time = Time::from_micros(1 << 40);
+
+fn secs(secs: u64) -> Time {
+    START + Duration::from_secs(secs)
+}
 
 fn batch(count: u32) -> Batch {
     let id = |n: u32| ContentId(*blake3::hash(&n.to_le_bytes()).as_bytes());
-    Batch::new((0..count).map(id).collect(), &BTreeSet::new())
+    let mut batch = Batch::new((0..count).map(id).collect(), &BTreeSet::new());
+    batch.at(START);
+    batch
 }
 
 /// Answers all that is asked, as `answer` says, until nothing is asked any more; who was
@@ -147,6 +155,69 @@ fn what_came_by_a_connection_that_was_given_up_is_not_asked_for_again() {
 }
 
 #[test]
+fn what_one_holds_back_comes_from_whoever_is_idle() {
+    let mut batch = batch(200);
+    let mut asks = connect(&mut batch, &[A, B]);
+    asks.retain(|ask| matches!(ask, Ask::Size(B, _)));
+    assert_eq!(run(&mut batch, asks, |_| Ok(9)).len(), 200 - SIZES_AHEAD);
+    let mut out = Vec::new();
+    batch.at(secs(1)).hedge(&mut out);
+    assert_eq!(out, [], "it may come at any moment");
+    batch.at(secs(2)).hedge(&mut out);
+    assert_eq!(out.len(), SIZES_AHEAD);
+    // A third one gets what both of them hold back, and not all of them what one was asked.
+    let third = ServentId([3; 32]);
+    batch.connected(third, &mut Vec::new());
+    let mut more = Vec::new();
+    batch.at(secs(3)).hedge(&mut more);
+    assert_eq!(more, []);
+    batch.at(secs(4)).hedge(&mut more);
+    assert_eq!(more.len(), SIZES_AHEAD);
+    assert_eq!(run(&mut batch, more.into(), |_| Ok(9)).len(), SIZES_AHEAD);
+    assert_eq!(batch.left(), 0);
+    // What comes late, or is refused late, changes nothing.
+    for ask in out {
+        let Ask::Size(B, number) = ask else { panic!("{ask:?}") };
+        let mut nothing = Vec::new();
+        match number % 3 {
+            0 => assert!(batch.refused(B, number, Refusal::NotHere, &mut nothing)),
+            1 => assert!(batch.described(B, number, 9, &mut nothing)),
+            _ => assert!(batch.described(B, number, 1 << 20, &mut nothing)),
+        }
+        assert_eq!(nothing, []);
+    }
+    batch.lost(A, &mut Vec::new());
+    assert!(batch.is_idle() && batch.left() == 0 && batch.take_large().is_empty());
+}
+
+#[test]
+fn who_keeps_talking_and_gives_nothing_whole_is_waited_for_no_longer() {
+    let mut batch = batch(1000);
+    let asks = connect(&mut batch, &[A, B]);
+    // One tells a size now and then, the other says something each second.
+    for (second, ask) in (1..150).zip(asks) {
+        batch.at(secs(second)).heard(B);
+        if second % 25 == 0 {
+            batch.described(A, second as Number, 9, &mut Vec::new());
+            assert!(matches!(ask, Ask::Size(A, _)));
+        }
+        let late = batch.late();
+        let due = (second > 120).then_some((B, "it has given nothing whole for two minutes"));
+        assert_eq!(late, Vec::from_iter(due), "{second}");
+    }
+    batch.lost(B, &mut Vec::new());
+    batch.at(secs(155));
+    assert_eq!(batch.late(), []);
+    batch.at(secs(156));
+    assert_eq!(batch.late(), [(A, "it says nothing")]);
+    batch.lost(A, &mut Vec::new());
+    assert_eq!(batch.late(), []);
+    // Its time begins when it is asked.
+    batch.at(secs(1000)).connected(A, &mut Vec::new());
+    assert_eq!(batch.at(secs(1030)).late(), []);
+}
+
+#[test]
 fn what_is_here_is_not_asked_for() {
     let ids = batch(3).ids;
     let mut batch = Batch::new(ids.clone(), &ids[..2].iter().copied().collect());
@@ -210,6 +281,49 @@ proptest! {
         let asks = connect(&mut batch, &[ServentId([3; 32])]);
         run(&mut batch, asks, |_| Ok(1));
         prop_assert!(batch.is_idle());
+        prop_assert_eq!((batch.left(), batch.missing().count()), (0, 0));
+    }
+
+    #[test]
+    fn whatever_one_does_all_comes_from_another_who_is_honest_and_soon(
+        steps in prop::collection::vec(0u8..5, 0..300), count in 1u32..400
+    ) {
+        let mut batch = batch(count);
+        let mut asks = connect(&mut batch, &[A, B]);
+        let mut steps = steps.into_iter();
+        for tick in 0..10 {
+            let mut theirs = VecDeque::new();
+            while let Some(ask) = asks.pop_front() {
+                let mut out = Vec::new();
+                let mut step = || steps.next();
+                match ask {
+                    Ask::Size(B, number) => {
+                        batch.described(B, number, 5, &mut out);
+                    }
+                    Ask::Bytes(B, number, _) => batch.came(B, number, &mut out),
+                    Ask::Size(A, number) => match step() {
+                        Some(0) => { batch.described(A, number, 0, &mut out); }
+                        Some(1) => { batch.described(A, number, 5, &mut out); }
+                        Some(2) => { batch.refused(A, number, Refusal::NotHere, &mut out); }
+                        Some(3) => theirs.push_back(ask),
+                        _ => {}
+                    },
+                    Ask::Bytes(A, number, _) => match step() {
+                        Some(0) => batch.came(A, number, &mut out),
+                        Some(1) => { batch.refused(A, number, Refusal::NotHere, &mut out); }
+                        Some(2) => theirs.push_back(ask),
+                        _ => {}
+                    },
+                    _ => {}
+                }
+                asks.extend(out);
+                prop_assert!(is_busy_as_can_be(&batch));
+            }
+            let mut out = Vec::new();
+            batch.at(secs(2 * (tick + 1))).hedge(&mut out);
+            asks = theirs;
+            asks.extend(out);
+        }
         prop_assert_eq!((batch.left(), batch.missing().count()), (0, 0));
     }
 }

@@ -23,7 +23,7 @@ use crate::transfer::event::phrase;
 const MAX_GIVERS: usize = 8;
 /// Wishes that wait for one source: more than the plan asks ahead, and thanks.
 const WISHES: usize = 512;
-/// A source that was asked for something and says nothing for this long is lost.
+/// A source that is dialled and says nothing for this long is lost.
 const SILENT: Duration = Duration::from_secs(30);
 /// How long before a lost source is dialled again; doubled up to the longest each time.
 const REDIAL: Duration = Duration::from_secs(1);
@@ -39,8 +39,7 @@ pub(super) struct Source {
     number: u64,
     pub(super) wishes: mpsc::Sender<Wish>,
     pub(super) connected: bool,
-    /// When it last said something, or was asked while nothing was on its way.
-    heard: Instant,
+    dialled: Instant,
     /// Ends the connection, whatever it waits for.
     _closing: DropGuard,
 }
@@ -101,7 +100,7 @@ impl Folder<'_> {
         };
         fetch.ground.spawn(task.run(fetch.approach(id), asked));
         let _closing = closing.drop_guard();
-        self.open.insert(id, Source { number, wishes, connected: false, heard: now, _closing });
+        self.open.insert(id, Source { number, wishes, connected: false, dialled: now, _closing });
         self.away.entry(id).or_default().again = None;
     }
 
@@ -113,7 +112,7 @@ impl Folder<'_> {
             }
             return;
         };
-        open.heard = Instant::now();
+        self.batch.at(self.fetch.ground.clock.now()).heard(source);
         let mut asks = Vec::new();
         match report {
             Report::Connected => {
@@ -180,16 +179,20 @@ impl Folder<'_> {
         }
     }
 
-    /// Gives up who was asked for something and says nothing.
-    pub(super) fn give_up_silent(&mut self, now: Instant) {
+    /// Gives up who is waited for in vain, and asks others for what nobody else may bring.
+    pub(super) fn look_after(&mut self, now: Instant) {
         let silent = |(&id, source): (&ServentId, &Source)| {
-            let busy = !source.connected || self.batch.is_busy(id);
-            (busy && now.duration_since(source.heard) > SILENT).then_some(id)
+            let gone = !source.connected && now.duration_since(source.dialled) > SILENT;
+            gone.then_some((id, "it says nothing"))
         };
-        let silent: Vec<_> = self.open.iter().filter_map(silent).collect();
-        for id in silent {
-            self.lose(id, &format!("lost source {}", id.short()), "it says nothing");
+        let mut late: Vec<_> = self.open.iter().filter_map(silent).collect();
+        late.extend(self.batch.at(self.fetch.ground.clock.now()).late());
+        for (id, why) in late {
+            self.lose(id, &format!("lost source {}", id.short()), why);
         }
+        let mut asks = Vec::new();
+        self.batch.hedge(&mut asks);
+        self.ask(asks);
     }
 
     /// Its connection is gone, or is given up; others are asked, and it is dialled again.

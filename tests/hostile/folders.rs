@@ -1,0 +1,70 @@
+//! Folders from several sources, of which most are of no use, and one is honest.
+
+use std::fs;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::common::frames::*;
+use crate::publisher::{Offer, Publisher};
+use crate::{Bench, SLACK, noise};
+
+/// Files of the folder: more than one source is asked ahead.
+const FILES: usize = 300;
+
+/// A folder as its publishers offer it: its text, and its files.
+fn folder(name: &str) -> (Offer, Vec<Offer>, Vec<Vec<u8>>) {
+    let bytes: Vec<_> = (0..FILES).map(|n| noise(500 + n, &format!("{name} {n}"))).collect();
+    let line = |(n, bytes): (usize, &Vec<u8>)| format!("{}  {n:03}\n", blake3::hash(bytes));
+    let text: String = bytes.iter().enumerate().map(line).collect();
+    let files = bytes.iter().map(|bytes| Offer::honest("unnamed", bytes)).collect();
+    (Offer::honest(name, text.as_bytes()), files, bytes)
+}
+
+/// Downloads the folder from an honest source and as many others as there are `bad` ones,
+/// each of which makes what it will of the files; how long that took.
+async fn downloaded(name: &str, bad: &[&dyn Fn(Offer) -> Option<Offer>]) -> Duration {
+    let mut bench = Bench::start().await;
+    let victim = &bench.victim;
+    let (text, files, bytes) = folder(name);
+    // The honest one is the last by its id, and takes its time.
+    let mut seeds: Vec<u8> = (100..=100 + bad.len() as u8).collect();
+    seeds.sort_by_key(|&seed| crate::common::fake_peer::Options::new(seed).id());
+    let mut sources = Vec::new();
+    for (nth, seed) in seeds.into_iter().enumerate() {
+        let files = files.iter().cloned();
+        let mut offers: Vec<Offer> = match bad.get(nth) {
+            Some(bad) => files.filter_map(bad).collect(),
+            None => files.map(|file| file.paced(Duration::from_millis(5))).collect(),
+        };
+        offers.insert(0, text.clone());
+        let source = Publisher::start(seed, offers).await;
+        sources.push(source);
+    }
+    let began = Instant::now();
+    let id = blake3::Hash::from(text.id);
+    let mut link = format!("part2part:{id}?name={name}&folder={FILES},1");
+    sources.iter().for_each(|source| link += &format!("&peer={}", source.invitation()));
+    let end = victim.ask(&["download", &link, "--wait"]).await;
+    assert_eq!(end.code, 0, "{end:?}");
+    for (n, bytes) in bytes.iter().enumerate() {
+        let path = victim.downloads().join(name).join(format!("{n:03}"));
+        assert!(fs::read(&path).unwrap() == *bytes, "{path:?}");
+    }
+    let took = began.elapsed();
+    drop(sources);
+    bench.descriptors += 1; // by which it hears of changes in the folder that it shares now
+    bench.ends_well().await;
+    took
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_files_of_a_folder_back_holds_it_up_for_seconds_only() {
+    let silent = |file: Offer| Some(file.given(|_| vec![]));
+    let queueing = |file: Offer| {
+        let id = file.id;
+        Some(file.given(move |_| vec![queued(&id, 7)]))
+    };
+    let took = downloaded("held", &[&silent, &queueing]).await;
+    assert!(took < Duration::from_secs(10) + SLACK, "{took:?}");
+}
