@@ -305,8 +305,8 @@ impl Download {
 
     fn on_refused(&mut self, source: ServentId, reason: Refusal, out: &mut Vec<Output>) {
         let Some(link) = self.sources.link(source) else { return };
-        if link.mode == Mode::Declining && reason == Refusal::NotHere {
-            link.mode = Mode::Ready; // it has said meanwhile what it may be asked for
+        if link.partial && link.blind > 0 && reason == Refusal::NotHere {
+            link.blind -= 1; // it has said meanwhile what it may be asked for
             return;
         }
         self.let_go(source);

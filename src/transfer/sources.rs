@@ -118,8 +118,6 @@ pub(super) enum Mode {
     },
     /// Nothing until then: it was too slow.
     Aside { until: Time },
-    /// Nothing until it has refused what it was asked before it said what it has.
-    Declining,
 }
 
 /// The open connection to a source.
@@ -144,6 +142,9 @@ pub(super) struct Link {
     pub(super) partial: bool,
     /// Whether it has all, and says what it gives to others.
     pub(super) crowded: bool,
+    /// Requests that went out before it said what it has: that it refuses so many is no
+    /// fault of its. More than [`MAX_REQUESTS`] cannot be unanswered.
+    pub(super) blind: u8,
     /// What it has, as long as nothing was begun that this could be compared with.
     pub(super) early: Option<PieceMap>,
 }
@@ -163,6 +164,7 @@ impl Link {
             meter: Meter::new(now),
             partial: false,
             crowded: false,
+            blind: 0,
             early: None,
         }
     }
@@ -179,9 +181,11 @@ impl Link {
         self.requests.is_empty() && self.parts == 0
     }
 
-    /// The pieces that it owes.
-    pub(super) fn owing(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.requests.iter().flatten().copied()
+    /// What it owes of the requests that it cannot answer in full if it has no more than
+    /// `pieces`.
+    pub(super) fn owing_beyond(&self, pieces: &PieceMap) -> Vec<PieceIndex> {
+        let beyond = |asked: &&Vec<_>| asked.iter().any(|&piece| !pieces.contains(piece));
+        self.requests.iter().filter(beyond).flatten().copied().collect()
     }
 
     /// How many pieces it owes.
@@ -199,6 +203,9 @@ impl Link {
         self.wake(now);
         self.owed += bytes;
         self.requests.push_back(pieces);
+        if !self.partial && usize::from(self.blind) < MAX_REQUESTS {
+            self.blind += 1;
+        }
     }
 
     /// Notes that a part of the list was asked for.

@@ -8,8 +8,8 @@ use crate::transfer::ListBuilder;
 use crate::transfer::sources::Link;
 
 const ME: ServentId = ServentId([0; 32]);
-const A: ServentId = ServentId([1; 32]);
-const B: ServentId = ServentId([2; 32]);
+pub(super) const A: ServentId = ServentId([1; 32]);
+pub(super) const B: ServentId = ServentId([2; 32]);
 
 fn list(count: u64) -> Arc<PieceList> {
     let geometry = Geometry::of(count * MIN_PIECE).unwrap();
@@ -19,21 +19,21 @@ fn list(count: u64) -> Arc<PieceList> {
 }
 
 /// A download and its driver's part, played by hand.
-struct Play {
-    download: Download,
-    list: Arc<PieceList>,
-    now: Time,
+pub(super) struct Play {
+    pub(super) download: Download,
+    pub(super) list: Arc<PieceList>,
+    pub(super) now: Time,
 }
 
 impl Play {
-    fn new(count: u64, once: bool) -> Self {
+    pub(super) fn new(count: u64, once: bool) -> Self {
         let list = list(count);
         let config = Config { me: ME, once };
         let rng = ChaCha12Rng::seed_from_u64(3);
         Self { download: Download::new(list.id(), config, rng), list, now: Time::ZERO }
     }
 
-    fn tell(&mut self, input: Input) -> Vec<Output> {
+    pub(super) fn tell(&mut self, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
         self.download.handle(self.now, input, &mut out);
         out
@@ -46,7 +46,7 @@ impl Play {
     }
 
     /// A download that has begun with nothing held, A and B connected.
-    fn begun(count: u64) -> (Self, Vec<Output>) {
+    pub(super) fn begun(count: u64) -> (Self, Vec<Output>) {
         let mut play = Self::new(count, false);
         play.tell(Input::SourceFound { source: A });
         play.tell(Input::SourceFound { source: B });
@@ -60,13 +60,13 @@ impl Play {
         (play, out)
     }
 
-    fn piece(&self, number: u32) -> PieceIndex {
+    pub(super) fn piece(&self, number: u32) -> PieceIndex {
         self.list.geometry().piece(number).unwrap()
     }
 }
 
 /// The pieces that `source` is asked for.
-fn asked(out: &[Output], of: ServentId) -> Vec<u32> {
+pub(super) fn asked(out: &[Output], of: ServentId) -> Vec<u32> {
     out.iter()
         .filter_map(|output| match output {
             Output::Request { source, pieces } if *source == of => Some(pieces),
@@ -77,11 +77,11 @@ fn asked(out: &[Output], of: ServentId) -> Vec<u32> {
         .collect()
 }
 
-fn lost(source: ServentId) -> Input {
+pub(super) fn lost(source: ServentId) -> Input {
     Input::Lost { source, why: Loss("connection reset".into()) }
 }
 
-fn first_event(out: &[Output]) -> Option<String> {
+pub(super) fn first_event(out: &[Output]) -> Option<String> {
     out.iter().find_map(|output| match output {
         Output::Event(event) => Some(event.to_string()),
         _ => None,
@@ -448,54 +448,6 @@ fn idle_sources_do_not_take_the_last_pieces_from_each_other_again_and_again() {
     assert_eq!((asked(&out, C).len(), asked(&out, other).len()), (2, 0), "{out:?}");
 }
 
-fn map(play: &Play, pieces: &[u32]) -> PieceMap {
-    let mut map = PieceMap::new(play.list.geometry().count());
-    pieces.iter().for_each(|&number| assert!(map.insert(play.piece(number))));
-    map
-}
-
-#[test]
-fn what_a_partial_source_was_asked_for_blindly_goes_to_others_and_its_refusal_is_forgiven_once() {
-    let (mut play, out) = Play::begun(40);
-    let blind = asked(&out, A);
-    assert!(!blind.is_empty());
-    let free = (0..40).find(|number| !blind.contains(number) && !asked(&out, B).contains(number));
-    let pieces = map(&play, &[free.unwrap()]);
-    let out = play.tell(Input::Has { source: A, pieces });
-    assert!(asked(&out, A).is_empty(), "it will refuse first");
-    let refused = Input::Refused { source: A, reason: Refusal::NotHere };
-    let out = play.tell(refused.clone());
-    assert_eq!(asked(&out, A), [free.unwrap()]);
-    // What it was asked for is free for others.
-    let held = play.list.geometry().pieces().filter(|piece| blind.contains(&piece.get()));
-    let mut out = Vec::new();
-    for piece in held.collect::<Vec<_>>() {
-        out.extend(play.tell(Input::PieceGood { source: B, piece }));
-    }
-    assert!(!out.iter().any(|output| matches!(output, Output::CancelPieces { .. })));
-    let out = play.tell(refused);
-    assert!(out.contains(&Output::Disconnect { source: A, why: Parting::Refused }), "{out:?}");
-}
-
-#[test]
-fn pieces_of_another_file_are_a_lie_whenever_they_are_told() {
-    let pieces = PieceMap::full(41);
-    let gone = Output::Disconnect { source: A, why: Parting::Lied };
-    let (mut play, _) = Play::begun(40);
-    assert!(play.tell(Input::Has { source: A, pieces: pieces.clone() }).contains(&gone));
-    let (mut play, _) = Play::begun(40);
-    assert!(play.tell(Input::Given { source: A, pieces: pieces.clone() }).contains(&gone));
-    // Before there is anything to compare it with.
-    let mut play = Play::new(40, false);
-    play.tell(Input::SourceFound { source: A });
-    let list = Some(play.list.clone());
-    play.tell(Input::Start { list });
-    play.tell(Input::Connected { source: A });
-    assert!(play.tell(Input::Has { source: A, pieces }).is_empty());
-    let out = play.tell(Input::Begun { held: PieceMap::new(40) });
-    assert!(out.contains(&gone) && asked(&out, A).is_empty(), "{out:?}");
-}
-
 #[test]
 fn those_whom_one_source_names_are_known_and_dialled_few_at_a_time_and_last() {
     let (mut play, _) = Play::begun(400);
@@ -519,28 +471,4 @@ fn those_whom_one_source_names_are_known_and_dialled_few_at_a_time_and_last() {
     let found = ServentId([250; 32]);
     assert_eq!(dialled(&play.tell(Input::SourceFound { source: found })), [found]);
     assert!(play.tell(Input::SourceTold { source: ME, by: B }).is_empty());
-}
-
-#[test]
-fn a_download_says_which_pieces_nobody_has() {
-    let (mut play, _) = Play::begun(9);
-    for (source, pieces) in [(A, vec![0, 1]), (B, vec![1, 2])] {
-        let pieces = map(&play, &pieces);
-        play.tell(Input::Has { source, pieces });
-        play.tell(Input::Refused { source, reason: Refusal::NotHere });
-    }
-    assert_eq!(play.download.standing(play.now).waits, None, "they have something yet");
-    for (source, piece) in [(A, 0), (A, 1), (B, 2)] {
-        let piece = play.piece(piece);
-        play.tell(Input::PieceGood { source, piece });
-    }
-    let standing = play.download.standing(play.now);
-    let waits = standing.waits.map(|next| next.to_string()).unwrap_or_default();
-    assert_eq!(waits, "nobody has pieces 3 to 8; searching again in 30 s");
-    assert_eq!(standing.sources.iter().map(|one| one.has).collect::<Vec<_>>(), [Some(2); 2]);
-    // One has more now.
-    let pieces = map(&play, &[3, 4, 5, 6, 7]);
-    let out = play.tell(Input::Has { source: B, pieces });
-    assert_eq!(asked(&out, B).len(), 4);
-    assert_eq!(play.download.standing(play.now).waits, None);
 }

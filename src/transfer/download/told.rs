@@ -7,7 +7,6 @@ use super::{Download, Stage};
 use crate::base::{PieceIndex, PieceMap, ServentId};
 use crate::transfer::event::Lie;
 use crate::transfer::exchange::Output;
-use crate::transfer::sources::Mode;
 
 impl Download {
     pub(super) fn on_has(&mut self, source: ServentId, pieces: &PieceMap, out: &mut Vec<Output>) {
@@ -25,10 +24,12 @@ impl Download {
             return self.blame(source, Lie::Map, out);
         }
         picker.learn(source, pieces);
-        if first && link.is_ready() && link.owing().any(|piece| !pieces.contains(piece)) {
-            let asked = link.clear();
-            link.mode = Mode::Declining;
-            asked.iter().for_each(|&piece| picker.release(source, piece));
+        if first {
+            // It refuses these requests, or has got what they lack and answers them.
+            for piece in link.owing_beyond(pieces) {
+                link.strike(piece, list.geometry().len(piece));
+                picker.release(source, piece);
+            }
         }
     }
 
@@ -66,3 +67,6 @@ impl Download {
         picker.lacking(links.map(|(id, _)| id))
     }
 }
+
+#[cfg(test)]
+mod tests;
