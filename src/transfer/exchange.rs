@@ -168,7 +168,7 @@ pub enum Parting {
     Refused,
     /// Nothing came for so long that the connection may be dead.
     Silent,
-    /// The source is too slow, and others wait to be dialled.
+    /// The source is too slow, or of no use at present, and others wait to be dialled.
     Slow,
 }
 

@@ -43,23 +43,27 @@ impl Download {
         }
     }
 
-    /// Whether every place is taken by who only keeps us waiting. Who has no more than a part
-    /// does not: it may have something new at any time.
+    /// Whether every place is taken by who keeps us waiting, or says that it has nothing for
+    /// us: that costs it nothing to say.
     pub(super) fn is_stuck(&self) -> bool {
-        self.sources.open() >= MAX_OPEN && self.sources.hopeful(self.now, |_| true) == 0
+        self.sources.open() >= MAX_OPEN && self.hopeful() == 0
     }
 
-    /// Where every place is taken by who only keeps us waiting, the worst of them goes for who
-    /// may be dialled: else sixteen that never give anything would hide one that does.
+    /// Where every place is taken by such, the worst of them goes for who may be dialled: else
+    /// sixteen that never give anything would hide one that does. It may come back later.
     pub(super) fn make_place(&mut self, out: &mut Vec<Output>) {
         let now = self.now;
         if !self.is_stuck() || self.sources.dialable(now).is_none() {
             return;
         }
-        // Of those in whose queues we stand the one with the longest, and before them who has
-        // no queue and gives nothing.
-        let worth = |link: &Link| (link.is_overdue(now), link.position().unwrap_or(u32::MAX));
-        let worst = self.sources.links().max_by_key(|(_, link)| worth(link));
+        // First who is slow now or was so, then who has nothing for us, then the longest of the
+        // queues in which we stand; of equals who never gave anything.
+        let last = |(id, link): &(ServentId, &Link)| {
+            let aside = matches!(link.mode, Mode::Aside { .. });
+            let place = link.position().unwrap_or(u32::MAX);
+            (link.is_overdue(now), aside, place, !self.sources.is_proven(*id))
+        };
+        let worst = self.sources.links().max_by_key(last);
         if let Some(worst) = worst.map(|(id, _)| id) {
             self.put_aside(worst, out);
         }

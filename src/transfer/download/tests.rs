@@ -385,6 +385,47 @@ fn sixteen_who_only_queue_us_do_not_keep_a_seventeenth_out() {
 }
 
 #[test]
+fn sixteen_who_say_that_they_have_nothing_do_not_keep_a_seventeenth_out() {
+    for empty in [16, 1] {
+        let mut play = Play::new(100, false);
+        let list = Some(play.list.clone());
+        play.tell(Input::Start { list });
+        play.tell(Input::Begun { held: PieceMap::new(100) });
+        // The last ones have nothing yet, the others let us wait.
+        for byte in 1..=16 {
+            let source = ServentId([byte; 32]);
+            play.tell(Input::SourceFound { source });
+            play.tell(Input::Connected { source });
+            play.tell(match byte > 16 - empty {
+                true => Input::Has { source, pieces: PieceMap::new(100) },
+                false => Input::Queued { source, position: 60 },
+            });
+        }
+        let other = ServentId([17; 32]);
+        let out = play.tell(Input::SourceFound { source: other });
+        let worst = ServentId([16; 32]);
+        assert!(out.contains(&Output::Disconnect { source: worst, why: Parting::Slow }), "{out:?}");
+        assert!(out.contains(&Output::Connect { source: other }), "{out:?}");
+        // While it gives, nobody loses a place.
+        assert!(!asked(&play.tell(Input::Connected { source: other }), other).is_empty());
+        let last = ServentId([18; 32]);
+        assert!(play.tell(Input::SourceFound { source: last }).is_empty());
+        let out = play.tell(Input::Has { source: other, pieces: PieceMap::new(100) });
+        assert!(out.contains(&Output::Connect { source: last }), "{out:?}");
+        // Who had nothing comes back, though all places are taken again by who has nothing.
+        play.tell(Input::Connected { source: last });
+        play.tell(Input::Has { source: last, pieces: PieceMap::new(100) });
+        let back = |(at, out): (u64, Vec<Output>)| {
+            let gone = [worst, other];
+            let dialled = gone.iter().any(|&source| out.contains(&Output::Connect { source }));
+            assert!(at < 60 || dialled, "it may have something by now");
+            dialled
+        };
+        assert!((0..100).any(|_| back(play.wake())));
+    }
+}
+
+#[test]
 fn cancelling_ends_every_connection_and_is_the_last_word() {
     let (mut play, _) = Play::begun(8);
     let out = play.tell(Input::Cancel);
