@@ -33,7 +33,7 @@ use super::sources::{BUSY_WAIT, Link, MAX_OPEN, Mode, Sources, State};
 use super::verify::PieceList;
 use crate::base::{ContentId, Geometry, PieceIndex, PieceMap, ServentId, Time};
 use crate::message::{Refusal, Request};
-use seek::{HEDGE, Trial, Trials};
+use seek::{Trial, Trials};
 
 /// Sources dialled before the size is known: one gives the list, the others stand by.
 const OPEN_AT_FIRST: usize = 4;
@@ -78,7 +78,11 @@ enum Stage {
     /// Not started.
     Fresh,
     /// Looking for a list and a proof of its size.
-    Seeking { trials: Trials, heard: Time },
+    Seeking {
+        trials: Trials,
+        /// When the last giver was asked for its list.
+        asked: Time,
+    },
     /// The driver opens the part file.
     Beginning { list: Arc<PieceList> },
     /// Pieces come.
@@ -175,14 +179,10 @@ impl Download {
     /// last input.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        let heard = match &self.stage {
-            Stage::Fresh | Stage::Over => return None,
-            Stage::Seeking { heard, .. } => Some(*heard + HEDGE),
-            Stage::Beginning { .. } | Stage::Fetching { .. } => None,
-        };
-        if self.paused {
+        if self.paused || matches!(self.stage, Stage::Fresh | Stage::Over) {
             return None;
         }
+        let trial = self.next_trial();
         let links = self.sources.links().flat_map(|(_, link)| {
             let aside = match link.mode {
                 Mode::Aside { until } => Some(until),
@@ -195,7 +195,7 @@ impl Download {
         let dial = self.sources.next_dial().filter(|_| room).map(|(_, at)| at);
         let search = (hopeful < ENOUGH_SOURCES).then_some(self.search_at);
         let give_up = self.searched.filter(|_| self.config.once).map(|at| at + FIRST_SEARCH_WAIT);
-        links.chain([heard, dial, search, give_up]).flatten().filter(|&at| at > self.now).min()
+        links.chain([trial, dial, search, give_up]).flatten().filter(|&at| at > self.now).min()
     }
 
     fn on_start(&mut self, list: Option<Arc<PieceList>>, out: &mut Vec<Output>) {
@@ -211,7 +211,7 @@ impl Download {
                 out.push(Output::Begin { list: list.clone() });
                 Stage::Beginning { list }
             }
-            None => Stage::Seeking { trials: Trials::new(), heard: self.now },
+            None => Stage::Seeking { trials: Trials::new(), asked: self.now },
         };
         let alone = self.sources.known().is_empty();
         self.search_at = if alone { self.now } else { self.now + FIRST_SEARCH_WAIT };

@@ -4,6 +4,7 @@
 //! wrong with it is that servent's doing; no more memory is taken than values came.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::event::Lie;
 use super::verify::{PieceList, PieceValue};
@@ -44,6 +45,17 @@ impl Gather {
             self.asked += 1;
             self.asked - 1
         })
+    }
+
+    /// How many parts came.
+    pub(super) fn came(&self) -> u32 {
+        self.came
+    }
+
+    /// Whether less came in `span` than its share of a list that is to be here in `due`.
+    pub(super) fn is_behind(&self, span: Duration, due: Duration) -> bool {
+        let parts = self.geometry.map_or(1, parts);
+        u128::from(self.came) * due.as_millis() < u128::from(parts) * span.as_millis()
     }
 
     /// Takes one part; the list, once it is whole and merges to the id.
@@ -123,6 +135,17 @@ mod tests {
         gather.next_part();
         let whole = gather.take(list.geometry().size(), 0, list.values()).unwrap().unwrap();
         assert_eq!(*whole, list);
+    }
+
+    #[test]
+    fn a_list_is_behind_while_less_than_its_share_of_the_time_came() {
+        let due = Duration::from_secs(20);
+        let mut gather = Gather::new(ContentId([7; 32]));
+        gather.next_part();
+        assert!(gather.is_behind(Duration::from_millis(1), due), "not even its length is known");
+        gather.take(4_096 << 20, 0, &vec![[1; 32]; 1024]).unwrap();
+        assert!(!gather.is_behind(Duration::from_secs(5), due), "a quarter in a quarter");
+        assert!(gather.is_behind(Duration::from_millis(5_001), due));
     }
 
     #[test]

@@ -134,6 +134,8 @@ pub(super) struct Link {
     heard: Time,
     trial_from: Time,
     trial_bytes: u64,
+    /// Since when it is on trial with the list, or with the proof of its size.
+    pub(super) tried: Time,
     /// Since when it owes nothing, because what it owed was taken from it.
     relieved: Option<Time>,
     round_trip: Duration,
@@ -159,6 +161,7 @@ impl Link {
             heard: now,
             trial_from: now,
             trial_bytes: 0,
+            tried: now,
             relieved: None,
             round_trip: USUAL_ROUND_TRIP,
             meter: Meter::new(now),
@@ -259,6 +262,7 @@ impl Link {
     /// Notes that what it sent waits for us, not we for it.
     pub(super) fn throttled(&mut self, now: Time) {
         self.heard = now;
+        self.tried = now;
         self.restart_trial(now);
     }
 

@@ -9,13 +9,16 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::base::piece::MIN_PIECE;
+use crate::base::piece::{MAX_FILE, MIN_PIECE};
 use crate::base::{Geometry, PieceIndex, PieceMap, ServentId, Time};
+use crate::message::transfer::Manifest;
 use crate::message::{PieceRange, Refusal};
 
 const SEEDS: u64 = 200;
 /// Two slow sources held the last piece, and nobody dialled the good one again.
 const ONCE_FAILED: u64 = 4106;
+/// Between two parts of a list that drips.
+const DRIP: Duration = Duration::from_millis(1900);
 const ME: ServentId = ServentId([0; 32]);
 
 /// What a source does.
@@ -36,6 +39,9 @@ enum Nature {
     Stalling,
     /// It says nothing at all.
     Mute,
+    /// Its list is of the largest file there is, and a part of it comes now and then; of
+    /// pieces it sends none.
+    ListDripping,
     /// It sends 100 bytes a second.
     Trickling,
     /// The same, and it goes on with what was cancelled.
@@ -60,7 +66,7 @@ impl Nature {
     ];
 
     fn lies(self) -> bool {
-        matches!(self, Self::WrongList | Self::WrongSize | Self::WrongPiece)
+        matches!(self, Self::WrongList | Self::WrongSize | Self::WrongPiece | Self::ListDripping)
     }
 
     fn gives(self) -> bool {
@@ -78,6 +84,8 @@ struct Peer {
     serving: bool,
     queued: bool,
     given: u32,
+    /// When the last part of its list comes, if they drip.
+    described: Time,
 }
 
 enum Happening {
@@ -148,6 +156,7 @@ impl World {
                 serving: false,
                 queued: false,
                 given: 0,
+                described: Time::ZERO,
             };
             (id(number), peer)
         });
@@ -278,6 +287,13 @@ impl World {
             Nature::WrongList => size = u64::MAX,
             Nature::WrongSize => (size, values) = next_level(&self.truth),
             Nature::Mute => return,
+            Nature::ListDripping => {
+                let peer = self.peers.get_mut(&source).unwrap();
+                peer.described = self.now.max(peer.described) + DRIP;
+                let millis = peer.described.since(self.now).as_millis() as u64;
+                let (size, values) = (MAX_FILE, vec![[7; 32]; Manifest::PART]);
+                return self.say(millis, source, Input::Manifest { source, size, part, values });
+            }
             Nature::Refusing => {
                 let reason = [Refusal::NotHere, Refusal::Withdrawn, Refusal::Busy];
                 let reason = reason[self.rng.random_range(0..3)];
@@ -308,7 +324,7 @@ impl World {
                 let reason = Refusal::Changed;
                 self.say(5, source, Input::Refused { source, reason });
             }
-            Nature::Stalling | Nature::Mute => {}
+            Nature::Stalling | Nature::Mute | Nature::ListDripping => {}
             _ if busy => {}
             Nature::Trickling | Nature::Dripping => {
                 self.peers.get_mut(&source).unwrap().serving = true;
@@ -501,7 +517,8 @@ fn the_same_seed_makes_the_same_run() {
 #[test]
 fn seven_of_eight_that_stall_cost_twenty_seconds_at_most() {
     for seed in 0..20 {
-        for bad in [Nature::Stalling, Nature::Mute, Nature::Trickling] {
+        let bad = [Nature::Stalling, Nature::Mute, Nature::ListDripping, Nature::Trickling];
+        for bad in bad {
             let mut natures = [bad; 8];
             natures[(seed % 8) as usize] = Nature::Honest;
             println!("seed {seed}, {bad:?}");
@@ -518,7 +535,9 @@ fn the_silent_and_the_slow_together_cost_twenty_seconds_at_most() {
     for seed in 0..100 {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let bad = [Nature::Stalling, Nature::Mute, Nature::Trickling, Nature::Dripping];
-        let mut natures: Vec<Nature> = (0..7).map(|_| bad[rng.random_range(0..4)]).collect();
+        let bad = [&bad[..], &[Nature::ListDripping]].concat();
+        let bad = |_| bad[rng.random_range(0..bad.len())];
+        let mut natures: Vec<Nature> = (0..7).map(bad).collect();
         natures.insert(rng.random_range(0..=7), Nature::Honest);
         println!("seed {seed}, {natures:?}");
         let mut world = World::new(seed, 64 * MIN_PIECE, &natures, false);

@@ -4,6 +4,7 @@ use rand::SeedableRng;
 
 use super::*;
 use crate::base::piece::{MAX_FILE, MIN_PIECE};
+use crate::message::transfer::Manifest;
 use crate::transfer::ListBuilder;
 use crate::transfer::sources::Link;
 
@@ -136,6 +137,58 @@ fn who_gives_to_others_too_is_given_little_work_ahead() {
         (link.partial, link.crowded) = (partial, crowded);
         assert_eq!(link.window(now, MIN_PIECE), 500_000);
     }
+}
+
+#[test]
+fn a_list_that_drips_keeps_nobody_else_from_being_asked() {
+    let mut play = Play::new(5, false);
+    play.tell(Input::SourceFound { source: A });
+    play.tell(Input::SourceFound { source: B });
+    play.tell(Input::Start { list: None });
+    let out = play.tell(Input::Connected { source: A });
+    assert!(out.contains(&Output::Describe { source: A, part: 0 }));
+    play.tell(Input::Connected { source: B });
+    let values = vec![[7; 32]; Manifest::PART];
+    let mut out = Vec::new();
+    for part in 0..2 {
+        play.now = play.now + Duration::from_millis(1900);
+        let values = values.clone();
+        out.extend(play.tell(Input::Manifest { source: A, size: MAX_FILE, part, values }));
+    }
+    assert!(out.contains(&Output::Describe { source: B, part: 0 }), "{out:?}");
+}
+
+#[test]
+fn who_is_further_with_a_slow_list_than_all_others_is_let_finish_it() {
+    let mut play = Play::new(5, false);
+    play.tell(Input::SourceFound { source: A });
+    play.tell(Input::Start { list: None });
+    let mut out = play.tell(Input::Connected { source: A });
+    for byte in 2..=6 {
+        out.extend(play.tell(Input::SourceFound { source: ServentId([byte; 32]) }));
+    }
+    let (mut next, mut slow) = (std::collections::BTreeMap::new(), 0);
+    for _ in 0..30 {
+        for output in std::mem::take(&mut out) {
+            match output {
+                Output::Connect { source } => out.extend(play.tell(Input::Connected { source })),
+                Output::Describe { source, part: 0 } => drop(next.insert(source, 0)),
+                Output::Event(Event::Slow { source }) => {
+                    assert_ne!(source, A, "its time would be lost");
+                    slow += 1;
+                    next.remove(&source);
+                }
+                _ => {}
+            }
+        }
+        play.now = play.now + Duration::from_secs(1);
+        for (&source, part) in &mut next {
+            let values = vec![[7; 32]; Manifest::PART];
+            let (size, part) = (MAX_FILE, std::mem::replace(part, *part + 1));
+            out.extend(play.tell(Input::Manifest { source, size, part, values }));
+        }
+    }
+    assert_eq!((next[&A], slow), (30, 2), "the two that stood by had their turn");
 }
 
 #[test]
