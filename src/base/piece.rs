@@ -114,18 +114,32 @@ impl Geometry {
 }
 
 /// Which pieces of a file somebody has: one bit a piece.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// A map read from a few bits is as small as they are, and so is the work on it: whoever is
+/// told of one piece at a time does not pay for the whole file each time.
+#[derive(Clone, Debug)]
 pub struct PieceMap {
+    /// The bits from word `first` on; whatever is outside is not held.
     words: Vec<u64>,
+    first: u32,
     len: u32,
     held: u32,
 }
+
+/// Equal are maps that hold the same of as many pieces.
+impl PartialEq for PieceMap {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.held == other.held && self.pieces().eq(other.pieces())
+    }
+}
+
+impl Eq for PieceMap {}
 
 impl PieceMap {
     /// A map of `len` pieces, none of them held.
     #[must_use]
     pub fn new(len: u32) -> Self {
-        Self { words: vec![0; len.div_ceil(64) as usize], len, held: 0 }
+        Self { words: vec![0; len.div_ceil(64) as usize], first: 0, len, held: 0 }
     }
 
     /// A map of `len` pieces, all of them held.
@@ -141,8 +155,23 @@ impl PieceMap {
     /// Whether `piece` is held.
     #[must_use]
     pub fn contains(&self, piece: PieceIndex) -> bool {
-        let word = self.words.get((piece.0 / 64) as usize).copied().unwrap_or(0);
-        word >> (piece.0 % 64) & 1 == 1
+        self.word(piece.0 / 64) >> (piece.0 % 64) & 1 == 1
+    }
+
+    fn word(&self, at: u32) -> u64 {
+        let place = at.checked_sub(self.first);
+        place.and_then(|place| self.words.get(place as usize)).copied().unwrap_or(0)
+    }
+
+    fn word_mut(&mut self, at: u32) -> Option<&mut u64> {
+        self.words.get_mut(at.checked_sub(self.first)? as usize)
+    }
+
+    /// Makes room for the whole file.
+    fn widen(&mut self) {
+        let mut whole = Self::new(self.len);
+        whole.add(self);
+        *self = whole;
     }
 
     /// Adds `piece`; false when it was held already or is not of this file.
@@ -150,7 +179,10 @@ impl PieceMap {
         if piece.0 >= self.len || self.contains(piece) {
             return false;
         }
-        if let Some(word) = self.words.get_mut((piece.0 / 64) as usize) {
+        if self.word_mut(piece.0 / 64).is_none() {
+            self.widen();
+        }
+        if let Some(word) = self.word_mut(piece.0 / 64) {
             *word |= 1 << (piece.0 % 64);
             self.held += 1;
         }
@@ -162,7 +194,7 @@ impl PieceMap {
         if !self.contains(piece) {
             return false;
         }
-        if let Some(word) = self.words.get_mut((piece.0 / 64) as usize) {
+        if let Some(word) = self.word_mut(piece.0 / 64) {
             *word &= !(1 << (piece.0 % 64));
             self.held -= 1;
         }
@@ -195,7 +227,7 @@ impl PieceMap {
 
     /// The pieces held, in file order.
     pub fn pieces(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.words.iter().zip(0..).flat_map(|(&word, place)| {
+        self.words.iter().zip(self.first..).flat_map(|(&word, place)| {
             let mut rest: u64 = word;
             std::iter::from_fn(move || {
                 let bit = rest.trailing_zeros();
@@ -208,17 +240,16 @@ impl PieceMap {
     /// What is held here and not in `other`, a map of the same file.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        let theirs = other.words.iter().copied().chain(std::iter::repeat(0));
-        let words: Vec<u64> =
-            self.words.iter().zip(theirs).map(|(own, other)| own & !other).collect();
+        let own = self.words.iter().zip(self.first..);
+        let words: Vec<u64> = own.map(|(own, at)| own & !other.word(at)).collect();
         let held = words.iter().map(|word| word.count_ones()).sum();
-        Self { words, len: self.len, held }
+        Self { words, first: self.first, len: self.len, held }
     }
 
     /// Whether both hold a piece; `other` is a map of the same file.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
-        self.words.iter().zip(&other.words).any(|(own, other)| own & other != 0)
+        self.words.iter().zip(self.first..).any(|(own, at)| own & other.word(at) != 0)
     }
 
     /// Adds what `other` holds, a map of the same file.
@@ -233,10 +264,12 @@ impl PieceMap {
     #[must_use]
     pub fn to_bits(&self) -> (u32, Vec<u8>) {
         let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let first = bytes.iter().position(|&byte| byte != 0).unwrap_or(0);
-        let end = bytes.iter().rposition(|&byte| byte != 0).map_or(first, |last| last + 1);
-        let bits = bytes.get(first..end).unwrap_or_default().to_vec();
-        (u32::try_from(first * 8).unwrap_or(u32::MAX), bits)
+        let Some(begin) = bytes.iter().position(|&byte| byte != 0) else {
+            return (0, Vec::new());
+        };
+        let end = bytes.iter().rposition(|&byte| byte != 0).map_or(begin, |last| last + 1);
+        let bits = bytes.get(begin..end).unwrap_or_default().to_vec();
+        (u32::try_from(begin * 8).unwrap_or(u32::MAX).saturating_add(self.first * 64), bits)
     }
 
     /// The map of `len` pieces that [`PieceMap::to_bits`] said; none when a bit is for a
@@ -246,7 +279,11 @@ impl PieceMap {
         if u64::from(len) > MAX_PIECES || bits.len() as u64 > MAX_PIECES / 8 {
             return None;
         }
-        let mut map = Self::new(len);
+        let said = u32::try_from(bits.len()).ok()?.saturating_mul(8);
+        let end = first.saturating_add(said).min(len).div_ceil(64);
+        let begin = (first / 64).min(end);
+        let words = vec![0; (end - begin) as usize];
+        let mut map = Self { words, first: begin, len, held: 0 };
         for (at, byte) in (0..).zip(bits) {
             for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
                 let number = first.checked_add(at * 8 + bit)?;
@@ -332,6 +369,31 @@ mod tests {
         ] {
             assert_eq!(PieceMap::from_bits(len, first, &bits), None, "{len} {first}");
         }
+    }
+
+    #[test]
+    fn what_a_map_was_said_to_hold_costs_as_much_as_was_said_however_long_the_file() {
+        let len = MAX_PIECES as u32;
+        let said = PieceMap::from_bits(len, 200_000, &[0b101]).unwrap();
+        let mut known = PieceMap::new(len);
+        assert_eq!((said.words.len(), said.without(&known).words.len()), (1, 1));
+        known.add(&said);
+        assert_eq!(known, said);
+        assert_eq!(said.without(&known).held(), 0);
+        assert!(said.meets(&known) && known.meets(&said));
+        assert_eq!(known.without(&said), PieceMap::new(len));
+        assert_eq!((said.to_bits(), known.to_bits()), ((200_000, vec![0b101]), said.to_bits()));
+        // It is a map like any other all the same.
+        let mut grown = said.clone();
+        assert!(!grown.contains(PieceIndex(0)) && !grown.remove(PieceIndex(len - 1)));
+        for piece in [0, 199_999, len - 1] {
+            assert!(grown.insert(PieceIndex(piece)) && grown.contains(PieceIndex(piece)));
+        }
+        let held: Vec<u32> = grown.pieces().map(PieceIndex::get).collect();
+        assert_eq!(held, [0, 199_999, 200_000, 200_002, len - 1]);
+        assert!(grown != said && grown.meets(&said) && !said.meets(&map(len, &[200_001])));
+        let nothing = PieceMap::from_bits(len, u32::MAX, &[]).unwrap();
+        assert_eq!((nothing.to_bits(), nothing.held()), ((0, vec![]), 0));
     }
 
     #[test]
