@@ -211,6 +211,22 @@ fn a_link_to_a_folder_is_enough_and_nothing_that_stands_there_is_replaced() {
 }
 
 #[test]
+fn what_its_user_has_already_is_nobodys_download() {
+    let files = Tree::from([("a".to_owned(), b"one".to_vec()), ("b/c".to_owned(), b"2".to_vec())]);
+    let giver = giver(&files, &[]);
+    let told = link(&giver, &["Jazz"]);
+    let taker = TestServent::start(Start::default());
+    let own = taker.downloads().join("Jazz");
+    write(&own, &files);
+    write(&own, &Tree::from([("mine".to_owned(), b"private".to_vec())]));
+    done(&taker, &["download", &told.link, "--wait"]);
+    assert_eq!(read(&taker.downloads().join("Jazz (1)")), files);
+    for path in ["downloads/Jazz/mine", "downloads/Jazz/a", "downloads/Jazz"] {
+        assert_eq!(taker.ctl(&["link", path]).code, 1, "{path} is private");
+    }
+}
+
+#[test]
 fn a_folder_that_changes_is_another_collection_once_it_has_settled() {
     let mut files = Tree::from([("a".to_owned(), b"one".to_vec())]);
     let giver = giver(&files, &[]);

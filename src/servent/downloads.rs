@@ -92,6 +92,7 @@ impl Downloads {
                 failed: None,
                 priority: request.priority,
                 collection,
+                placing: false,
                 sources: sources
                     .iter()
                     .map(|source| SourceRecord {

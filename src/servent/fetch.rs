@@ -149,6 +149,7 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         named: record.name.is_some(),
         once: record.once,
         collected: record.collection,
+        placing: record.placing,
         listed: None,
         within,
         again: false,
@@ -253,6 +254,8 @@ struct Fetch {
     /// How many files, and bytes in them, it is said to list, if it is said to be a
     /// collection.
     collected: Option<(u64, u64)>,
+    /// Whether the run before was about to place the folder that it lists.
+    placing: bool,
     /// What it lists, once its text is here.
     listed: Option<Vec<Listed>>,
     within: Option<Within>,

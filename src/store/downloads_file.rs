@@ -56,6 +56,9 @@ pub struct DownloadRecord {
     /// How many files, and bytes in them, it is said to list, if it is a collection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<(u64, u64)>,
+    /// Whether the folder of a collection was about to be placed: it may be in its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub placing: bool,
     /// Who has it, as far as is known: at most [`MAX_SOURCES`].
     pub sources: Vec<SourceRecord>,
 }
@@ -204,7 +207,8 @@ mod tests {
 
     fn record(number: usize) -> DownloadRecord {
         DownloadRecord {
-            collection: None,
+            collection: Some((3, 9)),
+            placing: true,
             number,
             id: ContentId([number as u8; 32]),
             name: Some("a \"film\"\n.mkv".into()),
@@ -242,8 +246,15 @@ mod tests {
 
     #[test]
     fn a_record_of_an_earlier_version_says_less_and_counts() {
-        let old = DownloadRecord { parts: None, failed: None, ..record(1) };
+        let old = DownloadRecord {
+            parts: None,
+            failed: None,
+            collection: None,
+            placing: false,
+            ..record(1)
+        };
         let mut line = serde_json::to_value(&old).unwrap();
+        assert!(line.get("placing").is_none() && line.get("collection").is_none());
         for field in ["parts", "failed"] {
             line.as_object_mut().unwrap().remove(field);
         }

@@ -315,7 +315,9 @@ pub fn remove_staged(disk: &dyn Disk, place: &PartPlace, id: ContentId) -> Resul
 }
 
 /// The folder that a crash kept from being told of: it is in place in `folder` under the
-/// name `wanted` or a numbered one, and holds all of `files`, whose lists are returned.
+/// name `wanted` or a numbered one, and holds all of `files`, whose lists are returned, and
+/// nothing else. To be asked only where a run had begun to place it: the same files may be
+/// its user's own.
 #[must_use]
 pub fn placed_folder(
     disk: &dyn Disk,
@@ -333,12 +335,39 @@ pub fn placed_folder(
         .take_while(|path| disk.kind(path).is_ok())
         .filter(|path| disk.kind(path).ok() == Some(Kind::Folder))
         .take(MAX_LOOKED_INTO)
+        .filter(|path| holds_only(disk, path, files))
         .find_map(|path| {
             let list =
                 |(file, id): &(String, ContentId)| whole_file(disk, &path.join(file), *id, stop);
             let lists = files.iter().map(list).collect::<Option<Vec<_>>>()?;
             Some((path, lists))
         })
+}
+
+/// Whether nothing is in `folder` but `files`, and folders that lead to them.
+fn holds_only(disk: &dyn Disk, folder: &Path, files: &[(String, ContentId)]) -> bool {
+    let mut known: HashMap<&Path, Kind> = HashMap::new();
+    for (file, _) in files {
+        let file = Path::new(file);
+        known.insert(file, Kind::File);
+        let around = file.ancestors().skip(1);
+        let fresh = around.take_while(|folder| known.insert(folder, Kind::Folder).is_none());
+        fresh.for_each(drop);
+    }
+    let mut folders = vec![PathBuf::new()];
+    while let Some(inside) = folders.pop() {
+        let Ok(entries) = disk.list(&folder.join(&inside)) else { return false };
+        for entry in entries {
+            let path = inside.join(&entry.name);
+            if known.get(&*path) != Some(&entry.kind) {
+                return false;
+            }
+            if entry.kind == Kind::Folder {
+                folders.push(path);
+            }
+        }
+    }
+    true
 }
 
 /// The list of the file at `path`, if that holds `id`.
@@ -468,10 +497,21 @@ mod tests {
         let files = files.map(|(path, bytes)| (path.to_owned(), id_of(bytes)));
         let found = placed_folder(&RealDisk, &place.to, "Music", folder.id, &files, &never());
         assert_eq!(found.map(|(path, lists)| (path, lists.len())), Some((path, 2)));
-        let other = [("a".to_owned(), id_of(b"two"))];
-        assert!(
-            placed_folder(&RealDisk, &place.to, "Music", folder.id, &other, &never()).is_none()
-        );
+        let find = |files: &[(String, ContentId)]| {
+            placed_folder(&RealDisk, &place.to, "Music", folder.id, files, &never())
+        };
+        let mut other = files.clone();
+        other[0].1 = id_of(b"two");
+        assert!(find(&other).is_none(), "another file");
+        assert!(find(&files[..1]).is_none(), "more than the files");
+        let (found, _) = find(&files).unwrap();
+        for more in ["d/mine", "mine"] {
+            symlink(home.path(), found.join(more)).unwrap();
+            assert!(find(&files).is_none(), "{more}");
+            fs::remove_file(found.join(more)).unwrap();
+        }
+        fs::create_dir(found.join("d/e/mine")).unwrap();
+        assert!(find(&files).is_none(), "another folder");
     }
 
     #[test]

@@ -132,8 +132,9 @@ impl Fetch {
             let (disk, place) = (Arc::clone(&self.tools.disk), self.place.clone());
             let (id, name) = (self.show.borrow().id, self.show.borrow().name.clone());
             let (listed, stopped) = (Arc::clone(&listed), Arc::clone(&self.stopped));
+            let placing = self.placing;
             let look = tokio::task::spawn_blocking(move || {
-                Prepared::look(&disk, &place, id, &name, &listed, &stopped)
+                Prepared::look(&disk, &place, (id, &name), &listed, placing, &stopped)
             });
             tokio::pin!(look);
             let found = loop {

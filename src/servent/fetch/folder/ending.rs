@@ -89,7 +89,9 @@ impl Folder<'_> {
         let placed = offload(|| {
             // A crash from here on is told from its record, which must be up to date.
             self.fetch.remember();
-            self.fetch.tools.unfinished.save()?;
+            let (number, unfinished) = (self.fetch.number, &self.fetch.tools.unfinished);
+            unfinished.change(number, |record| record.placing = true);
+            unfinished.save()?;
             self.files.staged().place(&to, &name)
         });
         let path = match placed {

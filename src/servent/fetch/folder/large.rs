@@ -164,6 +164,7 @@ impl Large {
             failed: None,
             priority,
             collection: None,
+            placing: false,
             sources: Vec::new(),
         };
         let within = Some(Within { place, number, ended: self.ended.clone() });

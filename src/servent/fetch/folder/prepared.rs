@@ -47,12 +47,13 @@ pub(super) enum Found {
 
 impl Prepared {
     /// Lays out what is `listed`, and looks at what earlier runs have left of it; blocks.
+    /// Only if one of them was `placing` it, it may be in its place.
     pub(super) fn look(
         disk: &Arc<dyn Disk>,
         place: &PartPlace,
-        id: ContentId,
-        name: &str,
+        (id, name): (ContentId, &str),
         listed: &[Listed],
+        placing: bool,
         stop: &AtomicBool,
     ) -> Result<Found, StoreError> {
         let laid = laid_out(listed);
@@ -76,7 +77,7 @@ impl Prepared {
             }
         }
         let fresh = disk.kind(&StagedFolder::path_of(&**disk, place, id)).is_err();
-        if fresh && !contents.is_empty() {
+        if placing && fresh && !contents.is_empty() {
             let files = contents
                 .iter()
                 .flat_map(|content| content.paths.iter().map(|path| (path.clone(), content.id)));
@@ -212,5 +213,62 @@ impl Prepared {
             self.paths(number).iter().map(|path| (PathBuf::from(path), list.clone()))
         });
         all.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::RealDisk;
+
+    fn id_of(bytes: &[u8]) -> ContentId {
+        ContentId(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Each path holds the bytes beside it.
+    fn listed(files: &[(&str, &[u8])]) -> Vec<Listed> {
+        let file =
+            |(path, bytes): &(&str, &[u8])| Listed { path: (*path).to_owned(), id: id_of(bytes) };
+        files.iter().map(file).collect()
+    }
+
+    fn place(home: &tempfile::TempDir) -> PartPlace {
+        let downloads = home.path().join("downloads");
+        PartPlace { downloads: downloads.clone(), to: downloads, recorded: None }
+    }
+
+    fn look(place: &PartPlace, listed: &[Listed], placing: bool) -> Found {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let stop = AtomicBool::new(false);
+        Prepared::look(&disk, place, (id_of(b"list"), "Jazz"), listed, placing, &stop).unwrap()
+    }
+
+    fn coming(found: Found) -> Prepared {
+        match found {
+            Found::Coming(prepared) => prepared,
+            Found::Placed(path, _) => panic!("in place at {path:?}"),
+        }
+    }
+
+    #[test]
+    fn a_folder_in_place_is_ours_only_if_an_earlier_run_was_placing_one() {
+        let home = tempfile::tempdir().unwrap();
+        let place = place(&home);
+        let files = listed(&[("a", b"one"), ("b/c", b"two")]);
+        let prepared = coming(look(&place, &files, false));
+        for (number, bytes) in [(0, b"one"), (1, b"two")] {
+            assert!(prepared.take(number, id_of(bytes), bytes).unwrap());
+        }
+        let path = prepared.staged().place(&place.to, "Jazz").unwrap();
+        match look(&place, &files, true) {
+            Found::Placed(found, lists) => assert_eq!((found, lists.len()), (path.clone(), 2)),
+            Found::Coming(_) => panic!("it is in its place"),
+        }
+        assert_eq!(coming(look(&place, &files, false)).here(), (0, 0), "its user has such a one");
+        fs::remove_dir_all(place.downloads.join(".part2part")).unwrap();
+        fs::write(path.join("mine"), "mine").unwrap();
+        assert_eq!(coming(look(&place, &files, true)).here(), (0, 0), "it is another one now");
     }
 }
