@@ -13,10 +13,11 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use common::servent::{Start, TestServent, part2part, wait_until};
+use common::small_disk::{self, on_a_small_disk, seen_by};
 use part2part::command::Reply;
 use part2part::servent::report::{DownloadReport, DownloadState, IncidentsReport};
 use seat::{CTRL_D, Desk, PROMPT, Seat};
@@ -316,32 +317,9 @@ fn download(servent: &TestServent) -> DownloadReport {
     }
 }
 
-/// A servent whose downloads lie on a disk of `size`, and where that is; none where no mounts
-/// of our own can be had.
-fn on_a_small_disk(size: &str) -> Option<(TestServent, PathBuf)> {
-    let own_mounts = Command::new("unshare").args(["-m", "true"]).output();
-    if !own_mounts.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no mounts of our own can be had");
-        return None;
-    }
-    let home = tempfile::tempdir().unwrap();
-    let small = home.path().join("downloads");
-    fs::create_dir(&small).unwrap();
-    let mount =
-        format!("mount -t tmpfs -o size={size} tmpfs {} && exec \"$0\" \"$@\"", small.display());
-    let under = ["unshare", "-m", "sh", "-c", &mount].map(str::to_owned).to_vec();
-    let servent = TestServent::start_in(home, Start { under, ..Start::default() });
-    Some((servent, small))
-}
-
-/// Where `path` of the servent's own mounts is for us.
-fn seen_by(servent: &TestServent, path: &Path) -> PathBuf {
-    format!("/proc/{}/root{}", servent.pid(), path.display()).into()
-}
-
 #[test]
 fn a_disk_that_fills_up_stops_its_own_download_until_there_is_room() {
-    let Some((own, small)) = on_a_small_disk("90m") else { return };
+    let Some((own, small)) = on_a_small_disk("size=90m") else { return };
     let other = TestServent::start(Start::with(&["--max-upload", "3MB"]));
     let big: Vec<u8> = (0..8_000_000u32).map(|number| (number >> 8) as u8).collect();
     for (name, bytes) in [("big.bin", &big[..]), ("other.txt", b"other")] {
@@ -381,7 +359,7 @@ fn a_disk_that_fills_up_stops_its_own_download_until_there_is_room() {
 
 #[test]
 fn a_full_disk_is_said_and_waited_for() {
-    let Some((own, small)) = on_a_small_disk("68m") else { return };
+    let Some((own, small)) = on_a_small_disk("size=68m") else { return };
     let other = TestServent::start(Start::default());
     let bytes = vec![7; 8_000_000];
     fs::write(other.home().join("big.bin"), &bytes).unwrap();
@@ -408,11 +386,7 @@ fn a_full_disk_is_said_and_waited_for() {
         over => panic!("{over:?}"),
     });
     assert!(said.contains("make room or choose another folder; trying again every"), "{said}");
-    let more = Command::new("nsenter")
-        .args(["-m", "-t", &own.pid().to_string(), "mount", "-o", "remount,size=200m"])
-        .arg(&small)
-        .status();
-    assert!(more.unwrap().success());
+    small_disk::change(&own, &small, "size=200m");
     wait_until("a download that had to wait for room", || {
         matches!(download(&own).state, DownloadState::Done { .. })
     });

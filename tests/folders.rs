@@ -11,6 +11,7 @@ use std::path::Path;
 
 use common::files::{content, done, hash, publish};
 use common::servent::{Start, TestServent, wait_until};
+use common::small_disk::{self, on_a_small_disk, seen_by};
 use part2part::command::Reply;
 use part2part::servent::report::{
     CollectionReport, DownloadReport, DownloadState, GatheredReport, LinkReport,
@@ -375,6 +376,43 @@ fn what_nobody_gives_is_named_and_the_rest_comes() {
     assert!(said.contains("missing: \"b\": it does not have the file"), "{answer:?}");
     assert_eq!(read(&taker.downloads().join("list")), Tree::from([("a".into(), b"good".to_vec())]));
     is_tidy(&taker);
+}
+
+/// What a download says that waits for room on its disk.
+fn waits_for_room(servent: &TestServent) -> String {
+    let mut said = String::new();
+    wait_until("a download that waits for room", || match downloads(servent).remove(0).state {
+        DownloadState::Waiting { why } if why.contains("make room") => {
+            said = why;
+            true
+        }
+        DownloadState::Waiting { .. } | DownloadState::Running => false,
+        over => panic!("{over:?}"),
+    });
+    said
+}
+
+#[test]
+fn copies_that_find_no_room_are_made_when_there_is_some() {
+    let Some((taker, small)) = on_a_small_disk("size=200m,nr_inodes=150") else { return };
+    let bytes = content(3, 70_000);
+    let paths = 0..300;
+    let giver = TestServent::start(Start::default());
+    publish(&giver, "one", &bytes);
+    let id = hash(&bytes);
+    let text: String = paths.clone().map(|number| format!("{id}  {number:03}\n")).collect();
+    publish(&giver, "list", text.as_bytes());
+    let told = link(&giver, &["list"]).link + "&folder=300,21000000";
+    done(&taker, &["download", &told]);
+    let said = waits_for_room(&taker);
+    assert!(said.starts_with("no space left for "), "{said}");
+    small_disk::change(&taker, &small, "nr_inodes=9000");
+    wait_until("the copies", || downloads(&taker)[0].state.is_over());
+    let report = downloads(&taker).remove(0);
+    assert!(matches!(report.state, DownloadState::Done { .. }), "{report:?}");
+    let came = read(&seen_by(&taker, &small.join("list")));
+    assert!(came.keys().cloned().eq(paths.map(|number| format!("{number:03}"))));
+    assert!(came.values().all(|copy| *copy == bytes));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::disk::{Disk, Kind, read_full};
 use super::error::StoreError;
@@ -226,25 +226,42 @@ impl StagedFolder {
         let _ = self.disk.remove_file(&self.path.join(path)); // writing it says what is wrong
     }
 
+    /// Whether a file of so many bytes is at `path`.
+    #[must_use]
+    pub fn has(&self, path: &str, size: u64) -> bool {
+        let found = self.disk.look(&self.path.join(path));
+        found.is_ok_and(|(kind, stamp)| kind == Kind::File && stamp.size == size)
+    }
+
     /// Makes the file at `to` another one like that at `from`, which is whole.
     ///
     /// # Errors
-    /// What the disk says.
-    pub fn copy(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        let (from, to) = (self.path.join(from), self.path.join(to));
+    /// [`StoreError::Stopped`] when `stop` was set, or what the disk says; then there is no
+    /// such file.
+    pub fn copy(&self, from: &str, to: &str, stop: &AtomicBool) -> Result<(), StoreError> {
+        let (source, copy) = (self.path.join(from), self.path.join(to));
         let copied = || {
-            let (source, copy) = (self.disk.open_shared(&from)?, self.disk.open_part(&to)?);
+            let (source, copy) = (self.disk.open_shared(&source)?, self.disk.open_part(&copy)?);
             let mut bytes = vec![0; COPIED_AT_ONCE];
             let mut offset = 0;
             loop {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(false);
+                }
                 let read = read_full(&*source, &mut bytes, offset)?;
                 let Some(some) = bytes.get(..read).filter(|some| !some.is_empty()) else { break };
                 copy.write_at(some, offset)?;
                 offset += read as u64;
             }
-            copy.make_public()
+            copy.make_public().map(|()| true)
         };
-        copied().map_err(|error| StoreError::from_io("write", &to, error))
+        let failed = match copied() {
+            Ok(true) => return Ok(()),
+            Ok(false) => StoreError::Stopped,
+            Err(error) => StoreError::from_io("write", &copy, error),
+        };
+        self.discard(to); // the first half of it
+        Err(failed)
     }
 
     /// The list of the file at `path`, if an earlier run has left all of it; what is left of
@@ -254,7 +271,7 @@ impl StagedFolder {
         let path = self.path.join(path);
         self.disk.kind(&path).ok()?;
         let list = whole_file(&*self.disk, &path, id, stop);
-        if list.is_none() && !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        if list.is_none() && !stop.load(Ordering::Relaxed) {
             let _ = self.disk.remove_file(&path); // writing it says what is in the way
         }
         list

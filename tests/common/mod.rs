@@ -11,3 +11,4 @@ pub mod listing;
 pub mod namespace;
 pub mod schema;
 pub mod servent;
+pub mod small_disk;

@@ -3,13 +3,16 @@
 //! Always true: what is seen of it is one download, of one number; the folder comes to its
 //! place when nothing more of it can be had, and whole files only; what nobody gives is
 //! named. Small files come many ahead over one connection a source ([`giver`]), larger ones
-//! as downloads of their own that nobody sees ([`large`]); [`sources`] is who gives them,
-//! [`prepared`] what is on the disk, [`ending`] how it ends.
+//! as downloads of their own that nobody sees ([`large`]), copied where they are listed more
+//! than once ([`copies`]); [`sources`] is who gives them, [`prepared`] what is on the disk,
+//! [`room`] what becomes of it while that is full, [`ending`] how it ends.
 
+mod copies;
 mod ending;
 mod giver;
 pub(super) mod large;
 mod prepared;
+mod room;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,10 +25,11 @@ use tokio::time::Instant;
 use super::{DISK_RETRY, Fetch, Inbox, SHOW_EVERY, Wish as UserWish};
 use crate::base::{Meter, ServentId};
 use crate::servent::offload::offload;
-use crate::servent::report::{DownloadState, GatheredReport, News, SourceReport};
+use crate::servent::report::{DownloadState, GatheredReport, SourceReport};
 use crate::store::StoreError;
 use crate::transfer::collection::text::Listed;
 use crate::transfer::collection::{Batch, Number};
+use copies::Copies;
 use giver::Report;
 use large::Large;
 use prepared::{Found, Prepared};
@@ -44,6 +48,7 @@ struct Folder<'f> {
     /// Who lied.
     banned: BTreeSet<ServentId>,
     large: Large,
+    copies: Copies,
     reports: mpsc::Sender<(ServentId, u64, Report)>,
     meter: Meter,
     /// When the disk is tried again, while it is full.
@@ -77,6 +82,7 @@ impl Fetch {
         };
         let (reports, mut told) = mpsc::channel(REPORTS);
         let (large, mut ended) = Large::new();
+        let (copies, mut copied) = Copies::new();
         let batch = Batch::new(prepared.ids(), &prepared.held());
         let now = self.ground.clock.now();
         let claimed = self.collected.map_or(0, |(_, bytes)| bytes);
@@ -87,6 +93,7 @@ impl Fetch {
             away: BTreeMap::new(),
             banned: BTreeSet::new(),
             large,
+            copies,
             reports,
             meter: Meter::new(now),
             full_until: None,
@@ -112,6 +119,7 @@ impl Fetch {
                 }
                 Some(finding) = inbox.finds.recv() => folder.on_finding(finding),
                 Some((number, end)) = ended.recv() => folder.on_large(number, end),
+                Some(copied) = copied.recv() => folder.on_copied(copied),
                 Some((source, number, report)) = told.recv() => {
                     folder.on_report(source, number, report);
                     // What else has come is taken in one go.
@@ -188,17 +196,6 @@ impl Fetch {
             }
         }
     }
-
-    fn set_full(&mut self, error: &StoreError) {
-        let why = format!("{error}; trying again every {} s", DISK_RETRY.as_secs());
-        let state = DownloadState::Waiting { why: why.clone() };
-        self.show.send_modify(|report| report.state = state);
-        if self.full.replace(why.clone()).is_none() {
-            let report = self.report_now();
-            let (number, name) = (report.number, report.name);
-            self.ground.tell(News::Download { number, name, text: format!("paused: {why}") });
-        }
-    }
 }
 
 impl Folder<'_> {
@@ -219,7 +216,8 @@ impl Folder<'_> {
             return true;
         }
         let fetched = self.batch.left() == 0 || self.is_stuck();
-        fetched && self.large.is_empty() && !self.fetch.paused && self.full_until.is_none()
+        let larger = self.large.is_empty() && self.copies.left().next().is_none();
+        fetched && larger && !self.fetch.paused && self.full_until.is_none()
     }
 
     /// Looks after who is silent, who is to be dialled again, and what is shown.
@@ -245,7 +243,10 @@ impl Folder<'_> {
                 self.fetch.stopped.store(true, Ordering::Relaxed);
                 self.send_away();
                 self.large.cancel().await;
-                offload(|| self.fetch.end_cancelled());
+                offload(|| {
+                    self.files.settle();
+                    self.fetch.end_cancelled();
+                });
                 return Step::Over;
             }
             UserWish::Pause if !self.fetch.paused => {
@@ -269,32 +270,12 @@ impl Folder<'_> {
         Step::On
     }
 
-    /// A full disk is waited for, unless the user would not; anything else ends the download.
-    fn on_disk_error(&mut self, error: &StoreError) {
-        if !error.is_full() || self.fetch.once {
-            self.send_away();
-            return self.fetch.fail(error.to_string());
-        }
-        self.send_away();
-        self.large.set_paused(true);
-        self.fetch.set_full(error);
-        self.full_until = Some(Instant::now() + DISK_RETRY);
-    }
-
-    /// The disk has taken something.
-    fn on_room(&mut self) {
-        if self.fetch.full.take().is_some() {
-            let report = self.fetch.report_now();
-            let (number, name) = (report.number, report.name);
-            self.fetch.ground.tell(News::Download { number, name, text: "goes on".to_owned() });
-        }
-    }
-
     fn start_large(&mut self) {
         self.large.add(self.batch.take_large());
         if self.fetch.paused || self.fetch.over || self.full_until.is_some() {
             return;
         }
+        self.copies.start(&self.files);
         while let Some((number, size)) = self.large.next() {
             let paths = self.files.paths(number);
             let (Some(id), Some(path)) = (self.batch.id(number), paths.first()) else { continue };
@@ -308,7 +289,12 @@ impl Folder<'_> {
 
     fn on_large(&mut self, number: Number, end: large::End) {
         let Some(list) = self.large.ended(number, end, self.fetch.once) else { return };
-        match offload(|| self.files.placed(number, list)) {
+        self.copies.add(number, list);
+    }
+
+    fn on_copied(&mut self, copied: Result<(), StoreError>) {
+        self.copies.ended(copied.is_ok());
+        match copied {
             Ok(()) => self.on_room(),
             Err(error) => self.on_disk_error(&error),
         }
@@ -319,6 +305,8 @@ impl Folder<'_> {
         let now = self.fetch.ground.clock.now();
         let (here, bytes) = self.files.here();
         let (coming, rate) = self.large.progress();
+        let placed = self.copies.left().map(|(_, list)| list.geometry().size());
+        let coming = placed.fold(coming, u64::saturating_add);
         let files = self.files.files();
         let connected = self.open.values().filter(|source| source.connected).count();
         let state = match &self.fetch.full {

@@ -1,5 +1,6 @@
 //! How a collection ends: in place, whole or with what is missing named.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::giver::Wish;
@@ -9,6 +10,7 @@ use crate::servent::offload::offload;
 use crate::servent::report::{DownloadState, GatheredReport, News};
 use crate::store::{StoreError, leftover};
 use crate::transfer::PieceList;
+use crate::transfer::collection::Number;
 use crate::transfer::event::phrase;
 
 /// Files that are named each; of more, the number will do.
@@ -131,13 +133,14 @@ impl Folder<'_> {
 
     /// Files that nobody gives, with the reason.
     fn missing(&self) -> Vec<(String, String)> {
-        let refused = self
-            .batch
-            .missing()
-            .map(|(number, why)| (number, why.map_or("nobody has given it", phrase).to_owned()));
-        let failed = self.large.failed().iter().map(|(number, why)| (*number, why.clone()));
-        let all = refused.chain(failed).flat_map(|(number, why)| {
-            self.files.paths(number).iter().map(move |path| (path.clone(), why.clone()))
+        let mut whys: BTreeMap<Number, &str> =
+            self.large.failed().iter().map(|(number, why)| (*number, &**why)).collect();
+        let refused = self.batch.missing();
+        whys.extend(refused.filter_map(|(number, why)| Some((number, phrase(why?)))));
+        // What is not on the disk is missing, whatever was heard of it.
+        let all = self.files.missing().into_iter().flat_map(|number| {
+            let why = whys.get(&number).copied().unwrap_or("nobody has given it");
+            self.files.paths(number).iter().map(move |path| (path.clone(), why.to_owned()))
         });
         let mut all: Vec<_> = all.collect();
         all.sort_unstable();

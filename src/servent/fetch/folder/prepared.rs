@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::base::{ContentId, Geometry};
 use crate::store::folder::{StagedFolder, laid_out, placed_folder};
@@ -27,6 +27,10 @@ pub(super) struct Prepared {
     /// Whose turn it is to write one of those contents that have their turns together: the same
     /// may come from two sources at once.
     writing: [Mutex<()>; WRITERS],
+    /// Held by whoever writes; alone by who waits until nobody does.
+    busy: RwLock<()>,
+    /// Ends what is being written.
+    stopped: Arc<AtomicBool>,
     /// Files that are listed and not created, with the reason.
     pub(super) left_out: Vec<(String, BadPath)>,
 }
@@ -54,7 +58,7 @@ impl Prepared {
         (id, name): (ContentId, &str),
         listed: &[Listed],
         placing: bool,
-        stop: &AtomicBool,
+        stop: &Arc<AtomicBool>,
     ) -> Result<Found, StoreError> {
         let laid = laid_out(listed);
         let mut contents: Vec<Content> = Vec::new();
@@ -95,14 +99,17 @@ impl Prepared {
             contents,
             here: Mutex::default(),
             writing: Default::default(),
+            busy: RwLock::default(),
+            stopped: Arc::clone(stop),
             left_out,
         };
-        prepared.recover(fresh, stop)?;
+        prepared.recover(fresh)?;
         Ok(Found::Coming(prepared))
     }
 
     /// Counts what an earlier run has left, and makes files without a byte.
-    fn recover(&self, fresh: bool, stop: &AtomicBool) -> Result<(), StoreError> {
+    fn recover(&self, fresh: bool) -> Result<(), StoreError> {
+        let stop = &*self.stopped;
         for (content, number) in self.contents.iter().zip(0..) {
             let mut list = None;
             let mut missing = Vec::new();
@@ -118,7 +125,7 @@ impl Prepared {
                     .and_then(|geometry| PieceList::new(content.id, geometry, Vec::new()).ok());
                 self.lock().extend(nothing.map(|list| (number, list)));
             } else if let Some((from, list)) = list {
-                missing.iter().try_for_each(|to| self.staged.copy(from, to))?;
+                missing.iter().try_for_each(|to| self.staged.copy(from, to, stop))?;
                 self.lock().insert(number, list);
             }
         }
@@ -132,6 +139,13 @@ impl Prepared {
     /// All contents, in order of their numbers.
     pub(super) fn ids(&self) -> Vec<ContentId> {
         self.contents.iter().map(|content| content.id).collect()
+    }
+
+    /// Those that are not here.
+    pub(super) fn missing(&self) -> Vec<Number> {
+        let here = self.lock();
+        let numbers = self.contents.iter().zip(0..).map(|(_, number)| number);
+        numbers.filter(|number| !here.contains_key(number)).collect()
     }
 
     /// Those that are here.
@@ -184,6 +198,7 @@ impl Prepared {
         if !list.geometry().last().is_some_and(|piece| list.proves(piece, bytes)) {
             return Ok(false);
         }
+        let _busy = self.write()?;
         let turn = self.writing.get(number as usize % WRITERS);
         let _turn = turn.map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
         if self.lock().contains_key(&number) {
@@ -197,13 +212,28 @@ impl Prepared {
         Ok(true)
     }
 
-    /// Takes a content that was placed at the first of its paths; blocks.
-    pub(super) fn placed(&self, number: Number, list: PieceList) -> Result<(), StoreError> {
+    /// Takes a content that was placed at the first of its paths: copies it to the others, as
+    /// far as an earlier try has not; blocks.
+    pub(super) fn placed(&self, number: Number, list: &PieceList) -> Result<(), StoreError> {
+        let _busy = self.write()?;
         if let [first, others @ ..] = self.paths(number) {
-            others.iter().try_for_each(|path| self.staged.copy(first, path))?;
+            let size = list.geometry().size();
+            let missing = others.iter().filter(|path| !self.staged.has(path, size));
+            missing.into_iter().try_for_each(|to| self.staged.copy(first, to, &self.stopped))?;
         }
-        self.lock().insert(number, list);
+        self.lock().insert(number, list.clone());
         Ok(())
+    }
+
+    /// Leave to write, unless it is stopped.
+    fn write(&self) -> Result<RwLockReadGuard<'_, ()>, StoreError> {
+        let busy = self.busy.read().unwrap_or_else(PoisonError::into_inner);
+        if self.stopped.load(Ordering::Relaxed) { Err(StoreError::Stopped) } else { Ok(busy) }
+    }
+
+    /// Once it is stopped: waits until nobody writes any more; blocks.
+    pub(super) fn settle(&self) {
+        drop(self.busy.write());
     }
 
     /// The files that are here, and what proves them.
@@ -221,7 +251,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::RealDisk;
+    use crate::store::{MemoryDisk, RealDisk};
 
     fn id_of(bytes: &[u8]) -> ContentId {
         ContentId(*blake3::hash(bytes).as_bytes())
@@ -241,7 +271,7 @@ mod tests {
 
     fn look(place: &PartPlace, listed: &[Listed], placing: bool) -> Found {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let stop = AtomicBool::new(false);
+        let stop = Arc::default();
         Prepared::look(&disk, place, (id_of(b"list"), "Jazz"), listed, placing, &stop).unwrap()
     }
 
@@ -249,6 +279,36 @@ mod tests {
         match found {
             Found::Coming(prepared) => prepared,
             Found::Placed(path, _) => panic!("in place at {path:?}"),
+        }
+    }
+
+    #[test]
+    fn a_file_is_here_once_it_is_at_all_its_paths() {
+        let disk = MemoryDisk::new();
+        let place = PartPlace { downloads: "/d".into(), to: "/d".into(), recorded: None };
+        let bytes = vec![7; 70_000];
+        let files = listed(&[("a", &bytes), ("b/a", &bytes), ("c", &bytes)]);
+        let stop = Arc::default();
+        let tools: Arc<dyn Disk> = Arc::new(disk.clone());
+        let found = Prepared::look(&tools, &place, (id_of(b"list"), "Jazz"), &files, false, &stop);
+        let prepared = coming(found.unwrap());
+        let path = |path: &str| prepared.folder().join(path);
+        disk.put(path("a"), &bytes);
+        let mut builder = crate::transfer::ListBuilder::new(Geometry::of(70_000).unwrap());
+        bytes.chunks(65_536).for_each(|piece| builder.push(piece));
+        let list = builder.finish().unwrap();
+        disk.set_free(100_000);
+        assert!(prepared.placed(0, &list).unwrap_err().is_full());
+        assert!(disk.contents(path("c")).is_none(), "no half of a file stays");
+        assert_eq!((prepared.here(), prepared.missing()), ((0, 0), vec![0]));
+        disk.set_free(1 << 40);
+        stop.store(true, Ordering::Relaxed);
+        assert!(matches!(prepared.placed(0, &list), Err(StoreError::Stopped)));
+        stop.store(false, Ordering::Relaxed);
+        prepared.placed(0, &list).unwrap();
+        assert_eq!((prepared.here(), prepared.missing()), ((3, 210_000), vec![]));
+        for copy in ["b/a", "c"] {
+            assert!(disk.contents(path(copy)).unwrap() == bytes, "{copy}");
         }
     }
 
