@@ -416,6 +416,29 @@ fn copies_that_find_no_room_are_made_when_there_is_some() {
 }
 
 #[test]
+fn what_would_not_fit_at_all_its_paths_is_not_begun() {
+    let Some((taker, small)) = on_a_small_disk("size=90m") else { return };
+    let bytes = content(4, 70_000);
+    let paths = 0..1000;
+    let giver = TestServent::start(Start::default());
+    publish(&giver, "one", &bytes);
+    let id = hash(&bytes);
+    let text: String = paths.clone().map(|number| format!("{id}  {number:03}\n")).collect();
+    publish(&giver, "list", text.as_bytes());
+    let before = giver.status().sent;
+    let told = link(&giver, &["list"]).link + "&folder=1000,8";
+    done(&taker, &["download", &told]);
+    let said = waits_for_room(&taker);
+    assert!(said.contains("but the download needs 70.0 MB and 67.1 MB to spare"), "{said}");
+    let sent = giver.status().sent - before;
+    assert!(sent <= text.len() as u64, "{sent} bytes for a text of {}", text.len());
+    small_disk::change(&taker, &small, "size=300m");
+    wait_until("the files", || downloads(&taker)[0].state.is_over());
+    let came = read(&seen_by(&taker, &small.join("list")));
+    assert!(came.len() == paths.len() && came.values().all(|copy| *copy == bytes));
+}
+
+#[test]
 fn what_is_said_to_be_a_folder_and_is_none_is_kept_as_a_file() {
     let giver = TestServent::start(Start::default());
     publish(&giver, "song", b"no list at all");

@@ -12,7 +12,7 @@ use crate::base::{Contact, MAX_TTL, file_link, piece};
 use crate::message::{HitBody, QueryBody};
 use crate::overlay::{self, config};
 use crate::share::{MAX_EXCLUDED, agenda, hashing, ignoring, library, query};
-use crate::store::{folder, hosts_file, name, part};
+use crate::store::{hosts_file, layout, name, part};
 use crate::transfer::collection::text as collection_text;
 use crate::transfer::{sources, telling, upload};
 
@@ -117,8 +117,9 @@ fn limits(places: usize) -> Vec<LimitReport> {
         bytes("length of a file's name", wide(name::MAX_NAME), "it is cut"),
         many("files of a collection", collection_text::MAX_FILES, "a folder of more is none"),
         bytes("text of a collection", wide(collection_text::MAX_TEXT), "the same"),
-        bytes("length of a path in it", wide(folder::MAX_PATH), "the file is left out, and said"),
-        many("folders around a file of it", folder::MAX_DEPTH, "the same"),
+        bytes("length of a path in it", wide(layout::MAX_PATH), "the file is left out, and said"),
+        many("folders around a file of it", layout::MAX_DEPTH, "the same"),
+        many("folders in it", layout::MAX_FOLDERS, "the same"),
         bytes("length of a link", wide(file_link::MAX_LINK), "it is refused"),
         many("peers of a link", file_link::MAX_LINK_PEERS, "it is refused"),
         many("downloads running", download_error::MAX_RUNNING, "another is refused"),

@@ -1,13 +1,12 @@
 //! A folder that is coming, and its last step to its final name.
 //!
 //! Always true: it is made in the hidden folder for parts, where nobody else can enter, and
-//! comes to its place whole, by one rename that replaces nothing; a stranger's path is made
-//! safe part by part, and none leads out of it; no file in it is written twice. It is
-//! flushed once, before it is placed, and not file by file: what a crash has left of it is
+//! comes to its place whole, by one rename that replaces nothing; paths in it are those of
+//! [`laid_out`](super::layout::laid_out); no file in it is written twice. It is flushed once, before it is placed, and not file by file: what a crash has left of it is
 //! held against its hash by the next run ([`StagedFolder::whole`]). That the bytes of a
 //! file are right is the caller's business.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,135 +14,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::disk::{Disk, Kind, read_full};
 use super::error::StoreError;
-use super::leftover::list_of;
+use super::leftover::{held, list_of};
 use super::name::{numbered, safe_name};
-use super::part::{MAX_NAMESAKES, RESERVE, alike, make_folder, make_parts, move_in};
+use super::part::{MAX_NAMESAKES, RESERVE, make_folder, make_parts, move_in};
 use super::part_place::PartPlace;
 use crate::base::{ContentId, Geometry};
 use crate::transfer::PieceList;
-use crate::transfer::collection::text::Listed;
-
-/// Longest path in a folder that is created, in bytes: with that of the downloads folder
-/// before it, it is below what the system takes.
-pub const MAX_PATH: usize = 2048;
-/// Most folders around a file in it: more are made by nobody but to do harm.
-pub const MAX_DEPTH: usize = 64;
 
 /// What stands behind the id in the name of a folder that is coming.
 const ENDING: &str = "folder";
+/// What a folder takes on a disk, in bytes: a block of most file systems.
+const FOLDER_SIZE: u64 = 4096;
 /// Bytes that are copied at a time.
 const COPIED_AT_ONCE: usize = 1 << 20;
 /// Folders of the right name that are looked into for one that was placed just before a
 /// crash: it is the first of them but for a folder full of twins.
 const MAX_LOOKED_INTO: usize = 8;
-
-/// Why a file of a collection is not created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadPath {
-    /// It begins with a `/`.
-    #[error("the path begins at the root")]
-    Absolute,
-    /// It has a part that leads nowhere, or up.
-    #[error("the path has a part that is empty, '.' or '..'")]
-    Part,
-    /// It is longer than [`MAX_PATH`].
-    #[error("the path is longer than {MAX_PATH} bytes")]
-    TooLong,
-    /// It is deeper than [`MAX_DEPTH`].
-    #[error("the path leads through more than {MAX_DEPTH} folders")]
-    TooDeep,
-    /// Too many others are called like it.
-    #[error("more than {MAX_NAMESAKES} others are called alike")]
-    Namesakes,
-}
-
-/// Where each file of a collection is created in its folder: each part of its path made
-/// safe, and numbered where another one, or one that only differs in case or in Unicode
-/// form, has its name. Folders that are alike are one.
-#[must_use]
-pub fn laid_out(files: &[Listed]) -> Vec<Result<String, BadPath>> {
-    let mut taken = Taken::default();
-    files.iter().map(|file| taken.path_for(file)).collect()
-}
-
-/// The paths that are taken already, in the form in which they are compared.
-#[derive(Default)]
-struct Taken {
-    files: HashSet<String>,
-    /// What folders are called that others may call otherwise.
-    folders: HashMap<String, String>,
-    /// The last number that a name got.
-    numbers: HashMap<String, u32>,
-}
-
-impl Taken {
-    fn path_for(&mut self, file: &Listed) -> Result<String, BadPath> {
-        let path = file.path.as_str();
-        if path.starts_with('/') {
-            return Err(BadPath::Absolute);
-        }
-        if path.len() > MAX_PATH {
-            return Err(BadPath::TooLong);
-        }
-        if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(BadPath::Part);
-        }
-        if path.split('/').count() > MAX_DEPTH + 1 {
-            return Err(BadPath::TooDeep);
-        }
-        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let mut place = String::new();
-        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
-            place = self.folder_in(&place, &safe_name(folder, file.id))?;
-        }
-        let path = self.free_in(&place, &safe_name(name, file.id))?;
-        if path.len() > MAX_PATH {
-            return Err(BadPath::TooLong);
-        }
-        self.files.insert(alike(&path));
-        Ok(path)
-    }
-
-    /// The folder that is called like `name` in `place`, or a new one.
-    fn folder_in(&mut self, place: &str, name: &str) -> Result<String, BadPath> {
-        let path = join(place, name);
-        let key = alike(&path);
-        if let Some(known) = self.folders.get(&key) {
-            return Ok(known.clone());
-        }
-        let free = self.free_in(place, name)?;
-        // By both: the next that is called so finds it, and no file takes its name.
-        self.folders.insert(key, free.clone());
-        self.folders.insert(alike(&free), free.clone());
-        Ok(free)
-    }
-
-    /// `name` in `place`, with a number where that is taken.
-    fn free_in(&mut self, place: &str, name: &str) -> Result<String, BadPath> {
-        let plain = join(place, name);
-        let key = alike(&plain);
-        if !self.is_taken(&key) {
-            return Ok(plain);
-        }
-        let from = self.numbers.get(&key).map_or(1, |last| last + 1);
-        for number in from..=MAX_NAMESAKES {
-            let path = join(place, &numbered(name, number));
-            if !self.is_taken(&alike(&path)) {
-                self.numbers.insert(key, number);
-                return Ok(path);
-            }
-        }
-        Err(BadPath::Namesakes)
-    }
-
-    fn is_taken(&self, key: &str) -> bool {
-        self.files.contains(key) || self.folders.contains_key(key)
-    }
-}
-
-fn join(place: &str, name: &str) -> String {
-    if place.is_empty() { name.to_owned() } else { format!("{place}/{name}") }
-}
 
 /// A folder that is coming. All methods block, and may be called from many threads.
 pub struct StagedFolder {
@@ -160,15 +46,18 @@ impl StagedFolder {
     }
 
     /// Opens the folder of the collection `id`, with what an earlier run has left in it, or
-    /// makes it; with it the folders that `paths`, as [`laid_out`] gives them, lead through.
+    /// makes it; with it the folders that `paths`, as
+    /// [`laid_out`](super::layout::laid_out) gives them, lead through.
     ///
     /// # Errors
-    /// What the disk says.
-    pub fn open(
+    /// [`StoreError::NoRoom`] when all those folders would leave less than [`RESERVE`];
+    /// [`StoreError::Stopped`] when `stop` was set; else what the disk says.
+    pub fn open<'a>(
         disk: Arc<dyn Disk>,
         place: &PartPlace,
         id: ContentId,
-        paths: impl Iterator<Item = impl AsRef<str>>,
+        paths: impl Iterator<Item = &'a str>,
+        stop: &AtomicBool,
     ) -> Result<Self, StoreError> {
         let path = Self::path_of(&*disk, place, id);
         make_parts(&*disk, path.parent().unwrap_or(&path))?;
@@ -176,14 +65,27 @@ impl StagedFolder {
         if disk.kind(&path).ok() != Some(Kind::Folder) {
             return Err(StoreError::NotAFolder { path });
         }
-        let mut made = HashSet::new();
-        for file in paths {
-            let Some((folder, _)) = file.as_ref().rsplit_once('/') else { continue };
-            if made.insert(folder.to_owned()) {
-                make_folder(&*disk, &path.join(folder), 0o777)?;
+        let staged = Self { disk, path, id };
+        let mut folders = BTreeSet::new();
+        for mut path in paths {
+            while let Some((folder, _)) = path.rsplit_once('/')
+                && folders.insert(folder)
+            {
+                path = folder;
             }
         }
-        Ok(Self { disk, path, id })
+        let is_made = |folder: &str| {
+            staged.disk.kind(&staged.path.join(folder)).is_ok_and(|kind| kind == Kind::Folder)
+        };
+        folders.retain(|folder| !is_made(folder));
+        staged.has_room(FOLDER_SIZE.saturating_mul(folders.len() as u64))?;
+        for folder in folders {
+            if stop.load(Ordering::Relaxed) {
+                return Err(StoreError::Stopped);
+            }
+            make_folder(&*staged.disk, &staged.path.join(folder), 0o777)?;
+        }
+        Ok(staged)
     }
 
     /// Where it is made.
@@ -205,6 +107,13 @@ impl StagedFolder {
             return Err(StoreError::NoRoom { folder, needed, free });
         }
         Ok(())
+    }
+
+    /// Bytes that are here of the part of a larger file `id` of it.
+    #[must_use]
+    pub fn held_of(&self, id: ContentId) -> u64 {
+        let (downloads, to) = (self.path.clone(), self.path.clone());
+        held(&*self.disk, &PartPlace { downloads, to, recorded: None }, id).unwrap_or(0)
     }
 
     /// Writes a whole file, verified by the caller, at `path`; on return the kernel has it.
@@ -399,82 +308,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::store::RealDisk;
-
-    fn listed(paths: &[&str]) -> Vec<Listed> {
-        let id = ContentId([0xab; 32]);
-        paths.iter().map(|path| Listed { path: (*path).to_owned(), id }).collect()
-    }
-
-    fn laid(paths: &[&str]) -> Vec<String> {
-        laid_out(&listed(paths)).into_iter().map(Result::unwrap).collect()
-    }
-
-    #[test]
-    fn paths_that_lead_elsewhere_are_named_as_such() {
-        let deep = "d/".repeat(MAX_DEPTH + 1) + "x";
-        let long = format!("{}/x", "d".repeat(MAX_PATH));
-        let cases = [
-            ("/etc/passwd", BadPath::Absolute),
-            ("../x", BadPath::Part),
-            ("a/../../x", BadPath::Part),
-            ("a//b", BadPath::Part),
-            ("./a", BadPath::Part),
-            ("a/", BadPath::Part),
-            ("", BadPath::Part),
-            (deep.as_str(), BadPath::TooDeep),
-            (long.as_str(), BadPath::TooLong),
-        ];
-        for (path, why) in cases {
-            assert_eq!(laid_out(&listed(&[path])), [Err(why)], "{path}");
-        }
-        assert!(laid_out(&listed(&[&deep[2..]]))[0].is_ok());
-    }
-
-    #[test]
-    fn each_part_is_made_safe_and_the_rest_is_kept() {
-        let paths = [".git/.config", "a\0b/c\x1b.txt", "C:\\x", "日本/foo... bar"];
-        assert_eq!(laid(&paths), ["_git/_config", "a_b/c_.txt", "C:\\x", "日本/foo... bar"]);
-    }
-
-    #[test]
-    fn twins_are_both_kept_and_folders_that_are_alike_are_one() {
-        assert_eq!(laid(&["A.txt", "a.txt", "A.TXT"]), ["A.txt", "a (1).txt", "A (2).TXT"]);
-        assert_eq!(laid(&["\u{e9}", "e\u{301}"]), ["\u{e9}", "e\u{301} (1)"]);
-        assert_eq!(laid(&["x", "x"]), ["x", "x (1)"]);
-        assert_eq!(laid(&["Dir/a", "dir/b", "DIR/A"]), ["Dir/a", "Dir/b", "Dir/A (1)"]);
-        assert_eq!(laid(&["a", "a/b", "a/c"]), ["a", "a (1)/b", "a (1)/c"]);
-        assert_eq!(laid(&["a/b", "a"]), ["a/b", "a (1)"]);
-        let many: Vec<_> = std::iter::repeat_n("x", MAX_NAMESAKES as usize + 2).collect();
-        let laid = laid_out(&listed(&many));
-        assert_eq!(laid.iter().filter(|path| path.is_ok()).count(), MAX_NAMESAKES as usize + 1);
-        assert_eq!(laid.last(), Some(&Err(BadPath::Namesakes)));
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_listed_lies_inside_under_a_name_of_its_own(
-            paths in prop::collection::vec("(\\PC|[/./\\\\\n\0aA]){0,12}", 0..40)
-        ) {
-            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            let laid: Vec<_> = laid_out(&listed(&paths)).into_iter().flatten().collect();
-            let keys: HashSet<String> = laid.iter().map(|path| alike(path)).collect();
-            prop_assert_eq!(keys.len(), laid.len());
-            for path in &laid {
-                prop_assert!(path.split('/').all(|part| !part.is_empty() && !part.starts_with('.')));
-                prop_assert!(!path.contains('\0'));
-                // No file stands where another one needs a folder.
-                let mut around = path.as_str();
-                while let Some((folder, _)) = around.rsplit_once('/') {
-                    prop_assert!(!keys.contains(&alike(folder)), "{} in {:?}", folder, laid);
-                    around = folder;
-                }
-            }
-        }
-    }
+    use crate::store::{MemoryDisk, RealDisk};
 
     fn id_of(bytes: &[u8]) -> ContentId {
         ContentId(*blake3::hash(bytes).as_bytes())
@@ -484,15 +319,18 @@ mod tests {
         AtomicBool::new(false)
     }
 
+    fn open(place: &PartPlace, paths: &[&str]) -> Result<StagedFolder, StoreError> {
+        let id = ContentId([7; 32]);
+        StagedFolder::open(Arc::new(RealDisk), place, id, paths.iter().copied(), &never())
+    }
+
     /// A folder for downloads, where they go to, and one that is coming there.
     fn staged(paths: &[&str]) -> (tempfile::TempDir, PartPlace, StagedFolder) {
         let home = tempfile::tempdir().unwrap();
         let downloads = home.path().join("downloads");
         let place = PartPlace { downloads: downloads.clone(), to: downloads, recorded: None };
         fs::create_dir(&place.to).unwrap();
-        let id = ContentId([7; 32]);
-        let folder =
-            StagedFolder::open(Arc::new(RealDisk), &place, id, paths.iter().copied()).unwrap();
+        let folder = open(&place, paths).unwrap();
         (home, place, folder)
     }
 
@@ -538,14 +376,7 @@ mod tests {
         folder.write("d/b", b"tw").unwrap();
         symlink(home.path(), folder.path().join("d/c")).unwrap();
         drop(folder);
-        let paths = ["a", "d/b", "d/c"];
-        let again = StagedFolder::open(
-            Arc::new(RealDisk),
-            &place,
-            ContentId([7; 32]),
-            paths.iter().copied(),
-        );
-        let again = again.unwrap();
+        let again = open(&place, &["a", "d/b", "d/c"]).unwrap();
         assert_eq!(again.whole("a", id_of(b"one"), &never()).unwrap().geometry().size(), 3);
         assert!(again.whole("d/b", id_of(b"two"), &never()).is_none());
         assert!(again.whole("d/c", id_of(b"two"), &never()).is_none());
@@ -561,10 +392,8 @@ mod tests {
         let (home, place, folder) = staged(&[]);
         fs::remove_dir(folder.path()).unwrap();
         symlink(home.path(), folder.path()).unwrap();
-        let id = ContentId([7; 32]);
-        let opened = StagedFolder::open(Arc::new(RealDisk), &place, id, ["a"].iter());
-        assert!(matches!(opened.err(), Some(StoreError::NotAFolder { .. })));
-        remove_staged(&RealDisk, &place, id).unwrap();
+        assert!(matches!(open(&place, &["a"]).err(), Some(StoreError::NotAFolder { .. })));
+        remove_staged(&RealDisk, &place, ContentId([7; 32])).unwrap();
         assert!(home.path().join("downloads").exists());
     }
 
@@ -573,5 +402,28 @@ mod tests {
         let (_home, _place, folder) = staged(&[]);
         folder.has_room(1).unwrap();
         assert!(matches!(folder.has_room(u64::MAX), Err(StoreError::NoRoom { .. })));
+    }
+
+    #[test]
+    fn folders_are_made_where_there_is_room_for_all_and_until_it_is_stopped() {
+        let disk = MemoryDisk::new();
+        let place = PartPlace { downloads: "/d".into(), to: "/d".into(), recorded: None };
+        let paths: Vec<String> = (0..100).map(|number| format!("{number}/in/x")).collect();
+        let open = |stop: bool| {
+            let (disk, stop) = (Arc::new(disk.clone()), AtomicBool::new(stop));
+            let paths = paths.iter().map(String::as_str);
+            StagedFolder::open(disk, &place, ContentId([7; 32]), paths, &stop)
+        };
+        let made = || disk.list(&StagedFolder::path_of(&disk, &place, ContentId([7; 32]))).unwrap();
+        disk.set_free(RESERVE + 199 * FOLDER_SIZE);
+        let needed = 200 * FOLDER_SIZE;
+        assert!(matches!(open(false), Err(StoreError::NoRoom { needed: n, .. }) if n == needed));
+        disk.set_free(RESERVE + 200 * FOLDER_SIZE);
+        assert!(matches!(open(true), Err(StoreError::Stopped)));
+        assert_eq!(made().len(), 0);
+        assert!(open(false).is_ok());
+        assert_eq!(made().len(), 100);
+        disk.set_free(RESERVE);
+        assert!(open(false).is_ok(), "they are there");
     }
 }

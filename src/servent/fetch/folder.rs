@@ -279,6 +279,10 @@ impl Folder<'_> {
         while let Some((number, size)) = self.large.next() {
             let paths = self.files.paths(number);
             let (Some(id), Some(path)) = (self.batch.id(number), paths.first()) else { continue };
+            if let Err(error) = offload(|| self.files.has_room_for(number, size)) {
+                self.large.add(vec![(number, size)]);
+                return self.on_disk_error(&error);
+            }
             let usable = |source: &&SourceReport| !self.banned.contains(&source.id);
             let sources = self.fetch.known.values().filter(usable).cloned().collect();
             let priority = self.fetch.show.borrow().priority;

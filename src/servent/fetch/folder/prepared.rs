@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::base::{ContentId, Geometry};
-use crate::store::folder::{StagedFolder, laid_out, placed_folder};
+use crate::store::folder::{StagedFolder, placed_folder};
+use crate::store::layout::laid_out;
 use crate::store::{BadPath, Disk, PartPlace, StoreError};
 use crate::transfer::PieceList;
 use crate::transfer::collection::Number;
@@ -92,8 +93,8 @@ impl Prepared {
                 return Ok(Found::Placed(path, files.collect()));
             }
         }
-        let paths = contents.iter().flat_map(|content| &content.paths);
-        let staged = StagedFolder::open(Arc::clone(disk), place, id, paths)?;
+        let paths = contents.iter().flat_map(|content| &content.paths).map(String::as_str);
+        let staged = StagedFolder::open(Arc::clone(disk), place, id, paths, stop)?;
         let prepared = Self {
             staged,
             contents,
@@ -120,12 +121,12 @@ impl Prepared {
                 }
             }
             if content.id == ContentId::of_nothing() {
-                missing.iter().try_for_each(|path| self.staged.write(path, b""))?;
+                self.write_all(missing.into_iter(), b"")?;
                 let nothing = Geometry::of(0)
                     .and_then(|geometry| PieceList::new(content.id, geometry, Vec::new()).ok());
                 self.lock().extend(nothing.map(|list| (number, list)));
             } else if let Some((from, list)) = list {
-                missing.iter().try_for_each(|to| self.staged.copy(from, to, stop))?;
+                self.copy_all(from, &missing, list.geometry().size())?;
                 self.lock().insert(number, list);
             }
         }
@@ -205,7 +206,7 @@ impl Prepared {
             return Ok(true);
         }
         let paths = self.paths(number);
-        paths.iter().try_for_each(|path| self.staged.write(path, bytes)).inspect_err(|_| {
+        self.write_all(paths.iter(), bytes).inspect_err(|_| {
             paths.iter().for_each(|path| self.staged.discard(path));
         })?;
         self.lock().insert(number, list);
@@ -219,10 +220,40 @@ impl Prepared {
         if let [first, others @ ..] = self.paths(number) {
             let size = list.geometry().size();
             let missing = others.iter().filter(|path| !self.staged.has(path, size));
-            missing.into_iter().try_for_each(|to| self.staged.copy(first, to, &self.stopped))?;
+            self.copy_all(first, &missing.collect::<Vec<_>>(), size)?;
         }
         self.lock().insert(number, list.clone());
         Ok(())
+    }
+
+    /// Writes `bytes` at all `paths`, where there is room for that and nobody stops it.
+    fn write_all<'a>(
+        &self,
+        paths: impl ExactSizeIterator<Item = &'a String>,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        self.staged.has_room((bytes.len() as u64).saturating_mul(paths.len() as u64))?;
+        for path in paths {
+            if self.stopped.load(Ordering::Relaxed) {
+                return Err(StoreError::Stopped);
+            }
+            self.staged.write(path, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Copies the file at `from`, of so many bytes, to all of `paths`, where there is room for
+    /// that.
+    fn copy_all(&self, from: &str, paths: &[&String], size: u64) -> Result<(), StoreError> {
+        self.staged.has_room(size.saturating_mul(paths.len() as u64))?;
+        paths.iter().try_for_each(|to| self.staged.copy(from, to, &self.stopped))
+    }
+
+    /// Whether there is room for a content of so many bytes at all of its paths.
+    pub(super) fn has_room_for(&self, number: Number, size: u64) -> Result<(), StoreError> {
+        let Some(content) = self.contents.get(number as usize) else { return Ok(()) };
+        let all = size.saturating_mul(content.paths.len() as u64);
+        self.staged.has_room(all.saturating_sub(self.staged.held_of(content.id)))
     }
 
     /// Leave to write, unless it is stopped.
@@ -251,6 +282,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::store::part::RESERVE;
     use crate::store::{MemoryDisk, RealDisk};
 
     fn id_of(bytes: &[u8]) -> ContentId {
@@ -287,7 +319,9 @@ mod tests {
         let disk = MemoryDisk::new();
         let place = PartPlace { downloads: "/d".into(), to: "/d".into(), recorded: None };
         let bytes = vec![7; 70_000];
-        let files = listed(&[("a", &bytes), ("b/a", &bytes), ("c", &bytes)]);
+        let many: [(&str, &[u8]); 3] = [("1", b"new"), ("2", b"new"), ("3", b"new")];
+        let files = [&[("a", &bytes[..]), ("b/a", &bytes), ("c", &bytes)], &many[..]].concat();
+        let files = listed(&files);
         let stop = Arc::default();
         let tools: Arc<dyn Disk> = Arc::new(disk.clone());
         let found = Prepared::look(&tools, &place, (id_of(b"list"), "Jazz"), &files, false, &stop);
@@ -297,16 +331,27 @@ mod tests {
         let mut builder = crate::transfer::ListBuilder::new(Geometry::of(70_000).unwrap());
         bytes.chunks(65_536).for_each(|piece| builder.push(piece));
         let list = builder.finish().unwrap();
-        disk.set_free(100_000);
-        assert!(prepared.placed(0, &list).unwrap_err().is_full());
+        let lacks = |refused: StoreError, bytes| {
+            let lacking = matches!(refused, StoreError::NoRoom { needed, .. } if needed == bytes);
+            assert!(lacking, "{refused:?}");
+        };
+        disk.set_free(RESERVE + 8);
+        lacks(prepared.take(1, files[3].id, b"new").unwrap_err(), 9);
+        disk.set_free(RESERVE + 139_999);
+        lacks(prepared.has_room_for(0, 70_000).unwrap_err(), 210_000);
+        lacks(prepared.placed(0, &list).unwrap_err(), 140_000);
+        assert!(prepared.staged().copy("a", "c", &stop).is_ok());
+        prepared.staged().discard("c");
+        disk.set_free(60_000);
+        assert!(prepared.staged().copy("a", "c", &stop).unwrap_err().is_full());
         assert!(disk.contents(path("c")).is_none(), "no half of a file stays");
-        assert_eq!((prepared.here(), prepared.missing()), ((0, 0), vec![0]));
+        assert_eq!((prepared.here(), prepared.missing()), ((0, 0), vec![0, 1]));
         disk.set_free(1 << 40);
         stop.store(true, Ordering::Relaxed);
         assert!(matches!(prepared.placed(0, &list), Err(StoreError::Stopped)));
         stop.store(false, Ordering::Relaxed);
         prepared.placed(0, &list).unwrap();
-        assert_eq!((prepared.here(), prepared.missing()), ((3, 210_000), vec![]));
+        assert_eq!((prepared.here(), prepared.missing()), ((3, 210_000), vec![1]));
         for copy in ["b/a", "c"] {
             assert!(disk.contents(path(copy)).unwrap() == bytes, "{copy}");
         }
