@@ -439,6 +439,25 @@ fn what_would_not_fit_at_all_its_paths_is_not_begun() {
 }
 
 #[test]
+fn of_a_large_file_that_is_withdrawn_nothing_stays() {
+    let files = Tree::from([("a".into(), b"one".to_vec()), ("b".into(), content(5, 3_000_000))]);
+    let giver = giver(&files, &["--max-upload", SLOW]);
+    let told = link(&giver, &["Jazz"]);
+    let taker = TestServent::start(Start::default());
+    done(&taker, &["download", &told.link]);
+    wait_until("some of it", || downloads(&taker)[0].verified > 100_000);
+    done(&giver, &["unpublish", "Jazz/b"]);
+    wait_until("the end", || downloads(&taker)[0].state.is_over());
+    match downloads(&taker).remove(0).state {
+        DownloadState::Failed { why } => assert!(why.contains("1 of its 2 files"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let came = Tree::from([("a".into(), b"one".to_vec())]);
+    assert_eq!(read(&taker.downloads().join("Jazz")), came);
+    is_tidy(&taker);
+}
+
+#[test]
 fn what_is_said_to_be_a_folder_and_is_none_is_kept_as_a_file() {
     let giver = TestServent::start(Start::default());
     publish(&giver, "song", b"no list at all");

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::disk::{Disk, Kind, read_full};
+use super::disk::{Disk, Kind, PARTS_FOLDER, read_full};
 use super::error::StoreError;
 use super::leftover::{held, list_of};
 use super::name::{numbered, safe_name};
@@ -186,14 +186,14 @@ impl StagedFolder {
         list
     }
 
-    /// Flushes all of it and gives it its final name in `folder`: `wanted` made safe, with a
+    /// Removes what is here of larger files that did not come, flushes the rest and gives it
+    /// its final name in `folder`: `wanted` made safe, with a
     /// number where that is taken by anything at all. Returns the path.
     ///
     /// # Errors
     /// As for a part: what has failed can be tried again, but for the flush of `folder`.
     pub fn place(&self, folder: &Path, wanted: &str) -> Result<PathBuf, StoreError> {
-        // What parts of its larger files were in.
-        let _ = self.disk.remove_folder(&self.path.join(super::disk::PARTS_FOLDER));
+        remove_all(&*self.disk, self.path.join(PARTS_FOLDER))?;
         let flushed = self.disk.flush(&self.path);
         flushed.map_err(|error| StoreError::from_io("flush", &self.path, error))?;
         make_folder(&*self.disk, folder, 0o777)?;
@@ -212,7 +212,11 @@ impl StagedFolder {
 /// # Errors
 /// What the disk says.
 pub fn remove_staged(disk: &dyn Disk, place: &PartPlace, id: ContentId) -> Result<(), StoreError> {
-    let path = StagedFolder::path_of(disk, place, id);
+    remove_all(disk, StagedFolder::path_of(disk, place, id))
+}
+
+/// Removes the folder at `path` with all that is in it, if there is one.
+fn remove_all(disk: &dyn Disk, path: PathBuf) -> Result<(), StoreError> {
     match disk.kind(&path) {
         Ok(Kind::Folder) => {}
         // Nobody's link is followed, and what is no folder is not ours.
@@ -339,6 +343,11 @@ mod tests {
         let (home, place, folder) = staged(&["a", "d/e/b"]);
         folder.write("a", b"one").unwrap();
         folder.write("d/e/b", b"two").unwrap();
+        let parts = folder.path().join(PARTS_FOLDER);
+        fs::create_dir(&parts).unwrap();
+        for ending in ["part", "list"] {
+            fs::write(parts.join(format!("{}.{ending}", folder.id)), "half of it").unwrap();
+        }
         assert!(folder.write("a", b"again").is_err(), "no file is written twice");
         fs::write(place.to.join("Music"), "mine").unwrap();
         symlink(home.path(), place.to.join("Music (1)")).unwrap();
@@ -346,6 +355,7 @@ mod tests {
         assert_eq!(path, place.to.join("Music (2)"));
         assert_eq!(fs::read(path.join("d/e/b")).unwrap(), b"two");
         assert_eq!(fs::read(path.join("a")).unwrap(), b"one");
+        assert!(!path.join(PARTS_FOLDER).exists(), "nothing of what did not come");
         assert_eq!(fs::read(place.to.join("Music")).unwrap(), b"mine");
         assert!(!place.to.join(".part2part").exists(), "nothing is left");
         let files = [("a", &b"one"[..]), ("d/e/b", b"two")];
