@@ -416,6 +416,38 @@ fn copies_that_find_no_room_are_made_when_there_is_some() {
 }
 
 #[test]
+fn nobody_is_asked_for_a_folder_that_the_disk_has_no_room_for() {
+    let Some((taker, small)) = on_a_small_disk("size=90m") else { return };
+    let files = Tree::from([("a".into(), b"one".to_vec()), ("b".into(), content(6, 80_000))]);
+    let giver = giver(&files, &["--max-upload", SLOW]);
+    publish(&giver, "other.bin", &content(7, 4_200_000));
+    let other = link(&giver, &["other.bin"]).link;
+    let told = link(&giver, &["Jazz"]).link.replace("folder=2,80003", "folder=2,50000000");
+    let once = taker.ctl(&["download", &told, "--once", "--wait"]);
+    let why = "but the download needs 50.0 MB and 67.1 MB to spare";
+    assert!(once.code == 1 && once.out.contains(why), "{once:?}");
+    let number = |number: usize| {
+        let mut all = downloads(&taker).into_iter();
+        all.find(|report| report.number == number).unwrap()
+    };
+    done(&taker, &["download", &told]);
+    wait_until("a folder that waits", || match number(2).state {
+        DownloadState::Waiting { why: said } => said.contains(why),
+        _ => false,
+    });
+    // The disk is looked at again while this comes, which is slow.
+    let elsewhere = taker.home().join("elsewhere");
+    done(&taker, &["download", &other, "--wait", "--to", elsewhere.to_str().unwrap()]);
+    let report = number(2);
+    let here = report.gathered.as_ref().map(|gathered| gathered.here);
+    let waits = matches!(&report.state, DownloadState::Waiting { why: said } if said.contains(why));
+    assert!(waits && here == Some(0), "{report:?}");
+    small_disk::change(&taker, &small, "size=300m");
+    wait_until("the files", || number(2).state.is_over());
+    assert_eq!(read(&seen_by(&taker, &small.join("Jazz"))), files);
+}
+
+#[test]
 fn what_would_not_fit_at_all_its_paths_is_not_begun() {
     let Some((taker, small)) = on_a_small_disk("size=90m") else { return };
     let bytes = content(4, 70_000);

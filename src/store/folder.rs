@@ -7,6 +7,7 @@
 //! file are right is the caller's business.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -114,6 +115,15 @@ impl StagedFolder {
     pub fn held_of(&self, id: ContentId) -> u64 {
         let (downloads, to) = (self.path.clone(), self.path.clone());
         held(&*self.disk, &PartPlace { downloads, to, recorded: None }, id).unwrap_or(0)
+    }
+
+    /// Bytes that are here of parts of its larger files.
+    #[must_use]
+    pub fn in_parts(&self) -> u64 {
+        let entries = self.disk.list(&self.path.join(PARTS_FOLDER)).unwrap_or_default();
+        let id = |name: &OsStr| name.to_str()?.strip_suffix(".part")?.parse().ok();
+        let ids = entries.iter().filter_map(|entry| id(&entry.name));
+        ids.map(|id| self.held_of(id)).fold(0, u64::saturating_add)
     }
 
     /// Writes a whole file, verified by the caller, at `path`; on return the kernel has it.
@@ -348,6 +358,7 @@ mod tests {
         for ending in ["part", "list"] {
             fs::write(parts.join(format!("{}.{ending}", folder.id)), "half of it").unwrap();
         }
+        assert_eq!((folder.in_parts(), folder.held_of(folder.id)), (10, 10));
         assert!(folder.write("a", b"again").is_err(), "no file is written twice");
         fs::write(place.to.join("Music"), "mine").unwrap();
         symlink(home.path(), place.to.join("Music (1)")).unwrap();

@@ -51,7 +51,8 @@ struct Folder<'f> {
     copies: Copies,
     reports: mpsc::Sender<(ServentId, u64, Report)>,
     meter: Meter,
-    /// When the disk is tried again, while it is full.
+    /// When it is looked at whether the disk has room for the rest: before anybody is asked
+    /// for it, and again while it is full.
     full_until: Option<Instant>,
     search_at: Option<Instant>,
     searches: u32,
@@ -96,7 +97,7 @@ impl Fetch {
             copies,
             reports,
             meter: Meter::new(now),
-            full_until: None,
+            full_until: Some(Instant::now()),
             search_at: None,
             searches: 0,
             searching: false,
@@ -104,7 +105,6 @@ impl Fetch {
             claimed,
             fetch: self,
         };
-        folder.begin();
         let mut tick = tokio::time::interval(SHOW_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !(folder.is_over() && folder.finish()) {
@@ -199,17 +199,6 @@ impl Fetch {
 }
 
 impl Folder<'_> {
-    fn begin(&mut self) {
-        let left = self.claimed.saturating_sub(self.files.here().1);
-        if let Err(error) = self.files.staged().has_room(left) {
-            self.on_disk_error(&error);
-        }
-        if !self.fetch.over && !self.fetch.paused {
-            self.dial_all();
-        }
-        self.refresh();
-    }
-
     /// Whether nothing more can come.
     fn is_over(&self) -> bool {
         if self.fetch.over {
@@ -223,12 +212,8 @@ impl Folder<'_> {
     /// Looks after who is silent, who is to be dialled again, and what is shown.
     fn on_tick(&mut self) {
         let now = Instant::now();
-        if self.full_until.is_some_and(|until| until <= now) {
-            self.full_until = None;
-            self.away.values_mut().for_each(|away| away.again = Some(now));
-            self.large.set_paused(false);
-        }
-        if !self.fetch.paused && self.full_until.is_none() {
+        self.look_for_room(now);
+        if !self.fetch.over && !self.fetch.paused && self.full_until.is_none() {
             self.look_after(now);
             self.dial_all();
             self.search(now);
@@ -254,18 +239,12 @@ impl Folder<'_> {
                 self.large.set_paused(true);
                 self.fetch.trouble = None;
                 self.fetch.full = None;
-                self.full_until = None;
             }
-            UserWish::Resume if self.fetch.paused => {
-                self.large.set_paused(false);
-                self.away.values_mut().for_each(|away| away.again = Some(Instant::now()));
-            }
+            // The next look at the disk lets it go on.
+            UserWish::Resume if self.fetch.paused => self.full_until = Some(Instant::now()),
             _ => {}
         }
         self.fetch.note_wish(wish);
-        if !self.fetch.paused {
-            self.dial_all();
-        }
         self.refresh();
         Step::On
     }
@@ -306,6 +285,9 @@ impl Folder<'_> {
 
     /// Brings the numbers up to date.
     fn refresh(&mut self) {
+        if self.fetch.over {
+            return; // how it has ended is what is shown
+        }
         let now = self.fetch.ground.clock.now();
         let (here, bytes) = self.files.here();
         let (coming, rate) = self.large.progress();

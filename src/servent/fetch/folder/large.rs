@@ -104,12 +104,16 @@ impl Large {
         &self.failed
     }
 
+    /// Those that are to come, and their sizes.
+    pub(super) fn left(&self) -> impl Iterator<Item = (Number, u64)> {
+        let running = self.running.iter().map(|(number, running)| (*number, running.size));
+        let later = self.later.iter().map(|(number, (size, _))| (*number, *size));
+        self.waiting.iter().copied().chain(running).chain(later)
+    }
+
     /// Bytes of those that are to come.
     pub(super) fn size(&self) -> u64 {
-        let waiting = self.waiting.iter().map(|(_, size)| *size);
-        let running = self.running.values().map(|running| running.size);
-        let later = self.later.values().map(|(size, _)| *size);
-        waiting.chain(running).chain(later).fold(0, u64::saturating_add)
+        self.left().map(|(_, size)| size).fold(0, u64::saturating_add)
     }
 
     /// Bytes that are here of those that run, and how many come a second.

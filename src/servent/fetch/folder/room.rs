@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::{DISK_RETRY, Fetch, Folder};
+use crate::servent::offload::offload;
 use crate::servent::report::{DownloadState, News};
 use crate::store::StoreError;
 
@@ -20,6 +21,51 @@ impl Fetch {
 }
 
 impl Folder<'_> {
+    /// When it is time: lets all go on if the disk has room for the rest, as far as it tells.
+    /// Nobody is asked for what could not be written; what a disk does not tell, such as a
+    /// quota, a write will.
+    pub(super) fn look_for_room(&mut self, now: Instant) {
+        if self.fetch.paused {
+            return;
+        }
+        let Some(until) = self.full_until else {
+            if self.large.progress().1 > 0 {
+                self.on_room();
+            }
+            return;
+        };
+        if until > now {
+            return;
+        }
+        match offload(|| self.files.staged().has_room(self.rest())) {
+            Err(error) if error.is_full() => self.on_disk_error(&error),
+            _ => {
+                self.full_until = None;
+                self.away.values_mut().for_each(|away| away.again = Some(now));
+                self.large.set_paused(false);
+            }
+        }
+    }
+
+    /// Bytes that are still to be written, as far as is known or claimed.
+    fn rest(&self) -> u64 {
+        let paths = |number| self.files.paths(number).len() as u64;
+        let larger = self.large.left().map(|(number, size)| size.saturating_mul(paths(number)));
+        let larger = larger.fold(0, u64::saturating_add);
+        let single = self.copies.left().map(|(number, list)| (list.geometry().size(), *number));
+        let (placed, copies) = single.fold((0u64, 0u64), |(placed, copies), (size, number)| {
+            let others = size.saturating_mul(paths(number).saturating_sub(1));
+            (placed.saturating_add(size), copies.saturating_add(others))
+        });
+        let parts = self.files.staged().in_parts();
+        let known = larger.saturating_sub(parts).saturating_add(copies);
+        if self.batch.left() == 0 {
+            return known;
+        }
+        let here = self.files.here().1.saturating_add(placed).saturating_add(parts);
+        self.claimed.saturating_sub(here).max(known)
+    }
+
     /// A full disk is waited for, unless the user would not; anything else ends the download.
     pub(super) fn on_disk_error(&mut self, error: &StoreError) {
         self.send_away();

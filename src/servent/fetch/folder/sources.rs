@@ -63,7 +63,7 @@ impl Folder<'_> {
 
     /// Dials whom it knows and may dial now, as far as there is room.
     pub(super) fn dial_all(&mut self) {
-        if self.batch.left() == 0 {
+        if self.batch.left() == 0 || self.fetch.paused || self.full_until.is_some() {
             return;
         }
         let now = Instant::now();
