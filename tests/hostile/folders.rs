@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use part2part::base::file_link::MAX_LINK_PEERS;
 use tokio::time::Instant;
 
 use crate::common::frames::*;
@@ -17,7 +18,7 @@ fn folder(name: &str) -> (Offer, Vec<Offer>, Vec<Vec<u8>>) {
     let bytes: Vec<_> = (0..FILES).map(|n| noise(500 + n, &format!("{name} {n}"))).collect();
     let line = |(n, bytes): (usize, &Vec<u8>)| format!("{}  {n:03}\n", blake3::hash(bytes));
     let text: String = bytes.iter().enumerate().map(line).collect();
-    let files = bytes.iter().map(|bytes| Offer::honest("unnamed", bytes)).collect();
+    let files = bytes.iter().map(|bytes| Offer::honest("", bytes)).collect();
     (Offer::honest(name, text.as_bytes()), files, bytes)
 }
 
@@ -41,10 +42,16 @@ async fn downloaded(name: &str, bad: &[&dyn Fn(Offer) -> Option<Offer>]) -> Dura
         let source = Publisher::start(seed, offers).await;
         sources.push(source);
     }
+    // Who has no place in a link is found by a search.
+    let (linked, others) = sources.split_at(sources.len().min(MAX_LINK_PEERS));
+    for source in others {
+        let joined = victim.ask(&["join", &source.invitation()]).await;
+        assert_eq!(joined.code, 0, "{joined:?}");
+    }
     let began = Instant::now();
     let id = blake3::Hash::from(text.id);
     let mut link = format!("part2part:{id}?name={name}&folder={FILES},1");
-    sources.iter().for_each(|source| link += &format!("&peer={}", source.invitation()));
+    linked.iter().for_each(|source| link += &format!("&peer={}", source.invitation()));
     let end = victim.ask(&["download", &link, "--wait"]).await;
     assert_eq!(end.code, 0, "{end:?}");
     for (n, bytes) in bytes.iter().enumerate() {
@@ -66,5 +73,12 @@ async fn who_holds_files_of_a_folder_back_holds_it_up_for_seconds_only() {
         Some(file.given(move |_| vec![queued(&id, 7)]))
     };
     let took = downloaded("held", &[&silent, &queueing]).await;
+    assert!(took < Duration::from_secs(10) + SLACK, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_refuse_all_of_a_folder_hide_nobody_who_has_it() {
+    let useless: &dyn Fn(Offer) -> Option<Offer> = &|_| None;
+    let took = downloaded("hidden", &[useless; MAX_LINK_PEERS]).await;
     assert!(took < Duration::from_secs(10) + SLACK, "{took:?}");
 }

@@ -22,6 +22,7 @@ type Lists = Arc<dyn Fn(u32) -> FakeManifest + Send + Sync>;
 /// A file that is offered, and how.
 #[derive(Clone)]
 pub(crate) struct Offer {
+    /// What it is called; who has no name is in no hit.
     pub(crate) name: String,
     pub(crate) id: [u8; 32],
     /// What hits say.
@@ -203,7 +204,8 @@ impl Public {
             files: vec![FakeFile { id: offer.id, size: offer.size, name: offer.name.clone() }],
             more: false,
         };
-        self.offers.iter().map(|offer| hit(offer).frame()).collect()
+        let named = self.offers.iter().filter(|offer| !offer.name.is_empty());
+        named.map(|offer| hit(offer).frame()).collect()
     }
 
     async fn give(&self, mut peer: FakePeer) -> std::io::Result<()> {

@@ -95,6 +95,8 @@ pub struct Batch {
     wanted: Vec<Number>,
     /// Who will not give what, and why the last would not.
     refused: BTreeMap<Number, (BTreeSet<ServentId>, Refusal)>,
+    /// How many of those that are left each will not give.
+    unwilling: BTreeMap<ServentId, usize>,
     asked: BTreeMap<Number, Asked>,
     large: Vec<(Number, u64)>,
     sources: BTreeMap<ServentId, From>,
@@ -119,6 +121,7 @@ impl Batch {
             left: wanted.len(),
             wanted,
             refused: BTreeMap::new(),
+            unwilling: BTreeMap::new(),
             asked: BTreeMap::new(),
             large: Vec::new(),
             sources: BTreeMap::new(),
@@ -166,6 +169,20 @@ impl Batch {
         let numbers = self.states.iter().zip(0..);
         let wanted = numbers.filter(|(state, _)| matches!(state, State::Wanted | State::Asked));
         wanted.map(|(_, number)| (number, self.refused.get(&number).map(|(_, why)| *why)))
+    }
+
+    /// Whether there is anything left that `source` has not refused.
+    #[must_use]
+    pub fn is_useful(&self, source: ServentId) -> bool {
+        self.unwilling.get(&source).copied().unwrap_or(0) < self.left
+    }
+
+    /// How long `source` has given nothing whole of what it was asked for; zero, if nothing is
+    /// on its way from it.
+    #[must_use]
+    pub fn lag(&self, source: ServentId) -> Duration {
+        let busy = self.sources.get(&source).filter(|from| !from.is_idle());
+        busy.map_or(Duration::ZERO, |from| from.patience.lag(self.now))
     }
 
     /// Whom to wait for no longer, with the reason as a phrase.
@@ -288,8 +305,13 @@ impl Batch {
     }
 
     fn refuse(&mut self, source: ServentId, number: Number, why: Refusal) {
+        if !self.asked.contains_key(&number) {
+            return; // another one was sooner
+        }
         let refused = self.refused.entry(number).or_insert_with(|| (BTreeSet::new(), why));
-        refused.0.insert(source);
+        if refused.0.insert(source) {
+            *self.unwilling.entry(source).or_default() += 1;
+        }
         refused.1 = why;
         self.want_again(number);
     }
@@ -311,6 +333,10 @@ impl Batch {
         self.asked.remove(&number);
         if counts(before) && !counts(state) {
             self.left = self.left.saturating_sub(1);
+            for source in self.refused.remove(&number).into_iter().flat_map(|(who, _)| who) {
+                let unwilling = self.unwilling.entry(source).or_default();
+                *unwilling = unwilling.saturating_sub(1);
+            }
         }
     }
 

@@ -35,6 +35,11 @@ impl Patience {
         *self = Self::new(now);
     }
 
+    /// How long it has given nothing whole.
+    pub(super) fn lag(&self, now: Time) -> Duration {
+        now.since(self.whole)
+    }
+
     /// Why it is waited for no longer, if so, as a phrase.
     pub(super) fn end(&self, now: Time) -> Option<&'static str> {
         if now.since(self.heard) > SILENT {

@@ -218,6 +218,34 @@ fn who_keeps_talking_and_gives_nothing_whole_is_waited_for_no_longer() {
 }
 
 #[test]
+fn who_has_refused_all_that_is_left_is_of_no_use() {
+    let mut batch = batch(3);
+    let mut out = Vec::new();
+    connect(&mut batch, &[A]);
+    assert!(batch.is_useful(A) && batch.is_useful(B));
+    batch.refused(A, 0, Refusal::NotHere, &mut out);
+    batch.described(A, 1, 0, &mut out);
+    assert!(batch.is_useful(A), "it may give the third");
+    batch.refused(A, 2, Refusal::NotHere, &mut out);
+    assert!(!batch.is_useful(A) && batch.is_useful(B));
+    assert_eq!((out.len(), batch.is_idle()), (0, true));
+    let asks = connect(&mut batch, &[B]);
+    run(&mut batch, asks, |ask| match ask {
+        Ask::Size(_, 1) => Err(Refusal::NotHere),
+        _ => Ok(1),
+    });
+    assert!(batch.left() == 1 && !batch.is_useful(A) && !batch.is_useful(B));
+}
+
+#[test]
+fn who_keeps_us_waiting_is_known_by_how_long() {
+    let mut batch = batch(1);
+    connect(&mut batch, &[A, B]);
+    batch.at(secs(7)).heard(A);
+    assert_eq!((batch.lag(A), batch.lag(B)), (Duration::from_secs(7), Duration::ZERO));
+}
+
+#[test]
 fn what_is_here_is_not_asked_for() {
     let ids = batch(3).ids;
     let mut batch = Batch::new(ids.clone(), &ids[..2].iter().copied().collect());
@@ -234,6 +262,11 @@ fn is_busy_as_can_be(batch: &Batch) -> bool {
         let all = batch.states.iter().zip(0..);
         all.filter(|(state, _)| **state == State::Wanted).map(|(_, number)| number)
     };
+    let counted = |source: &ServentId| {
+        let refused = batch.refused.iter().filter(|(_, (who, _))| who.contains(source));
+        batch.unwilling.get(source).copied().unwrap_or(0) == refused.count()
+    };
+    assert!(batch.unwilling.keys().all(counted));
     let idle = batch.sources.iter().filter(|(_, from)| from.is_idle());
     idle.map(|(source, _)| source).all(|source| wanted().all(|number| refused(&number, source)))
 }

@@ -25,6 +25,8 @@ const MAX_GIVERS: usize = 8;
 const WISHES: usize = 512;
 /// A source that is dialled and says nothing for this long is lost.
 const SILENT: Duration = Duration::from_secs(30);
+/// How long a source that gives nothing whole keeps its place from others who may be better.
+const ON_TRIAL: Duration = Duration::from_secs(6);
 /// How long before a lost source is dialled again; doubled up to the longest each time.
 const REDIAL: Duration = Duration::from_secs(1);
 const LONGEST_REDIAL: Duration = Duration::from_secs(30);
@@ -49,37 +51,75 @@ pub(super) struct Source {
 pub(super) struct Away {
     dials: u32,
     pub(super) again: Option<Instant>,
+    /// Whether it gave a file since it was last away.
+    gave: bool,
 }
 
 impl Folder<'_> {
-    /// Whether those who are there have refused all that is left, and nobody else is found.
+    /// Whether whoever is known has refused all that is left, and nobody else is found.
     pub(super) fn is_stuck(&self) -> bool {
-        let connected = self.open.values().filter(|source| source.connected).count();
-        let awaited = self.open.len() > connected
-            || self.away.values().any(|away| away.dials < HOPELESS && away.again.is_some());
-        let nobody = connected == 0 && !self.fetch.once;
-        self.batch.is_idle() && !awaited && !nobody && self.searched && !self.searching
+        if !self.batch.is_idle() || !self.searched || self.searching {
+            return false;
+        }
+        let mut answered = self.fetch.once;
+        for id in self.fetch.known.keys().filter(|id| !self.banned.contains(id)) {
+            let awaited = match (self.open.get(id), self.away.get(id)) {
+                _ if !self.batch.is_useful(*id) => {
+                    answered = true;
+                    continue;
+                }
+                (Some(source), _) => !source.connected,
+                (None, Some(away)) => away.dials < HOPELESS && away.again.is_some(),
+                (None, None) => true,
+            };
+            if awaited {
+                return false;
+            }
+        }
+        answered
     }
 
-    /// Dials whom it knows and may dial now, as far as there is room.
+    /// Dials whom it knows and may dial now, as far as there is room, or can be.
     pub(super) fn dial_all(&mut self) {
-        if self.batch.left() == 0 || self.fetch.paused || self.full_until.is_some() {
+        if self.fetch.paused || self.full_until.is_some() {
             return;
         }
         let now = Instant::now();
-        let due = |away: Option<&Away>| {
-            away.is_none_or(|away| away.again.is_some_and(|again| again <= now))
-        };
-        let known: Vec<_> = self.fetch.known.keys().copied().collect();
-        for id in known {
-            if self.open.len() >= MAX_GIVERS {
-                return;
-            }
+        let mut due = Vec::new();
+        for &id in self.fetch.known.keys() {
             let free = !self.banned.contains(&id) && !self.open.contains_key(&id);
-            if free && due(self.away.get(&id)) {
+            let away = self.away.get(&id);
+            let due_now = away.is_none_or(|away| away.again.is_some_and(|again| again <= now));
+            if free && due_now && self.batch.is_useful(id) {
+                // Who gave something first, and then who was not asked yet.
+                due.push((away.is_none_or(|away| !away.gave), away.map(|away| away.dials), id));
+            }
+        }
+        due.sort_unstable();
+        for (unproven, dials, id) in due {
+            let hopeful = !unproven || dials.is_none();
+            if self.open.len() < MAX_GIVERS || self.make_place(hopeful, now) {
                 self.dial(id, now);
             }
         }
+    }
+
+    /// Gives up a source that has nothing for us; and for who is `hopeful`, one that keeps us
+    /// waiting: else as many as there are places for, who give nothing, would hide one who does.
+    fn make_place(&mut self, hopeful: bool, now: Instant) -> bool {
+        let worth = |id| match self.batch.is_useful(id) {
+            false => Some(Duration::MAX),
+            true => Some(self.batch.lag(id)).filter(|&lag| hopeful && lag >= ON_TRIAL),
+        };
+        let connected = self.open.iter().filter(|(_, source)| source.connected);
+        let worst = connected.filter_map(|(&id, _)| Some((worth(id)?, id))).max();
+        let Some((_, worst)) = worst else { return false };
+        self.open.remove(&worst);
+        self.away.entry(worst).or_default().again = Some(now + LONGEST_REDIAL);
+        let mut asks = Vec::new();
+        self.batch.lost(worst, &mut asks);
+        self.ask(asks);
+        true
     }
 
     fn dial(&mut self, id: ServentId, now: Instant) {
@@ -133,7 +173,7 @@ impl Folder<'_> {
             }
             Report::Progress(bytes) => self.meter.add(self.fetch.ground.clock.now(), bytes),
             Report::Here(number) => {
-                self.away.insert(source, Away::default());
+                self.away.insert(source, Away { gave: true, ..Away::default() });
                 self.searched = false;
                 self.fetch.trouble = None;
                 self.on_room();
