@@ -29,7 +29,7 @@ const MAX_KEPT: usize = 16;
 const KEEP: Duration = Duration::from_secs(3);
 /// Messages about a file that come when it is here already, and are passed over: what
 /// accumulates in the time of [`KEEP`] while a crowd takes the same.
-const LATE_NEWS: usize = 64;
+pub(super) const LATE_NEWS: usize = 64;
 /// A closing connection says farewell within this time.
 const FAREWELL: Duration = Duration::from_secs(1);
 

@@ -13,13 +13,21 @@ use crate::{Bench, SLACK, noise};
 /// Files of the folder: more than one source is asked ahead.
 const FILES: usize = 300;
 
+/// What an honest source may say of the text after it was given.
+fn late_news(id: [u8; 32]) -> Vec<Frame> {
+    vec![FakeHave { id, count: 2, holding: 1, first: 0, bits: vec![3] }.frame(); 3]
+}
+
 /// A folder as its publishers offer it: its text, and its files.
 fn folder(name: &str) -> (Offer, Vec<Offer>, Vec<Vec<u8>>) {
     let bytes: Vec<_> = (0..FILES).map(|n| noise(500 + n, &format!("{name} {n}"))).collect();
     let line = |(n, bytes): (usize, &Vec<u8>)| format!("{}  {n:03}\n", blake3::hash(bytes));
     let text: String = bytes.iter().enumerate().map(line).collect();
-    let files = bytes.iter().map(|bytes| Offer::honest("", bytes)).collect();
-    (Offer::honest(name, text.as_bytes()), files, bytes)
+    let files = bytes.iter().map(|bytes| Offer::honest("", bytes));
+    let text = Offer::honest(name, text.as_bytes());
+    let mut files: Vec<_> = files.collect();
+    files[0].first_words = late_news(text.id);
+    (text, files, bytes)
 }
 
 /// Downloads the folder from an honest source and as many others as there are `bad` ones,
@@ -74,6 +82,11 @@ async fn who_holds_files_of_a_folder_back_holds_it_up_for_seconds_only() {
     };
     let took = downloaded("held", &[&silent, &queueing]).await;
     assert!(took < Duration::from_secs(10) + SLACK, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_news_of_the_text_of_a_folder_after_it_came_is_no_liar() {
+    downloaded("news", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,8 @@ pub(crate) struct Offer {
     pub(crate) size: u64,
     pub(crate) lists: Lists,
     pub(crate) pieces: Pieces,
+    /// What is said before it is described.
+    pub(crate) first_words: Vec<Frame>,
     /// What is said after thanks for it.
     pub(crate) last_words: Vec<Frame>,
     /// How long to wait before each frame of a piece.
@@ -51,6 +53,7 @@ impl Offer {
                 let bytes = piece_of(&bytes, piece).to_vec();
                 vec![FakeData { id, piece, offset: 0, bytes }.frame()]
             }),
+            first_words: vec![],
             last_words: vec![],
             pause: Duration::ZERO,
         }
@@ -219,7 +222,12 @@ impl Public {
                 DESCRIBE => {
                     let (id, part) = read_describe(&frame);
                     match self.offers.iter().find(|offer| offer.id == id) {
-                        Some(offer) => peer.send(&(offer.lists)(part).frame()).await?,
+                        Some(offer) => {
+                            for frame in &offer.first_words {
+                                peer.send(frame).await?;
+                            }
+                            peer.send(&(offer.lists)(part).frame()).await?;
+                        }
                         None => peer.send(&refused(&id, 0)).await?,
                     }
                 }

@@ -132,7 +132,8 @@ impl Giver {
             },
         };
         self.report(Report::Connected).await;
-        let mut open = Open::default();
+        // What was taken over the connection before may have news yet: the text, above all.
+        let mut open = Open { news: pool::LATE_NEWS, ..Open::default() };
         let mesh = Arc::clone(&line.mesh);
         let ended = tokio::select! {
             ended = self.exchange(&mut open, &mut line.reader, wishes) => ended,
@@ -206,7 +207,8 @@ impl Giver {
             }
             TransferMessage::Have(_) | TransferMessage::Sources(_) => {
                 let left = open.news.checked_sub(1);
-                open.news = left.ok_or(End::Lied("said too much of who else has the files"))?;
+                let why = || End::Lost("it says too much of who else has the files".to_owned());
+                open.news = left.ok_or_else(why)?;
                 Ok(())
             }
             _ => Err(UNASKED),
