@@ -79,7 +79,7 @@ impl Fetch {
         let Some(found) = self.prepare(listed, inbox).await else { return };
         let prepared = match found {
             Found::Placed(path, files) => return self.folder_placed(&path, files),
-            Found::Coming(prepared) => Arc::new(prepared),
+            Found::Coming(prepared) => prepared,
         };
         let (reports, mut told) = mpsc::channel(REPORTS);
         let (large, mut ended) = Large::new();

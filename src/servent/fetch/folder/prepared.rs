@@ -45,7 +45,7 @@ struct Content {
 /// What was found on the disk.
 pub(super) enum Found {
     /// It is to be fetched, as far as it is not here.
-    Coming(Prepared),
+    Coming(Arc<Prepared>),
     /// The run before has placed all of it and did not live to say so.
     Placed(PathBuf, Vec<(PathBuf, PieceList)>),
 }
@@ -105,7 +105,7 @@ impl Prepared {
             left_out,
         };
         prepared.recover(fresh)?;
-        Ok(Found::Coming(prepared))
+        Ok(Found::Coming(Arc::new(prepared)))
     }
 
     /// Counts what an earlier run has left, and makes files without a byte.
@@ -307,7 +307,7 @@ mod tests {
         Prepared::look(&disk, place, (id_of(b"list"), "Jazz"), listed, placing, &stop).unwrap()
     }
 
-    fn coming(found: Found) -> Prepared {
+    fn coming(found: Found) -> Arc<Prepared> {
         match found {
             Found::Coming(prepared) => prepared,
             Found::Placed(path, _) => panic!("in place at {path:?}"),
