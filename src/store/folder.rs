@@ -17,7 +17,7 @@ use super::disk::{Disk, Kind, PARTS_FOLDER, read_full};
 use super::error::StoreError;
 use super::leftover::{held, list_of};
 use super::name::{numbered, safe_name};
-use super::part::{MAX_NAMESAKES, RESERVE, make_folder, make_parts, move_in};
+use super::part::{InPlace, MAX_NAMESAKES, RESERVE, make_folder, make_parts, move_in};
 use super::part_place::PartPlace;
 use crate::base::{ContentId, Geometry};
 use crate::transfer::PieceList;
@@ -197,12 +197,12 @@ impl StagedFolder {
     }
 
     /// Removes what is here of larger files that did not come, flushes the rest and gives it
-    /// its final name in `folder`: `wanted` made safe, with a
-    /// number where that is taken by anything at all. Returns the path.
+    /// its final name in `folder`: `wanted` made safe, with a number where that is taken by
+    /// anything at all.
     ///
     /// # Errors
-    /// As for a part: what has failed can be tried again, but for the flush of `folder`.
-    pub fn place(&self, folder: &Path, wanted: &str) -> Result<PathBuf, StoreError> {
+    /// As for a part: it is then where it was, and placing can be tried again.
+    pub fn place(&self, folder: &Path, wanted: &str) -> Result<InPlace, StoreError> {
         remove_all(&*self.disk, self.path.join(PARTS_FOLDER))?;
         let flushed = self.disk.flush(&self.path);
         flushed.map_err(|error| StoreError::from_io("flush", &self.path, error))?;
@@ -210,10 +210,11 @@ impl StagedFolder {
         let target = self.disk.open_folder(folder);
         let target = target.map_err(|error| StoreError::from_io("open", folder, error))?;
         let path = move_in(&*self.disk, &*target, &self.path, folder, wanted, self.id)?;
-        target.sync().map_err(|error| StoreError::from_io("flush", folder, error))?;
+        let flushed = target.sync();
+        let unflushed = flushed.err().map(|error| StoreError::from_io("flush", folder, error));
         // Fails while parts are in it, which is what it is asked for.
         self.path.parent().map(|parts| self.disk.remove_folder(parts));
-        Ok(path)
+        Ok(InPlace { path, unflushed })
     }
 }
 
@@ -362,7 +363,8 @@ mod tests {
         assert!(folder.write("a", b"again").is_err(), "no file is written twice");
         fs::write(place.to.join("Music"), "mine").unwrap();
         symlink(home.path(), place.to.join("Music (1)")).unwrap();
-        let path = folder.place(&place.to, "../Music").unwrap();
+        let InPlace { path, unflushed } = folder.place(&place.to, "../Music").unwrap();
+        assert!(unflushed.is_none());
         assert_eq!(path, place.to.join("Music (2)"));
         assert_eq!(fs::read(path.join("d/e/b")).unwrap(), b"two");
         assert_eq!(fs::read(path.join("a")).unwrap(), b"one");
@@ -423,6 +425,19 @@ mod tests {
         let (_home, _place, folder) = staged(&[]);
         folder.has_room(1).unwrap();
         assert!(matches!(folder.has_room(u64::MAX), Err(StoreError::NoRoom { .. })));
+    }
+
+    #[test]
+    fn a_folder_whose_name_may_be_lost_is_in_place_all_the_same() {
+        let disk = MemoryDisk::new();
+        let place = PartPlace { downloads: "/d".into(), to: "/d".into(), recorded: None };
+        let (paths, id) = (["a"].into_iter(), ContentId([7; 32]));
+        let folder = StagedFolder::open(Arc::new(disk.clone()), &place, id, paths, &never());
+        let folder = folder.unwrap();
+        disk.set_free(0);
+        let InPlace { path, unflushed } = folder.place(&place.to, "Music").unwrap();
+        assert!(unflushed.is_some_and(|error| error.is_full()));
+        assert_eq!(disk.kind(&path).unwrap(), Kind::Folder);
     }
 
     #[test]

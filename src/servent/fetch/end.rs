@@ -85,7 +85,7 @@ impl Fetch {
     }
 
     /// The file has its name, and the disk may not have kept that yet.
-    fn warn_unflushed(&self, error: &StoreError) {
+    pub(super) fn warn_unflushed(&self, error: &StoreError) {
         let DownloadReport { number, name, .. } = self.report_now();
         self.ground.warn(format!(
             "download {number} \"{}\" is in place, but a loss of power may undo its name until the \

@@ -8,7 +8,7 @@ use super::{Fetch, Folder};
 use crate::base::escape::Escaped;
 use crate::servent::offload::offload;
 use crate::servent::report::{DownloadState, GatheredReport, News};
-use crate::store::{StoreError, leftover};
+use crate::store::{InPlace, StoreError, leftover};
 use crate::transfer::PieceList;
 use crate::transfer::collection::Number;
 use crate::transfer::event::phrase;
@@ -97,7 +97,12 @@ impl Folder<'_> {
             self.files.staged().place(&to, &name)
         });
         let path = match placed {
-            Ok(path) => path,
+            Ok(InPlace { path, unflushed }) => {
+                if let Some(error) = unflushed {
+                    self.fetch.warn_unflushed(&error);
+                }
+                path
+            }
             Err(error) if error.is_full() && !self.fetch.once => {
                 self.on_disk_error(&error);
                 return false;

@@ -366,7 +366,7 @@ mod tests {
         for (number, bytes) in [(0, b"one"), (1, b"two")] {
             assert!(prepared.take(number, id_of(bytes), bytes).unwrap());
         }
-        let path = prepared.staged().place(&place.to, "Jazz").unwrap();
+        let path = prepared.staged().place(&place.to, "Jazz").unwrap().path;
         match look(&place, &files, true) {
             Found::Placed(found, lists) => assert_eq!((found, lists.len()), (path.clone(), 2)),
             Found::Coming(_) => panic!("it is in its place"),
