@@ -221,6 +221,27 @@ impl Batch {
         }
     }
 
+    /// Some bytes of a file have come from a source.
+    pub fn sends(&mut self, source: ServentId) {
+        if let Some(from) = self.sources.get_mut(&source) {
+            from.patience.sends(self.now);
+        }
+    }
+
+    /// A source has us in its queue.
+    pub fn queued(&mut self, source: ServentId) {
+        if let Some(from) = self.sources.get_mut(&source) {
+            from.patience.queued(self.now);
+        }
+    }
+
+    /// What a source has sent waits for our own cap: that is no time that it took.
+    pub fn throttled(&mut self, source: ServentId) {
+        if let Some(from) = self.sources.get_mut(&source) {
+            from.patience.throttled(self.now);
+        }
+    }
+
     /// A source is connected; what to ask of it.
     pub fn connected(&mut self, source: ServentId, out: &mut Vec<Ask>) {
         self.sources.entry(source).or_default().at = 0;

@@ -246,6 +246,49 @@ fn who_keeps_us_waiting_is_known_by_how_long() {
 }
 
 #[test]
+fn a_queue_may_be_silent_for_an_hour_and_our_own_cap_for_ever() {
+    let mut batch = batch(1000);
+    connect(&mut batch, &[A, B]);
+    batch.queued(A);
+    batch.throttled(B);
+    assert_eq!(batch.at(secs(3600)).late(), []);
+    assert_eq!((batch.lag(A), batch.lag(B)), (Duration::from_secs(3600), Duration::ZERO));
+    batch.sends(B);
+    assert_eq!(batch.at(secs(3601)).late(), [(A, "it has kept us in its queue for an hour")]);
+    batch.lost(A, &mut Vec::new());
+    assert_eq!(batch.at(secs(3631)).late(), [(B, "it says nothing")]);
+}
+
+#[test]
+fn who_goes_in_and_out_of_its_queue_wins_no_time_by_it() {
+    let mut batch = batch(1000);
+    connect(&mut batch, &[A]);
+    // Of each half minute it has us in its queue for twenty seconds.
+    let ends = (0..).find_map(|n| {
+        batch.at(secs(30 * n)).sends(A);
+        batch.at(secs(30 * n + 10)).queued(A);
+        batch.at(secs(30 * n + 29)).heard(A);
+        batch.late().first().map(|late| (n, late.1))
+    });
+    assert_eq!(ends, Some((12, "it has given nothing whole for two minutes")));
+    // A file that is whole gives it all its time again.
+    batch.described(A, 0, 9, &mut Vec::new());
+    batch.came(A, 0, &mut Vec::new());
+    assert_eq!(batch.late(), []);
+}
+
+#[test]
+fn what_waits_in_the_queue_of_one_comes_from_another() {
+    let mut batch = batch(5);
+    connect(&mut batch, &[A, B]);
+    batch.queued(A);
+    let mut out = Vec::new();
+    batch.at(secs(2)).hedge(&mut out);
+    assert_eq!(run(&mut batch, out.into(), |_| Ok(9)).len(), 5);
+    assert_eq!(batch.left(), 0);
+}
+
+#[test]
 fn what_is_here_is_not_asked_for() {
     let ids = batch(3).ids;
     let mut batch = Batch::new(ids.clone(), &ids[..2].iter().copied().collect());

@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::prepared::Prepared;
@@ -31,6 +33,9 @@ use crate::transfer::telling::MAX_NAMED;
 /// an honest source can find a reason for.
 const NEWS_OF_A_FILE: usize = MAX_NAMED + 2;
 
+/// How long the cap may take before that is said: no source is blamed for a second.
+const BRIEF: Duration = Duration::from_secs(1);
+
 /// What the plan wants of a source.
 #[derive(Clone, Copy)]
 pub(super) enum Wish {
@@ -51,6 +56,8 @@ pub(super) enum Report {
     Size(Number, u64),
     /// So many bytes have come, proven and written or not.
     Progress(u64),
+    /// What has come waits for our own cap.
+    Throttled,
     Here(Number),
     Unwritten(Number, StoreError),
     Refused(Number, Refusal),
@@ -215,11 +222,21 @@ impl Giver {
         }
     }
 
+    /// Waits for the cap, and says so when that takes long.
+    async fn await_room(&self, bytes: u64) {
+        let room = self.ground.download.wait(self.download, bytes);
+        tokio::pin!(room);
+        if timeout(BRIEF, &mut room).await.is_err() {
+            self.report(Report::Throttled).await;
+            room.await;
+        }
+    }
+
     async fn on_data(&self, open: &mut Open, data: Data) -> Result<(), End> {
         let Data { id, piece, offset, bytes } = data;
         let length = bytes.len() as u64;
+        self.await_room(length).await;
         self.report(Report::Progress(length)).await;
-        self.ground.download.wait(self.download, length).await;
         let Some(&(number, size)) = open.bytes.get(&id) else {
             return Err(End::Lied("sent what nobody asked for"));
         };

@@ -171,7 +171,11 @@ impl Folder<'_> {
             Report::Size(number, size) => {
                 self.batch.described(source, number, size, &mut asks);
             }
-            Report::Progress(bytes) => self.meter.add(self.fetch.ground.clock.now(), bytes),
+            Report::Progress(bytes) => {
+                self.meter.add(self.fetch.ground.clock.now(), bytes);
+                self.batch.sends(source);
+            }
+            Report::Throttled => self.batch.throttled(source),
             Report::Here(number) => {
                 self.away.insert(source, Away { gave: true, ..Away::default() });
                 self.searched = false;
@@ -192,6 +196,7 @@ impl Folder<'_> {
                 self.batch.refused(source, number, why, &mut asks);
             }
             Report::Queued(position) => {
+                self.batch.queued(source);
                 let text = format!("number {position} in the queue of {}", source.short());
                 self.fetch.trouble = Some(text);
             }
