@@ -4,9 +4,11 @@ use std::fs;
 use std::time::Duration;
 
 use part2part::base::file_link::MAX_LINK_PEERS;
+use part2part::command::Reply;
 use tokio::time::Instant;
 
 use crate::common::frames::*;
+use crate::common::servent::until;
 use crate::publisher::{Offer, Publisher};
 use crate::{Bench, SLACK, noise};
 
@@ -94,4 +96,53 @@ async fn those_who_refuse_all_of_a_folder_hide_nobody_who_has_it() {
     let useless: &dyn Fn(Offer) -> Option<Offer> = &|_| None;
     let took = downloaded("hidden", &[useless; MAX_LINK_PEERS]).await;
     assert!(took < Duration::from_secs(10) + SLACK, "{took:?}");
+}
+
+/// Sources that one neighbour names.
+const NAMED: u16 = 300;
+/// Sources that a folder keeps in mind, at most.
+const MOST: usize = 64;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_names_hundreds_of_sources_of_a_folder_is_heard_as_far_as_there_is_room() {
+    let bench = Bench::start().await;
+    let victim = &bench.victim;
+    let (text, ..) = folder("named");
+    let source = Publisher::start(120, vec![text.clone()]).await;
+    let (id, size) = (text.id, text.size);
+    let liar = Publisher::answering(121, move |query| {
+        let hit = |n: u16| FakeHit {
+            guid: query.guid,
+            hops: 0,
+            responder: *blake3::hash(&n.to_be_bytes()).as_bytes(),
+            addresses: vec![([127, 0, 0, 1], 1).into()], // nobody is there
+            name: "fake".into(),
+            unreachable: false,
+            files: vec![FakeFile { id, size, name: "named".into() }],
+            more: false,
+        };
+        (0..NAMED).map(|n| hit(n).frame()).collect()
+    })
+    .await;
+    let joined = victim.ask(&["join", &liar.invitation()]).await;
+    assert_eq!(joined.code, 0, "{joined:?}");
+    let link = format!("part2part:{}?folder={FILES},1", blake3::Hash::from(id));
+    let begun = victim.ask(&["download", &format!("{link}&peer={}", source.invitation())]).await;
+    assert_eq!(begun.code, 0, "{begun:?}");
+    let known = async || match victim.ask_replies(&["downloads"]).await.remove(0) {
+        Reply::Downloads { downloads } => {
+            downloads.iter().find(|one| one.gathered.is_some()).map_or(0, |one| one.sources)
+        }
+        other => panic!("{other:?}"),
+    };
+    until("as many as are kept", async || known().await >= MOST).await;
+    until("one that was dialled", async || {
+        assert!(known().await <= MOST);
+        let log = victim.log() + &victim.printed();
+        log.contains("lost source")
+    })
+    .await;
+    assert_eq!(victim.ask(&["cancel", "1"]).await.code, 0);
+    drop((source, liar));
+    bench.ends_well().await;
 }

@@ -1,6 +1,7 @@
 //! The sources of a folder's small files: whom it knows, dials, hears, and gives up.
 //!
-//! Always true: small files are taken from [`MAX_GIVERS`] at a time; who lied is asked no more;
+//! Always true: small files are taken from [`MAX_GIVERS`] at a time, of at most [`MAX_KNOWN`] who
+//! are known; who lied is asked no more;
 //! what was on its way from one that is gone is asked of others. What is asked of whom is the
 //! plan's, what goes over a connection is [`giver`](super::giver)'s.
 
@@ -18,6 +19,7 @@ use crate::base::ServentId;
 use crate::servent::report::{News, SourceReport};
 use crate::transfer::collection::Ask;
 use crate::transfer::event::phrase;
+use crate::transfer::sources::MAX_KNOWN;
 
 /// Sources that small files are taken from at the same time: more only share them out.
 const MAX_GIVERS: usize = 8;
@@ -53,6 +55,15 @@ pub(super) struct Away {
     pub(super) again: Option<Instant>,
     /// Whether it gave a file since it was last away.
     gave: bool,
+}
+
+/// What a source is to the folder, the best first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Here,
+    New,
+    Lost,
+    Useless,
 }
 
 impl Folder<'_> {
@@ -267,8 +278,7 @@ impl Folder<'_> {
         match finding {
             Finding::Source(source, _, _) => {
                 let fresh = !self.fetch.known.contains_key(&source.id);
-                self.learn(source);
-                if fresh {
+                if self.learn(source) && fresh {
                     self.searched = false;
                     self.dial_all();
                 }
@@ -280,10 +290,39 @@ impl Folder<'_> {
         }
     }
 
-    fn learn(&mut self, source: SourceReport) {
-        let known = self.fetch.known.entry(source.id);
+    /// Keeps a source in mind; false when as many are known as may be, and none of them is of
+    /// less use.
+    fn learn(&mut self, source: SourceReport) -> bool {
+        let id = source.id;
+        if !self.fetch.known.contains_key(&id) && self.fetch.known.len() >= MAX_KNOWN {
+            let known = self.fetch.known.keys();
+            let worst = known.map(|&known| (self.standing(known), known)).max();
+            let Some((_, worst)) = worst.filter(|(worst, _)| *worst > self.standing(id)) else {
+                return false;
+            };
+            self.fetch.known.remove(&worst);
+            self.away.remove(&worst);
+        }
+        let known = self.fetch.known.entry(id);
         known.and_modify(|known| known.merge(&source)).or_insert(source);
         self.fetch.news_for_the_record = true;
+        true
+    }
+
+    /// Of how little use it seems: nobody goes before who is there or has given something,
+    /// who was not asked yet before who could not be reached, and who refused all is the last.
+    fn standing(&self, id: ServentId) -> (Standing, u32) {
+        let away = self.away.get(&id);
+        let gave = self.fetch.gave.contains(&id) || away.is_some_and(|away| away.gave);
+        let dials = away.map_or(0, |away| away.dials);
+        let standing = match dials {
+            _ if self.open.contains_key(&id) => Standing::Here,
+            _ if self.banned.contains(&id) || !self.batch.is_useful(id) => Standing::Useless,
+            _ if gave => Standing::Here,
+            0 => Standing::New,
+            _ => Standing::Lost,
+        };
+        (standing, dials)
     }
 
     /// Searches the mesh when those who are known give nothing more.
