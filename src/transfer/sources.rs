@@ -144,8 +144,8 @@ pub(super) struct Link {
     pub(super) partial: bool,
     /// Whether it has all, and says what it gives to others.
     pub(super) crowded: bool,
-    /// Requests that went out before it said what it has: that it refuses so many is no
-    /// fault of its. More than [`MAX_REQUESTS`] cannot be unanswered.
+    /// Requests that went out before it said that it lacks something: that it refuses so many
+    /// is no fault of its. More than [`MAX_REQUESTS`] cannot be unanswered.
     pub(super) blind: u8,
     /// What it has, as long as nothing was begun that this could be compared with.
     pub(super) early: Option<PieceMap>,

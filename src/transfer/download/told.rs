@@ -12,6 +12,9 @@ impl Download {
     pub(super) fn on_has(&mut self, source: ServentId, pieces: &PieceMap, out: &mut Vec<Output>) {
         let Some(link) = self.sources.link(source) else { return };
         let first = !std::mem::replace(&mut link.partial, true);
+        if first && pieces.held() == pieces.len() {
+            link.blind = 0; // it has all, and so has no reason to refuse
+        }
         let Stage::Fetching { list, picker } = &mut self.stage else {
             let early = link.early.get_or_insert_with(|| PieceMap::new(pieces.len()));
             if early.len() != pieces.len() {
