@@ -318,7 +318,7 @@ fn a_folder_that_is_stopped_and_sent_on_at_full_speed_comes_whole() {
     }
     let report = downloads(&taker).remove(0);
     assert!(matches!(report.state, DownloadState::Done { .. }), "{report:?}");
-    assert!(stops > 1, "it was over too soon to be stopped");
+    assert!(stops > 0, "it was never stopped");
     assert!(read(&taker.downloads().join("Jazz")) == files);
 }
 
@@ -448,7 +448,7 @@ fn nobody_is_asked_for_a_folder_that_the_disk_has_no_room_for() {
 }
 
 #[test]
-fn what_would_not_fit_at_all_its_paths_is_not_begun() {
+fn what_does_not_fit_at_all_its_paths_waits_for_room_for_them() {
     let Some((taker, small)) = on_a_small_disk("size=90m") else { return };
     let bytes = content(4, 70_000);
     let paths = 0..1000;
@@ -461,9 +461,9 @@ fn what_would_not_fit_at_all_its_paths_is_not_begun() {
     let told = link(&giver, &["list"]).link + "&folder=1000,8";
     done(&taker, &["download", &told]);
     let said = waits_for_room(&taker);
-    assert!(said.contains("but the download needs 70.0 MB and 67.1 MB to spare"), "{said}");
-    let sent = giver.status().sent - before;
-    assert!(sent <= text.len() as u64, "{sent} bytes for a text of {}", text.len());
+    assert!(said.contains("but the download needs 69.9 MB and 67.1 MB to spare"), "{said}");
+    let (sent, once) = (giver.status().sent - before, text.len() + bytes.len());
+    assert!(sent <= once as u64, "{sent} bytes, where it is all once in {once}");
     small_disk::change(&taker, &small, "size=300m");
     wait_until("the files", || downloads(&taker)[0].state.is_over());
     let came = read(&seen_by(&taker, &small.join("list")));

@@ -111,8 +111,7 @@ impl StagedFolder {
     }
 
     /// Bytes that are here of the part of a larger file `id` of it.
-    #[must_use]
-    pub fn held_of(&self, id: ContentId) -> u64 {
+    fn held_of(&self, id: ContentId) -> u64 {
         let (downloads, to) = (self.path.clone(), self.path.clone());
         held(&*self.disk, &PartPlace { downloads, to, recorded: None }, id).unwrap_or(0)
     }

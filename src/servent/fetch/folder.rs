@@ -258,10 +258,6 @@ impl Folder<'_> {
         while let Some((number, size)) = self.large.next() {
             let paths = self.files.paths(number);
             let (Some(id), Some(path)) = (self.batch.id(number), paths.first()) else { continue };
-            if let Err(error) = offload(|| self.files.has_room_for(number, size)) {
-                self.large.add(vec![(number, size)]);
-                return self.on_disk_error(&error);
-            }
             let usable = |source: &&SourceReport| !self.banned.contains(&source.id);
             let sources = self.fetch.known.values().filter(usable).cloned().collect();
             let priority = self.fetch.show.borrow().priority;
@@ -271,6 +267,9 @@ impl Folder<'_> {
     }
 
     fn on_large(&mut self, number: Number, end: large::End) {
+        if let large::End::Failed { why, again: true } = &end {
+            self.fetch.trouble = Some(why.clone());
+        }
         let Some(list) = self.large.ended(number, end, self.fetch.once) else { return };
         self.copies.add(number, list);
     }
@@ -281,6 +280,12 @@ impl Folder<'_> {
             Ok(()) => self.on_room(),
             Err(error) => self.on_disk_error(&error),
         }
+    }
+
+    fn waiting(&self, next: &str) -> DownloadState {
+        let trouble = self.fetch.trouble.as_ref();
+        let why = trouble.map_or(next.to_owned(), |trouble| format!("{trouble}; {next}"));
+        DownloadState::Waiting { why }
     }
 
     /// Brings the numbers up to date.
@@ -299,10 +304,10 @@ impl Folder<'_> {
             _ if self.fetch.paused => DownloadState::Paused,
             Some(full) => DownloadState::Waiting { why: full.clone() },
             None if connected == 0 && self.large.running() == 0 && self.batch.left() > 0 => {
-                let trouble = self.fetch.trouble.clone();
-                let next = "looking for sources".to_owned();
-                let why = trouble.map_or(next.clone(), |trouble| format!("{trouble}; {next}"));
-                DownloadState::Waiting { why }
+                self.waiting("looking for sources")
+            }
+            None if self.batch.left() == 0 && self.large.waits() => {
+                self.waiting("trying the larger files again")
             }
             None => DownloadState::Running,
         };

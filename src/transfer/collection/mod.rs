@@ -159,6 +159,12 @@ impl Batch {
         self.sources.get(&source).is_some_and(|from| !from.is_idle())
     }
 
+    /// Whether a content was said to be too large for this.
+    #[must_use]
+    pub fn is_large(&self, number: Number) -> bool {
+        self.states.get(number as usize) == Some(&State::Large)
+    }
+
     /// The contents that are too large for this, and their sizes, as they were named.
     pub fn take_large(&mut self) -> Vec<(Number, u64)> {
         std::mem::take(&mut self.large)

@@ -99,21 +99,22 @@ impl Large {
         self.running.len()
     }
 
+    /// Whether all that is left was put off.
+    pub(super) fn waits(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty() && !self.later.is_empty()
+    }
+
     /// Those that nobody gives, with the reason.
     pub(super) fn failed(&self) -> &BTreeMap<Number, String> {
         &self.failed
     }
 
-    /// Those that are to come, and their sizes.
-    pub(super) fn left(&self) -> impl Iterator<Item = (Number, u64)> {
-        let running = self.running.iter().map(|(number, running)| (*number, running.size));
-        let later = self.later.iter().map(|(number, (size, _))| (*number, *size));
-        self.waiting.iter().copied().chain(running).chain(later)
-    }
-
-    /// Bytes of those that are to come.
+    /// Bytes of those that are to come, as they were named.
     pub(super) fn size(&self) -> u64 {
-        self.left().map(|(_, size)| size).fold(0, u64::saturating_add)
+        let running = self.running.values().map(|running| running.size);
+        let later = self.later.values().map(|(size, _)| *size);
+        let waiting = self.waiting.iter().map(|(_, size)| *size);
+        running.chain(later).chain(waiting).fold(0, u64::saturating_add)
     }
 
     /// Bytes that are here of those that run, and how many come a second.
@@ -192,6 +193,15 @@ impl Large {
                 self.failed.insert(number, why);
                 None
             }
+        }
+    }
+
+    /// It has come another way.
+    pub(super) fn give_up(&mut self, number: Number) {
+        self.waiting.retain(|(other, _)| *other != number);
+        self.later.remove(&number);
+        if let Some(running) = self.running.remove(&number) {
+            let _ = running.started.wishes.try_send(Wish::Cancel); // or it is over
         }
     }
 

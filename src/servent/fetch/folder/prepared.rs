@@ -121,7 +121,7 @@ impl Prepared {
                 }
             }
             if content.id == ContentId::of_nothing() {
-                self.write_all(missing.into_iter(), b"")?;
+                self.write_all(&missing, b"")?;
                 let nothing = Geometry::of(0)
                     .and_then(|geometry| PieceList::new(content.id, geometry, Vec::new()).ok());
                 self.lock().extend(nothing.map(|list| (number, list)));
@@ -185,6 +185,11 @@ impl Prepared {
         &self.staged
     }
 
+    /// The contents that are here.
+    pub(super) fn all_here(&self) -> Vec<Number> {
+        self.lock().keys().copied().collect()
+    }
+
     /// Takes all bytes of a content: false when they are not of it; blocks. What is here stays
     /// as it is: who wrote it may not have lived to say so.
     pub(super) fn take(
@@ -205,10 +210,7 @@ impl Prepared {
         if self.lock().contains_key(&number) {
             return Ok(true);
         }
-        let paths = self.paths(number);
-        self.write_all(paths.iter(), bytes).inspect_err(|_| {
-            paths.iter().for_each(|path| self.staged.discard(path));
-        })?;
+        self.write_all(&self.paths(number).iter().collect::<Vec<_>>(), bytes)?;
         self.lock().insert(number, list);
         Ok(true)
     }
@@ -226,18 +228,18 @@ impl Prepared {
         Ok(())
     }
 
-    /// Writes `bytes` at all `paths`, where there is room for that and nobody stops it.
-    fn write_all<'a>(
-        &self,
-        paths: impl ExactSizeIterator<Item = &'a String>,
-        bytes: &[u8],
-    ) -> Result<(), StoreError> {
+    /// Writes `bytes` at all `paths`, where there is room for that and nobody stops it; else at
+    /// none of them.
+    fn write_all(&self, paths: &[&String], bytes: &[u8]) -> Result<(), StoreError> {
         self.staged.has_room((bytes.len() as u64).saturating_mul(paths.len() as u64))?;
-        for path in paths {
-            if self.stopped.load(Ordering::Relaxed) {
-                return Err(StoreError::Stopped);
-            }
-            self.staged.write(path, bytes)?;
+        for (written, path) in paths.iter().enumerate() {
+            let done = match self.stopped.load(Ordering::Relaxed) {
+                true => Err(StoreError::Stopped),
+                false => self.staged.write(path, bytes),
+            };
+            done.inspect_err(|_| {
+                paths.iter().take(written).for_each(|path| self.staged.discard(path));
+            })?;
         }
         Ok(())
     }
@@ -247,13 +249,6 @@ impl Prepared {
     fn copy_all(&self, from: &str, paths: &[&String], size: u64) -> Result<(), StoreError> {
         self.staged.has_room(size.saturating_mul(paths.len() as u64))?;
         paths.iter().try_for_each(|to| self.staged.copy(from, to, &self.stopped))
-    }
-
-    /// Whether there is room for a content of so many bytes at all of its paths.
-    pub(super) fn has_room_for(&self, number: Number, size: u64) -> Result<(), StoreError> {
-        let Some(content) = self.contents.get(number as usize) else { return Ok(()) };
-        let all = size.saturating_mul(content.paths.len() as u64);
-        self.staged.has_room(all.saturating_sub(self.staged.held_of(content.id)))
     }
 
     /// Leave to write, unless it is stopped.
@@ -338,7 +333,6 @@ mod tests {
         disk.set_free(RESERVE + 8);
         lacks(prepared.take(1, files[3].id, b"new").unwrap_err(), 9);
         disk.set_free(RESERVE + 139_999);
-        lacks(prepared.has_room_for(0, 70_000).unwrap_err(), 210_000);
         lacks(prepared.placed(0, &list).unwrap_err(), 140_000);
         assert!(prepared.staged().copy("a", "c", &stop).is_ok());
         prepared.staged().discard("c");

@@ -41,29 +41,30 @@ impl Folder<'_> {
             Err(error) if error.is_full() => self.on_disk_error(&error),
             _ => {
                 self.full_until = None;
+                // Whoever was stopped may not have lived to say what it had written.
+                self.files.all_here().into_iter().for_each(|number| self.batch.here(number));
                 self.away.values_mut().for_each(|away| away.again = Some(now));
                 self.large.set_paused(false);
             }
         }
     }
 
-    /// Bytes that are still to be written, as far as is known or claimed.
+    /// Bytes that are still to be written, as far as is known, or claimed of the whole. Of a
+    /// larger file its own download looks for room, with a size that is proven: that which one
+    /// source names must not keep all from going on.
     fn rest(&self) -> u64 {
-        let paths = |number| self.files.paths(number).len() as u64;
-        let larger = self.large.left().map(|(number, size)| size.saturating_mul(paths(number)));
-        let larger = larger.fold(0, u64::saturating_add);
         let single = self.copies.left().map(|(number, list)| (list.geometry().size(), *number));
         let (placed, copies) = single.fold((0u64, 0u64), |(placed, copies), (size, number)| {
-            let others = size.saturating_mul(paths(number).saturating_sub(1));
-            (placed.saturating_add(size), copies.saturating_add(others))
+            let others = (self.files.paths(number).len() as u64).saturating_sub(1);
+            let all = size.saturating_mul(others);
+            (placed.saturating_add(size), copies.saturating_add(all))
         });
-        let parts = self.files.staged().in_parts();
-        let known = larger.saturating_sub(parts).saturating_add(copies);
         if self.batch.left() == 0 {
-            return known;
+            return copies;
         }
+        let parts = self.files.staged().in_parts();
         let here = self.files.here().1.saturating_add(placed).saturating_add(parts);
-        self.claimed.saturating_sub(here).max(known)
+        self.claimed.saturating_sub(here).max(copies)
     }
 
     /// A full disk is waited for, unless the user would not; anything else ends the download.

@@ -66,6 +66,11 @@ enum Standing {
     Useless,
 }
 
+/// Whether who was dialled so often in vain is waited for.
+fn is_hopeful(away: Option<&Away>) -> bool {
+    away.is_none_or(|away| away.dials < HOPELESS)
+}
+
 impl Folder<'_> {
     /// Whether whoever is known has refused all that is left, and nobody else is found.
     pub(super) fn is_stuck(&self) -> bool {
@@ -79,8 +84,8 @@ impl Folder<'_> {
                     answered = true;
                     continue;
                 }
-                (Some(source), _) => !source.connected,
-                (None, Some(away)) => away.dials < HOPELESS && away.again.is_some(),
+                (Some(source), away) => !source.connected && is_hopeful(away),
+                (None, Some(away)) => is_hopeful(Some(away)) && away.again.is_some(),
                 (None, None) => true,
             };
             if awaited {
@@ -192,11 +197,15 @@ impl Folder<'_> {
                 self.searched = false;
                 self.fetch.trouble = None;
                 self.on_room();
+                self.large.give_up(number); // if another called it large
                 self.batch.came(source, number, &mut asks);
             }
             Report::Unwritten(number, error) => {
                 tracing::debug!(number, %error, "a file of a collection is not written");
-                self.on_disk_error(&error);
+                // What is at its place already came as a larger file.
+                if error.is_full() || !self.batch.is_large(number) {
+                    self.on_disk_error(&error);
+                }
             }
             Report::Refused(number, why) => {
                 // Who gives nothing to anybody at present is asked again later.
@@ -327,7 +336,10 @@ impl Folder<'_> {
 
     /// Searches the mesh when those who are known give nothing more.
     pub(super) fn search(&mut self, now: Instant) {
-        let dialling = self.open.values().any(|source| !source.connected);
+        let dialled = |(id, source): (&ServentId, &Source)| {
+            !source.connected && is_hopeful(self.away.get(id))
+        };
+        let dialling = self.open.iter().any(dialled);
         let idle = self.batch.left() > 0 && self.batch.is_idle() && !dialling;
         if idle && *self.fetch.tools.degree.borrow() == 0 {
             self.searched = true; // there is no mesh to ask
