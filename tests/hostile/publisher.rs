@@ -33,6 +33,8 @@ pub(crate) struct Offer {
     pub(crate) first_words: Vec<Frame>,
     /// What is said after thanks for it.
     pub(crate) last_words: Vec<Frame>,
+    /// How many connections to its publisher that are for files have ended.
+    pub(crate) ended: Arc<AtomicUsize>,
     /// How long to wait before each frame of a piece.
     pub(crate) pause: Duration,
 }
@@ -55,6 +57,7 @@ impl Offer {
             }),
             first_words: vec![],
             last_words: vec![],
+            ended: Arc::default(),
             pause: Duration::ZERO,
         }
     }
@@ -164,10 +167,13 @@ async fn listen(listener: FakeListener, public: Arc<Public>) {
         let Ok((peer, hello)) = listener.greet(peer).await else { continue };
         let public = Arc::clone(&public);
         conversations.spawn(async move {
-            let _ = match hello.purpose {
-                FakePurpose::Transfer { .. } => public.give(peer).await,
-                _ => public.link(peer).await,
-            };
+            if !matches!(hello.purpose, FakePurpose::Transfer { .. }) {
+                return drop(public.link(peer).await);
+            }
+            let _ = public.give(peer).await;
+            for offer in &public.offers {
+                offer.ended.fetch_add(1, Ordering::Relaxed);
+            }
         });
     }
 }

@@ -33,12 +33,13 @@ fn note(held: &mut [bool], have: &FakeHave) {
 }
 
 /// Downloads a file from an honest source and one that answers for every piece but the last
-/// what `evil` says; the honest one gives nothing else before `met` holds. What the victim
-/// had told by the end.
+/// what `evil` says; the honest one gives nothing else before `met` holds of how often the
+/// other was asked, and how many of its connections have ended. What the victim had told by
+/// the end.
 async fn downloaded(
     name: &str,
     evil: impl Fn([u8; 32]) -> Vec<Frame> + Send + Sync + 'static,
-    met: impl Fn(usize) -> bool + Send + Sync + 'static,
+    met: impl Fn(usize, usize) -> bool + Send + Sync + 'static,
 ) -> String {
     let bench = Bench::start().await;
     let bytes = noise(PIECES as usize * PIECE, name);
@@ -58,11 +59,12 @@ async fn downloaded(
             if count.fetch_add(1, Ordering::Relaxed) == 0 { evil(id) } else { vec![] }
         }
     });
-    let seen = Arc::clone(&asked);
+    let (seen, ended) = (Arc::clone(&asked), Arc::clone(&evil.ended));
+    let met = move || met(seen.load(Ordering::Relaxed), ended.load(Ordering::Relaxed));
     let honest = Offer::honest(name, &bytes).given(move |piece| {
         let deadline = Instant::now() + PATIENCE;
         tokio::task::block_in_place(|| {
-            while piece != LAST && !met(seen.load(Ordering::Relaxed)) && Instant::now() < deadline {
+            while piece != LAST && !met() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
             }
         });
@@ -87,31 +89,31 @@ async fn downloaded(
     told
 }
 
-fn was_asked(times: usize) -> bool {
+fn was_left(_: usize, times: usize) -> bool {
     times > 0
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_to_have_all_and_has_nothing_is_asked_once() {
     let all = |id| vec![have(id, PIECES, 0, &[255; 8]), refused(&id, 0)];
-    let told = downloaded("hollow", all, was_asked).await;
+    let told = downloaded("hollow", all, was_left).await;
     assert!(told.contains("it does not have the file"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_again_and_again_what_it_has_is_heard_no_more() {
     let flood = |id| vec![have(id, PIECES, 0, &[1]); 10_000];
-    let told = downloaded("chatter", flood, was_asked).await;
+    let told = downloaded("chatter", flood, was_left).await;
     assert!(told.contains("it says again and again"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pieces_that_the_file_does_not_have_cost_a_source_its_place() {
     let beyond = |id| vec![have(id, PIECES, PIECES, &[1])];
-    let told = downloaded("beyond", beyond, was_asked).await;
+    let told = downloaded("beyond", beyond, was_left).await;
     assert!(told.contains("it broke the protocol: have"), "{told}");
     let other = |id| vec![have(id, PIECES + 1, 0, &[1])];
-    let told = downloaded("other", other, was_asked).await;
+    let told = downloaded("other", other, was_left).await;
     assert!(told.contains("says that it has pieces of another file"), "{told}");
 }
 
@@ -135,7 +137,7 @@ async fn whoever_a_source_names_is_not_overrun() {
         (1..15).map(some).collect()
     };
     let seen = Arc::clone(&came);
-    downloaded("named", named, move |_| seen.load(Ordering::Relaxed) > 0).await;
+    downloaded("named", named, move |_, _| seen.load(Ordering::Relaxed) > 0).await;
     listening.abort();
     let came = came.load(Ordering::Relaxed);
     assert!((1..=4).contains(&came), "{came} came");
