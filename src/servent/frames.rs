@@ -1,6 +1,9 @@
 //! Frames of one family, read from a connection within a time.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -229,11 +232,20 @@ async fn chunk<R>(io: &mut R, begun: Option<Instant>) -> Result<&[u8], FrameErro
 where
     R: AsyncBufRead + Unpin,
 {
-    let chunk = match begun {
-        Some(begun) => {
+    // What is here already needs no timer.
+    let first = poll_fn(|cx| {
+        let polled = Pin::new(&mut *io).poll_fill_buf(cx);
+        Poll::Ready(polled.map(|chunk| chunk.map(<[u8]>::len)))
+    })
+    .await;
+    let chunk = match (first, begun) {
+        // An error is said once.
+        (Poll::Ready(Err(error)), _) => Err(error),
+        (Poll::Ready(Ok(0)), _) => Ok(&[][..]),
+        (Poll::Pending, Some(begun)) => {
             timeout_at(begun + FRAME_TIMEOUT, io.fill_buf()).await.map_err(|_| FrameError::Slow)?
         }
-        None => io.fill_buf().await,
+        _ => io.fill_buf().await,
     };
     match chunk {
         Ok(chunk) => Ok(chunk),
@@ -340,6 +352,40 @@ mod tests {
         for bad in [empty, long, past_the_end] {
             let refused = read(&bad, 16).await;
             assert!(matches!(refused, Err(FrameError::Decode(_))), "{refused:?}");
+        }
+    }
+
+    /// A connection that says once that it broke.
+    struct Broken {
+        said: bool,
+        ends: bool,
+    }
+
+    impl AsyncRead for Broken {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match std::mem::replace(&mut self.said, true) {
+                false => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                true if self.ends => Poll::Ready(Ok(())),
+                true => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_broke_the_connection_is_said_though_it_is_said_once() {
+        for ends in [false, true] {
+            let io = tokio::io::BufReader::new(Broken { said: false, ends });
+            let mut reader = FrameReader::<_, TransferMessage>::new(io);
+            let broken = reader.next_or_data().await.err();
+            let kind = match broken {
+                Some(FrameError::Io(error)) => Some(error.kind()),
+                _ => None,
+            };
+            assert_eq!(kind, Some(io::ErrorKind::ConnectionReset), "ends: {ends}");
         }
     }
 
