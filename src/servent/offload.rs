@@ -1,6 +1,7 @@
 //! Blocking work on a task.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -11,9 +12,11 @@ use tokio::time::Instant;
 const BRIEF: Duration = Duration::from_millis(5);
 /// How many times [`offload_brief`] lets others go on meanwhile, after it was not brief.
 const WARY: u32 = 64;
+/// For how long a disk that was quick is taken for quick: after that it may have gone to sleep.
+const AWAKE: Duration = Duration::from_secs(1);
 
-/// How many times of these are left, of all tasks: the disk is the same.
-static WARINESS: AtomicU32 = AtomicU32::new(0);
+/// Of all tasks: the disk is the same.
+static DISK: Trust = Trust::new();
 /// Whether a task holds up its thread with brief work: one at a time, so that a disk that
 /// hangs takes one thread and no more.
 static AT_IT: AtomicBool = AtomicBool::new(false);
@@ -29,20 +32,20 @@ pub(super) fn offload<T>(work: impl FnOnce() -> T) -> T {
 
 /// Runs `work` that is brief as a rule, such as a piece's way to or from the page cache, and
 /// holds up other tasks of this thread as long as it proves brief: to hand them to another
-/// thread costs more than it takes. While another does so, and for a while after a slow disk
-/// has shown itself, it is as [`offload`].
+/// thread costs more than it takes. While another does so, after a while without any, and for
+/// a while after a slow disk has shown itself, it is as [`offload`].
 pub(super) fn offload_brief<T>(work: impl FnOnce() -> T) -> T {
-    let wary = WARINESS.load(Ordering::Relaxed) > 0 || is_alone();
+    let wary = !DISK.is_quick() || is_alone();
     if wary || AT_IT.swap(true, Ordering::Acquire) {
         let began = Instant::now();
         let done = offload(work);
-        note(began.elapsed());
+        DISK.note(began.elapsed());
         return done;
     }
     let _done = Done;
     let began = Instant::now();
     let done = work();
-    note(began.elapsed());
+    DISK.note(began.elapsed());
     done
 }
 
@@ -51,12 +54,35 @@ fn is_alone() -> bool {
     Handle::try_current().is_ok_and(|handle| handle.metrics().num_workers() < 2)
 }
 
-fn note(took: Duration) {
-    if took >= BRIEF {
-        WARINESS.store(WARY, Ordering::Relaxed);
-    } else {
+/// How quick the disk has been of late.
+struct Trust {
+    /// When it was last quick.
+    quick: Mutex<Option<Instant>>,
+    /// How often it must be quick again.
+    wariness: AtomicU32,
+}
+
+impl Trust {
+    const fn new() -> Self {
+        Self { quick: Mutex::new(None), wariness: AtomicU32::new(0) }
+    }
+
+    fn is_quick(&self) -> bool {
+        let quick = *self.quick.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wariness.load(Ordering::Relaxed) == 0
+            && quick.is_some_and(|quick| quick.elapsed() <= AWAKE)
+    }
+
+    fn note(&self, took: Duration) {
+        if took >= BRIEF {
+            self.wariness.store(WARY, Ordering::Relaxed);
+            return;
+        }
+        *self.quick.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         // None are left when none were.
-        let _ = WARINESS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        let _ = self
+            .wariness
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
     }
 }
 
@@ -66,5 +92,26 @@ struct Done;
 impl Drop for Done {
     fn drop(&mut self) {
         AT_IT.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_is_quick_that_was_so_a_moment_ago_and_not_slow_before_that() {
+        let disk = Trust::new();
+        assert!(!disk.is_quick(), "nothing is known of it");
+        disk.note(Duration::ZERO);
+        assert!(disk.is_quick());
+        tokio::time::advance(AWAKE * 2).await;
+        assert!(!disk.is_quick(), "it may have gone to sleep");
+        disk.note(BRIEF);
+        for _ in 0..WARY {
+            assert!(!disk.is_quick(), "it was slow");
+            disk.note(Duration::ZERO);
+        }
+        assert!(disk.is_quick());
     }
 }
