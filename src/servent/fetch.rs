@@ -169,7 +169,8 @@ pub(super) fn start(tools: Tools, order: Order) -> Started {
         over: false,
         tools,
     };
-    ground.spawn(fetch.run(record, sources, Inbox { told, finds, beginnings, checks, wanted }));
+    let inbox = Inbox { told, finds, beginnings, checks, wanted };
+    ground.spawn_download(fetch.run(record, sources, inbox));
     Started { report: shown, wishes, place }
 }
 

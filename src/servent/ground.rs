@@ -21,6 +21,7 @@ use super::network::Network;
 use super::panel::Panel;
 use super::pool::Pool;
 use super::port_map::Standing;
+use super::reactors::Reactors;
 use super::report::{News, PortMapping};
 use super::settings::Settings;
 use super::swarms::Swarms;
@@ -51,6 +52,7 @@ pub(super) struct Ground {
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
+    reactors: Reactors,
     pub(super) news: broadcast::Sender<News>,
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
@@ -112,6 +114,7 @@ impl Ground {
             clock,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            reactors: Reactors::default(),
             news: broadcast::channel(NEWS_BACKLOG).0,
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -282,13 +285,29 @@ impl Ground {
     /// Runs a task of this servent. A panic in it is our bug and ends that task alone;
     /// it is counted, and `status` shows the count.
     pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(Arc::clone(self).guard(task));
+    }
+
+    /// Runs a task of a download as [`Ground::spawn`] does, on a reactor; what it spawns runs
+    /// there, too.
+    pub(super) fn spawn_download(
+        self: &Arc<Self>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let Some((number, reactor)) = self.reactors.enter() else { return self.spawn(task) };
         let ground = Arc::clone(self);
-        self.tasks.spawn(async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-                ground.incidents.note(Incident::Fault);
-                tracing::error!("a task panicked; this is a bug, please report it");
-            }
-        });
+        let task = async move {
+            Arc::clone(&ground).guard(task).await;
+            ground.reactors.leave(number);
+        };
+        self.tasks.spawn_on(task, &reactor);
+    }
+
+    async fn guard(self: Arc<Self>, task: impl Future<Output = ()>) {
+        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            self.incidents.note(Incident::Fault);
+            tracing::error!("a task panicked; this is a bug, please report it");
+        }
     }
 
     /// Waits until a standing search may search; as urgent as a usual download.

@@ -16,7 +16,7 @@
 //! | files going | `serve`, `stock`, `swarms`, `browsed`, `called`, `slots`, `uploads`, `matching`; `keeping`, `watching` with `inotify`, and `changes` of what is shared |
 //! | being found | `lan`, by `mdns`; `port_map`, by `router` and `igd` |
 //! | settings | `settings`, `tuning`, `panel`, `remembered`, `set`, `limits` |
-//! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `background`, `descriptors`, `incidents` |
+//! | what all stand on | `ground`, `throttle`, `clock`, `offload`, `reactors`, `background`, `descriptors`, `incidents` |
 //!
 //! What dials, listens and writes is handed in ([`network::Network`],
 //! [`crate::store::Disk`]): the same driver runs on sockets and disks and, in tests, in
@@ -71,6 +71,7 @@ mod panel;
 mod pool;
 pub mod port_map;
 mod publishing;
+mod reactors;
 mod remembered;
 pub mod report;
 mod resuming;

@@ -1,5 +1,6 @@
 //! Blocking work on a task.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,16 @@ static DISK: Trust = Trust::new();
 /// Whether a task holds up its thread with brief work: one at a time, so that a disk that
 /// hangs takes one thread and no more.
 static AT_IT: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Whether this thread may be held up, though it is the only one of its event loop.
+    static ALLOWED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets the thread at hand be held up by brief work: others keep the servent alive.
+pub(super) fn allow_brief() {
+    ALLOWED.set(true);
+}
 
 /// Runs `work`, which may wait for a disk or a processor, without holding up other
 /// tasks. On a single-threaded runtime, as in tests under a paused clock, it just runs.
@@ -51,7 +62,7 @@ pub(super) fn offload_brief<T>(work: impl FnOnce() -> T) -> T {
 
 /// Whether there is no other thread that could go on meanwhile.
 fn is_alone() -> bool {
-    Handle::try_current().is_ok_and(|handle| handle.metrics().num_workers() < 2)
+    !ALLOWED.get() && Handle::try_current().is_ok_and(|handle| handle.metrics().num_workers() < 2)
 }
 
 /// How quick the disk has been of late.
