@@ -25,6 +25,7 @@ mod figures;
 #[allow(dead_code, unreachable_pub, reason = "a part of it is used")]
 mod frames;
 mod liar;
+mod memory;
 mod namespace;
 mod tools;
 
@@ -36,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use common::{Daemon, PROGRAM};
 use figures::{Figures, Row};
+use memory::Memory;
 use namespace::Namespace;
 use tools::{Place, Tool};
 
@@ -123,6 +125,8 @@ fn one() {
     for round in 1..=rounds() {
         let to = dir.path().join(format!("round{round}"));
         fs::create_dir(&to).unwrap();
+        // The file comes anew, as often as three times at once.
+        let _memory = Memory::keep(dir.path(), 4 * (mib << 20));
         rows[0].push(tools::raw_tcp(&source, &to.join("raw")));
         for (giver, row) in givers.iter().zip(&mut rows[1..]) {
             let (figures, first_byte) = part2part(&place, 0, &to, &[giver]);
