@@ -1,7 +1,8 @@
 //! Sending pieces: one task for each transfer connection that came in; `news` is what it tells
-//! of pieces and of others unasked.
+//! of pieces and of others unasked, `sending` how its frames go out.
 
 mod news;
+mod sending;
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
-use super::frames::{FrameReader, encode};
+use super::frames::FrameReader;
 use super::greeting::{self, Secured};
 use super::ground::Ground;
 use super::incidents::Incident;
@@ -34,8 +35,6 @@ use crate::message::{
     Request, Thanks, TransferMessage,
 };
 use crate::share::Library;
-use crate::transfer::upload::UNREAD;
-use crate::wire::data_prefix;
 
 /// Ranges that one peer may have waiting: more is no honest wish.
 const MAX_WAITING: usize = 256;
@@ -120,6 +119,7 @@ pub(super) async fn run(
         ticket,
         place,
         write,
+        held: BytesMut::new(),
         wanted: VecDeque::new(),
         open: None,
         told: Place::Idle,
@@ -187,6 +187,8 @@ struct Giver {
     ticket: Ticket,
     place: watch::Receiver<Place>,
     write: WriteHalf<Secured>,
+    /// Small frames that go out together with what comes next.
+    held: BytesMut,
     /// What was asked for and is not sent yet, in order.
     wanted: VecDeque<(ContentId, PieceRange)>,
     open: Option<Opened>,
@@ -219,6 +221,7 @@ impl Giver {
                 self.send_next_piece().await?;
                 continue;
             }
+            self.release().await?;
             let waits = !self.wanted.is_empty();
             let waiting = if waits { WATCH } else { IDLE };
             let (ground, bell) = (Arc::clone(&self.ground), Arc::clone(&self.bell));
@@ -420,7 +423,7 @@ impl Giver {
         if self.open.as_ref().is_none_or(|open| open.list().id() != id || open.withdrawn()) {
             let running = self.open.as_ref().is_some_and(|open| open.list().id() == id);
             self.open = None;
-            match offload(|| self.stock.open(id)) {
+            match offload_brief(|| self.stock.open(id)) {
                 Ok(open) => self.open = Some(open),
                 Err(Refusal::NotHere) if running => {
                     return self.refuse(id, Refusal::Withdrawn).await;
@@ -454,9 +457,12 @@ impl Giver {
             let part = bytes.slice(offset..end);
             let sent = part.len() as u64;
             loop {
+                // A cap may hold a frame back for seconds.
+                if ground.panel.now().max_upload.is_some() {
+                    self.release().await?;
+                }
                 tokio::select! {
                     biased;
-                    // A cap may hold a frame back for seconds.
                     () = ground.panel.serving_ends() => {
                         self.wanted.push_front((id, PieceRange { first: piece.get(), count: 1 }));
                         return self.refuse_all().await;
@@ -501,40 +507,6 @@ impl Giver {
         self.rest_if_idle();
         let refused = Refused { id, reason, ext: Vec::new() };
         self.send(&TransferMessage::Refused(refused)).await
-    }
-
-    /// Writes a message.
-    async fn send(&mut self, message: &TransferMessage) -> Result<(), ServeError> {
-        let mut bytes = BytesMut::new();
-        encode(message, &mut bytes)?;
-        self.write(&bytes, &[]).await
-    }
-
-    /// Writes bytes of a piece, without copying them into a frame first.
-    async fn send_data(&mut self, data: &Data) -> Result<(), ServeError> {
-        let prefix = data_prefix(data)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        self.write(&prefix, &data.bytes).await
-    }
-
-    /// Writes; ends when the peer takes nothing for too long.
-    async fn write(&mut self, head: &[u8], tail: &[u8]) -> Result<(), ServeError> {
-        let mut place = self.place.clone();
-        let ground = Arc::clone(&self.ground);
-        let withheld = async {
-            ground.panel.serving_ends().await;
-            tokio::time::sleep(FAREWELL).await;
-        };
-        let writing = async {
-            // In one go, so that a frame's head is no packet of its own.
-            self.write.write_all_buf(&mut head.chain(tail)).await?;
-            self.write.flush().await
-        };
-        tokio::select! {
-            written = timeout(UNREAD, writing) => Ok(written.map_err(|_| ServeError::Unread)??),
-            _ = place.wait_for(|place| *place == Place::Stopped) => Err(ServeError::Unread),
-            () = withheld => Err(ServeError::Withheld),
-        }
     }
 }
 

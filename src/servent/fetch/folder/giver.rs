@@ -23,7 +23,7 @@ use crate::servent::driver::Command;
 use crate::servent::frames::{FrameError, FrameReader, encode};
 use crate::servent::greeting::Secured;
 use crate::servent::ground::Ground;
-use crate::servent::offload::offload;
+use crate::servent::offload::offload_brief;
 use crate::servent::pool;
 use crate::store::StoreError;
 use crate::transfer::collection::Number;
@@ -257,9 +257,9 @@ impl Giver {
         let written = match open.coming.take() {
             Some((_, mut whole)) => {
                 whole.extend_from_slice(&bytes);
-                offload(|| self.files.take(number, id, &whole))
+                offload_brief(|| self.files.take(number, id, &whole))
             }
-            None => offload(|| self.files.take(number, id, &bytes)),
+            None => offload_brief(|| self.files.take(number, id, &bytes)),
         };
         let report = match written {
             Ok(true) => {
