@@ -1,12 +1,14 @@
 //! The process's limit on open files and connections.
 
 use super::admission::MAX_INBOUND;
+use super::reactors::MOST;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Fewer than this do not hold the connections and files of an ordinary evening.
 const LEAST: u64 = 128;
-/// Those that are no inbound connection: files, the control socket, dials, our own links.
-const OTHERS: u64 = 64;
+/// Those that are no inbound connection: files, the control socket, dials, our own links, and
+/// four of each reactor.
+const OTHERS: u64 = 64 + 4 * MOST as u64;
 /// Of an inbound connection: itself, and the file that it is sent or comes from.
 const EACH: u64 = 2;
 

@@ -1,12 +1,13 @@
 //! Blocking work on a task.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
+
+use super::reactors;
 
 /// What [`offload_brief`] takes for brief: a piece that goes to or comes from the page cache
 /// takes a tenth of this, a disk that makes it wait takes more.
@@ -16,21 +17,9 @@ const WARY: u32 = 64;
 /// For how long a disk that was quick is taken for quick: after that it may have gone to sleep.
 const AWAKE: Duration = Duration::from_secs(1);
 
-/// Of all tasks: the disk is the same.
-static DISK: Trust = Trust::new();
 /// Whether a task holds up its thread with brief work: one at a time, so that a disk that
-/// hangs takes one thread and no more.
+/// hangs in the middle of it takes one thread and no more.
 static AT_IT: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    /// Whether this thread may be held up, though it is the only one of its event loop.
-    static ALLOWED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Lets the thread at hand be held up by brief work: others keep the servent alive.
-pub(super) fn allow_brief() {
-    ALLOWED.set(true);
-}
 
 /// Runs `work`, which may wait for a disk or a processor, without holding up other
 /// tasks. On a single-threaded runtime, as in tests under a paused clock, it just runs.
@@ -43,30 +32,32 @@ pub(super) fn offload<T>(work: impl FnOnce() -> T) -> T {
 
 /// Runs `work` that is brief as a rule, such as a piece's way to or from the page cache, and
 /// holds up other tasks of this thread as long as it proves brief: to hand them to another
-/// thread costs more than it takes. While another does so, after a while without any, and for
-/// a while after a slow disk has shown itself, it is as [`offload`].
-pub(super) fn offload_brief<T>(work: impl FnOnce() -> T) -> T {
-    let wary = !DISK.is_quick() || is_alone();
+/// thread costs more than it takes. While another does so, and while the disk has not been
+/// quick of late, it is as [`offload`].
+pub(super) fn offload_brief<T>(disk: &Trust, work: impl FnOnce() -> T) -> T {
+    let wary = !disk.is_quick() || is_alone();
     if wary || AT_IT.swap(true, Ordering::Acquire) {
         let began = Instant::now();
         let done = offload(work);
-        DISK.note(began.elapsed());
+        disk.note(began.elapsed());
         return done;
     }
     let _done = Done;
     let began = Instant::now();
     let done = work();
-    DISK.note(began.elapsed());
+    disk.note(began.elapsed());
     done
 }
 
-/// Whether there is no other thread that could go on meanwhile.
+/// Whether there is no other thread that could go on meanwhile with what matters.
 fn is_alone() -> bool {
-    !ALLOWED.get() && Handle::try_current().is_ok_and(|handle| handle.metrics().num_workers() < 2)
+    let only = Handle::try_current().is_ok_and(|handle| handle.metrics().num_workers() < 2);
+    only && !reactors::is_one_of_several()
 }
 
-/// How quick the disk has been of late.
-struct Trust {
+/// How quick a disk has been of late, as far as one who uses it has seen.
+#[derive(Default)]
+pub(super) struct Trust {
     /// When it was last quick.
     quick: Mutex<Option<Instant>>,
     /// How often it must be quick again.
@@ -74,10 +65,6 @@ struct Trust {
 }
 
 impl Trust {
-    const fn new() -> Self {
-        Self { quick: Mutex::new(None), wariness: AtomicU32::new(0) }
-    }
-
     fn is_quick(&self) -> bool {
         let quick = *self.quick.lock().unwrap_or_else(PoisonError::into_inner);
         self.wariness.load(Ordering::Relaxed) == 0
@@ -112,7 +99,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_disk_is_quick_that_was_so_a_moment_ago_and_not_slow_before_that() {
-        let disk = Trust::new();
+        let disk = Trust::default();
         assert!(!disk.is_quick(), "nothing is known of it");
         disk.note(Duration::ZERO);
         assert!(disk.is_quick());

@@ -19,6 +19,7 @@ use super::frames::FrameReader;
 use super::greeting::{Greeted, Secured};
 use super::ground::Ground;
 use super::mesh::Mesh;
+use super::reactors;
 use crate::base::{ContentId, ServentId};
 use crate::message::TransferMessage;
 
@@ -44,6 +45,8 @@ pub(super) struct Line {
     pub(super) seen: SocketAddr,
     /// Its place among those that came in, if it came in.
     pub(super) pass: Option<Pass>,
+    /// The reactor that hears of its packets; none when it came in, or nothing runs on any.
+    pub(super) reactor: Option<usize>,
     /// What was taken over it: the source may go on telling who else has that.
     pub(super) taken: Vec<ContentId>,
 }
@@ -51,7 +54,9 @@ pub(super) struct Line {
 impl From<Reached> for Line {
     fn from(Reached { greeted, pass }: Reached) -> Self {
         let Greeted { stream, ahead, mesh, peer, .. } = greeted;
+        let reactor = if pass.is_none() { reactors::here() } else { None };
         Self {
+            reactor,
             reader: FrameReader::resume(stream, ahead),
             mesh,
             seen: peer.seen,
@@ -108,12 +113,14 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection to `source`, if one is kept that is still good.
+    /// A connection to `source`, if one is kept that is still good, and not of another reactor,
+    /// which may be held up.
     pub(super) fn take(&self, source: ServentId) -> Option<Line> {
         loop {
             let mut line = {
                 let mut kept = self.lock();
-                let at = kept.iter().rposition(|kept| kept.source == source)?;
+                let here = |line: &Line| line.reactor.is_none() || line.reactor == reactors::here();
+                let at = kept.iter().rposition(|kept| kept.source == source && here(&kept.line))?;
                 kept.remove(at)?.line
             };
             if line.is_quiet() {

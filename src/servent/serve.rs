@@ -22,7 +22,7 @@ use super::greeting::{self, Secured};
 use super::ground::Ground;
 use super::incidents::Incident;
 use super::listen::Arrival;
-use super::offload::{offload, offload_brief};
+use super::offload::{Trust, offload, offload_brief};
 use super::origin::is_exempt;
 use super::report::News;
 use super::slots::{Place, Ticket, Uploads};
@@ -124,6 +124,7 @@ pub(super) async fn run(
         open: None,
         told: Place::Idle,
         piece: Vec::new(),
+        disk: Trust::default(),
     };
     let reader = FrameReader::resume(read, greeted.ahead);
     let mut result = tokio::select! {
@@ -194,6 +195,8 @@ struct Giver {
     open: Option<Opened>,
     told: Place,
     piece: Vec<u8>,
+    /// That which the files lie on.
+    disk: Trust,
 }
 
 impl Giver {
@@ -423,7 +426,7 @@ impl Giver {
         if self.open.as_ref().is_none_or(|open| open.list().id() != id || open.withdrawn()) {
             let running = self.open.as_ref().is_some_and(|open| open.list().id() == id);
             self.open = None;
-            match offload_brief(|| self.stock.open(id)) {
+            match offload_brief(&self.disk, || self.stock.open(id)) {
                 Ok(open) => self.open = Some(open),
                 Err(Refusal::NotHere) if running => {
                     return self.refuse(id, Refusal::Withdrawn).await;
@@ -436,7 +439,7 @@ impl Giver {
             return self.refuse(id, Refusal::BadRequest).await;
         };
         let bytes = &mut self.piece;
-        if let Err(reason) = offload_brief(|| open.read_piece(piece, bytes)) {
+        if let Err(reason) = offload_brief(&self.disk, || open.read_piece(piece, bytes)) {
             return self.refuse(id, reason).await;
         }
         self.send_piece(id, piece).await?;

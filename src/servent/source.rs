@@ -21,7 +21,7 @@ use super::frames::{FrameError, FrameReader, Incoming, encode, write_frame};
 use super::greeting::{Greeted, Reception, Secured};
 use super::ground::Ground;
 use super::hearing::{Hearing, Noise};
-use super::offload::offload_brief;
+use super::offload::{Trust, offload_brief};
 use super::pool::{self, Line};
 use crate::base::{Contact, ContentId, PieceIndex, PieceMap, ServentId};
 use crate::message::{
@@ -45,19 +45,22 @@ const UNASKED: u32 = 1;
 
 /// Where verified pieces go, once the size is bound; one for all sources.
 #[derive(Default)]
-pub(super) struct Shelf(OnceLock<(Arc<PieceList>, Arc<PartFile>)>);
+pub(super) struct Shelf {
+    filled: OnceLock<(Arc<PieceList>, Arc<PartFile>)>,
+    disk: Trust,
+}
 
 impl Shelf {
     pub(super) fn fill(&self, list: Arc<PieceList>, part: Arc<PartFile>) {
-        let _ = self.0.set((list, part)); // once begun, a download keeps its part
+        let _ = self.filled.set((list, part)); // once begun, a download keeps its part
     }
 
     fn list(&self) -> Option<&Arc<PieceList>> {
-        self.0.get().map(|(list, _)| list)
+        self.filled.get().map(|(list, _)| list)
     }
 
     pub(super) fn part(&self) -> Option<&Arc<PartFile>> {
-        self.0.get().map(|(_, part)| part)
+        self.filled.get().map(|(_, part)| part)
     }
 }
 
@@ -190,7 +193,7 @@ impl Source {
         };
         // A dial takes several round trips; a quarter is a fair first guess.
         let round_trip = began.elapsed() / 4;
-        let Line { reader, mesh, seen, pass, taken } = line;
+        let Line { reader, mesh, seen, pass, reactor, taken } = line;
         let dialled = pass.is_none();
         self.report(Report::Connected { round_trip, seen, dialled }).await;
         let mut wire = Wire {
@@ -214,7 +217,8 @@ impl Source {
             }
         };
         let quiet = matches!(ended, Err(End::Unwanted)) && wire.is_quiet();
-        let mut line = Line { reader: wire.reader, mesh, seen, pass, taken: wire.taken };
+        let Wire { reader, taken, .. } = wire;
+        let mut line = Line { reader, mesh, seen, pass, reactor, taken };
         line.note_taken(self.file);
         match quiet {
             true => pool::keep(&self.ground, self.id, line).await,
@@ -356,9 +360,10 @@ impl Source {
             self.report(Report::Progress(bytes)).await;
         }
         let Some((list, piece, whole)) = whole else { return Ok(()) };
-        let report = match self.shelf.0.get() {
+        let disk = &self.shelf.disk;
+        let report = match self.shelf.filled.get() {
             Some((list, part)) => {
-                let verdict = offload_brief(|| verify_and_write(list, part, piece, &whole));
+                let verdict = offload_brief(disk, || verify_and_write(list, part, piece, &whole));
                 wire.spare = whole;
                 match verdict {
                     Verdict::Good => Report::Good(piece),
@@ -366,7 +371,9 @@ impl Source {
                     Verdict::Unwritten(error) => Report::Unwritten(piece, error),
                 }
             }
-            None if offload_brief(|| list.proves(piece, &whole)) => Report::Proven(piece, whole),
+            None if offload_brief(disk, || list.proves(piece, &whole)) => {
+                Report::Proven(piece, whole)
+            }
             None => Report::Bad(piece),
         };
         if matches!(report, Report::Good(_) | Report::Proven(..)) {

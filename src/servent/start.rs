@@ -180,6 +180,12 @@ impl Servent {
         let (callers, called_inbox) = mpsc::channel(called::QUEUE);
         let matching = matching::run(Arc::clone(&ground), library.clone(), inputs.clone(), jobs);
         ground.spawn(matching);
+        // Dropped with this runtime, it ends what runs on the reactors.
+        let (stop, ends) = (ground.stop.clone(), ground.stop.clone().drop_guard());
+        ground.spawn(async move {
+            stop.cancelled().await;
+            drop(ends);
+        });
 
         let (cached, damaged) = hosts.load(ground.clock.now())?;
         let (unfinished, damage) = Unfinished::load(state.clone())?;

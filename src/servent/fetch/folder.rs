@@ -84,7 +84,7 @@ impl Fetch {
         let (reports, mut told) = mpsc::channel(REPORTS);
         let (large, mut ended) = Large::new();
         let (copies, mut copied) = Copies::new();
-        let batch = Batch::new(prepared.ids(), &prepared.held());
+        let batch = offload(|| Batch::new(prepared.ids(), &prepared.held()));
         let now = self.ground.clock.now();
         let claimed = self.collected.map_or(0, |(_, bytes)| bytes);
         let mut folder = Folder {

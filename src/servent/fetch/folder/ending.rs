@@ -75,11 +75,17 @@ impl Folder<'_> {
         if self.fetch.over {
             return true;
         }
-        let missing = self.missing();
+        let (missing, left_out): (_, Vec<_>) = offload(|| {
+            (
+                self.missing(),
+                self.files
+                    .left_out
+                    .iter()
+                    .map(|(path, why)| (path.clone(), why.to_string()))
+                    .collect(),
+            )
+        });
         let (here, _) = self.files.here();
-        let left_out = self.files.left_out.iter();
-        let left_out: Vec<_> =
-            left_out.map(|(path, why)| (path.clone(), why.to_string())).collect();
         if here == 0 {
             let first = missing.first().or(left_out.first());
             let why = first.map(|(path, why)| format!(" (\"{}\": {why})", Escaped(path)));

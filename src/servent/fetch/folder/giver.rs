@@ -23,7 +23,7 @@ use crate::servent::driver::Command;
 use crate::servent::frames::{FrameError, FrameReader, encode};
 use crate::servent::greeting::Secured;
 use crate::servent::ground::Ground;
-use crate::servent::offload::offload_brief;
+use crate::servent::offload::{Trust, offload_brief};
 use crate::servent::pool;
 use crate::store::StoreError;
 use crate::transfer::collection::Number;
@@ -103,6 +103,8 @@ pub(super) struct Giver {
 struct Open {
     sizes: HashMap<ContentId, Number>,
     bytes: HashMap<ContentId, (Number, u64)>,
+    /// That which the files go to.
+    disk: Trust,
     /// What is coming in, in more than one frame.
     coming: Option<(ContentId, Vec<u8>)>,
     /// How often it may still say who else has some of it. That is of no use here: files of
@@ -257,9 +259,9 @@ impl Giver {
         let written = match open.coming.take() {
             Some((_, mut whole)) => {
                 whole.extend_from_slice(&bytes);
-                offload_brief(|| self.files.take(number, id, &whole))
+                offload_brief(&open.disk, || self.files.take(number, id, &whole))
             }
-            None => offload_brief(|| self.files.take(number, id, &bytes)),
+            None => offload_brief(&open.disk, || self.files.take(number, id, &bytes)),
         };
         let report = match written {
             Ok(true) => {

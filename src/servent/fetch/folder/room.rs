@@ -42,7 +42,8 @@ impl Folder<'_> {
             _ => {
                 self.full_until = None;
                 // Whoever was stopped may not have lived to say what it had written.
-                self.files.all_here().into_iter().for_each(|number| self.batch.here(number));
+                let (files, batch) = (&self.files, &mut self.batch);
+                offload(|| files.all_here().into_iter().for_each(|number| batch.here(number)));
                 self.away.values_mut().for_each(|away| away.again = Some(now));
                 self.large.set_paused(false);
             }
