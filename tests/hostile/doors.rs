@@ -133,12 +133,12 @@ async fn a_low_limit_on_open_files_costs_places_and_a_very_low_one_the_start() {
     let under = |limit: &str| vec!["prlimit".to_owned(), format!("--nofile={limit}:{limit}")];
     let few = Start { under: under("256"), ..Start::default() };
     let bench = Bench::with(few).await;
-    let said = "this process may open only 256 files and connections at once, so it takes in 96 \
+    let said = "this process may open only 256 files and connections at once, so it takes in 88 \
                 connections instead of 128; allow it more (ulimit -n)";
     assert_eq!(bench.victim.ask_status().await.warnings, [said]);
     let limits = bench.victim.ask_replies(&["limits"]).await;
     let [Reply::Limits { limits }, ..] = &limits[..] else { panic!("{limits:?}") };
-    assert!(limits.iter().any(|limit| limit.name == "connections taken in" && limit.value == 96));
+    assert!(limits.iter().any(|limit| limit.name == "connections taken in" && limit.value == 88));
     bench.ends_well().await;
 
     let home = tempfile::tempdir().unwrap();
