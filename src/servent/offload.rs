@@ -65,13 +65,15 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    fn is_quick(&self) -> bool {
+    /// Whether what is brief as a rule may be taken for brief.
+    pub(super) fn is_quick(&self) -> bool {
         let quick = *self.quick.lock().unwrap_or_else(PoisonError::into_inner);
         self.wariness.load(Ordering::Relaxed) == 0
             && quick.is_some_and(|quick| quick.elapsed() <= AWAKE)
     }
 
-    fn note(&self, took: Duration) {
+    /// Notes how long work on it took.
+    pub(super) fn note(&self, took: Duration) {
         if took >= BRIEF {
             self.wariness.store(WARY, Ordering::Relaxed);
             return;

@@ -7,7 +7,7 @@
 //! gigabyte a second.
 //!
 //! Always true: a disk that hangs in the middle of a transfer holds up the downloads of one
-//! reactor, and neither those of another nor anything else of the servent.
+//! reactor, and neither those of another nor the mesh.
 
 use std::cell::Cell;
 use std::io;
@@ -78,16 +78,17 @@ impl Reactors {
         }
         let mut all = self.lock();
         let several = all.len() > 1;
-        let (number, reactor) = all.iter_mut().enumerate().min_by_key(|(_, r)| r.downloads)?;
-        if reactor.runtime.is_none() {
+        let (number, least) = all.iter_mut().enumerate().min_by_key(|(_, r)| r.downloads)?;
+        if least.runtime.is_none() {
             match start(Here { number, several }) {
-                Ok(runtime) => reactor.runtime = Some(runtime),
+                Ok(runtime) => least.runtime = Some(runtime),
                 Err(error) => tracing::warn!(%error, "no thread for downloads"),
             }
         }
-        let handle = reactor.runtime.as_ref()?.handle().clone();
+        let running = all.iter_mut().enumerate().filter(|(_, r)| r.runtime.is_some());
+        let (number, reactor) = running.min_by_key(|(_, r)| r.downloads)?;
         reactor.downloads += 1;
-        Some((number, handle))
+        Some((number, reactor.runtime.as_ref()?.handle().clone()))
     }
 
     /// A download has ended that was on this one.

@@ -8,10 +8,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc, watch};
@@ -35,6 +34,7 @@ use crate::message::{
     Request, Thanks, TransferMessage,
 };
 use crate::share::Library;
+use sending::Held;
 
 /// Ranges that one peer may have waiting: more is no honest wish.
 const MAX_WAITING: usize = 256;
@@ -119,7 +119,7 @@ pub(super) async fn run(
         ticket,
         place,
         write,
-        held: BytesMut::new(),
+        held: Held::default(),
         wanted: VecDeque::new(),
         open: None,
         told: Place::Idle,
@@ -188,8 +188,7 @@ struct Giver {
     ticket: Ticket,
     place: watch::Receiver<Place>,
     write: WriteHalf<Secured>,
-    /// Small frames that go out together with what comes next.
-    held: BytesMut,
+    held: Held,
     /// What was asked for and is not sent yet, in order.
     wanted: VecDeque<(ContentId, PieceRange)>,
     open: Option<Opened>,
@@ -423,6 +422,7 @@ impl Giver {
             let rest = PieceRange { first: range.first + 1, count: range.count - 1 };
             self.wanted.push_front((id, rest));
         }
+        self.release_unless_brief().await?;
         if self.open.as_ref().is_none_or(|open| open.list().id() != id || open.withdrawn()) {
             let running = self.open.as_ref().is_some_and(|open| open.list().id() == id);
             self.open = None;
@@ -443,6 +443,9 @@ impl Giver {
             return self.refuse(id, reason).await;
         }
         self.send_piece(id, piece).await?;
+        if self.wanted.is_empty() {
+            self.release().await?; // while it has its slot
+        }
         self.rest_if_idle();
         Ok(())
     }
@@ -472,6 +475,10 @@ impl Giver {
                     }
                     () = await_cap(&ground, &self.ticket, sent) => break,
                     () = bell.notified() => self.ticket.held_back(),
+                    // The cap is a new one.
+                    () = tokio::time::sleep(HELD_BACK), if !self.held.is_empty() => {
+                        self.ticket.held_back();
+                    }
                 }
                 // News do not wait for it; nor does anybody else's turn while they are told.
                 self.tell_news().await?;
@@ -486,9 +493,6 @@ impl Giver {
                 bytes: part,
             };
             self.send_data(&data).await?;
-            self.ground.sent.fetch_add(sent, Ordering::Relaxed);
-            self.ticket.uploads.log.sent(self.taker.id, id, sent);
-            self.ticket.served(sent);
             offset = end;
         }
         // The buffer is ours again, if nobody kept a slice of it.

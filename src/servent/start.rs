@@ -159,6 +159,8 @@ impl Servent {
             places,
             identity.secret_for(CURSORS),
         ));
+        // Who does not start leaves nothing running.
+        let ends = ground.stop.clone().drop_guard();
         let listener = listen::open(&ground).map_err(|source| listen_error(&ground, source))?;
         let listening = listener.local_address().map_err(StartError::System)?;
         ground.set_listening(vec![listening]);
@@ -180,12 +182,6 @@ impl Servent {
         let (callers, called_inbox) = mpsc::channel(called::QUEUE);
         let matching = matching::run(Arc::clone(&ground), library.clone(), inputs.clone(), jobs);
         ground.spawn(matching);
-        // Dropped with this runtime, it ends what runs on the reactors.
-        let (stop, ends) = (ground.stop.clone(), ground.stop.clone().drop_guard());
-        ground.spawn(async move {
-            stop.cancelled().await;
-            drop(ends);
-        });
 
         let (cached, damaged) = hosts.load(ground.clock.now())?;
         let (unfinished, damage) = Unfinished::load(state.clone())?;
@@ -254,6 +250,12 @@ impl Servent {
         };
         let downloads = Downloads::default();
         offload(|| downloads.resume_all(&tools));
+        // Dropped with this runtime, it ends what runs on the reactors.
+        let stop = ground.stop.clone();
+        ground.spawn(async move {
+            stop.cancelled().await;
+            drop(ends);
+        });
         let atlas = Mutex::new(Atlas::new(ground.unanswered.clone(), ground.clock.now()));
         Ok(Self(Arc::new(Inner {
             ground,

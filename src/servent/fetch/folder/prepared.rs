@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use crate::base::{ContentId, Geometry};
+use crate::servent::offload::offload;
 use crate::store::folder::{StagedFolder, placed_folder};
 use crate::store::layout::laid_out;
 use crate::store::{BadPath, Disk, PartPlace, StoreError};
@@ -206,7 +207,14 @@ impl Prepared {
         }
         let _busy = self.write()?;
         let turn = self.writing.get(number as usize % WRITERS);
-        let _turn = turn.map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn = turn.map(|turn| match turn.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            // Who has it may wait for a disk.
+            Err(TryLockError::WouldBlock) => {
+                offload(|| turn.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+        });
         if self.lock().contains_key(&number) {
             return Ok(true);
         }
@@ -253,8 +261,12 @@ impl Prepared {
 
     /// Leave to write, unless it is stopped.
     fn write(&self) -> Result<RwLockReadGuard<'_, ()>, StoreError> {
+        let stopped = || self.stopped.load(Ordering::Relaxed);
+        if stopped() {
+            return Err(StoreError::Stopped); // and not behind who waits for the last to end
+        }
         let busy = self.busy.read().unwrap_or_else(PoisonError::into_inner);
-        if self.stopped.load(Ordering::Relaxed) { Err(StoreError::Stopped) } else { Ok(busy) }
+        if stopped() { Err(StoreError::Stopped) } else { Ok(busy) }
     }
 
     /// Once it is stopped: waits until nobody writes any more; blocks.
