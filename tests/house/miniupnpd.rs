@@ -29,6 +29,11 @@ const RULES: &str = "table inet filter {
 /// The daemon wants an outside address that looks public; nobody is sent there.
 const OUTSIDE: [u8; 4] = [11, 0, 0, 9];
 
+/// Where it hears PCP.
+const PCP: u16 = 5351;
+/// And the searches of UPnP.
+const SSDP: u16 = 1900;
+
 /// A running miniupnpd.
 struct Daemon {
     child: Child,
@@ -68,8 +73,14 @@ impl Daemon {
         let mut command = house.router_command("miniupnpd");
         command.args(["-d", "-f"]).arg(at("conf")).arg("-P").arg(at("pid"));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // It writes its pid once it is ready.
-        wait_until("miniupnpd is ready", || at("pid").exists());
+        // It writes its pid before it listens. What the kernel tells is of the router's network.
+        let sockets = || {
+            let of = |table| std::fs::read_to_string(format!("/proc/{}/net/{table}", child.id()));
+            of("udp").unwrap_or_default() + &of("udp6").unwrap_or_default()
+        };
+        let ports = if pcp { vec![PCP, SSDP] } else { vec![SSDP] };
+        let listens = |port: &u16| sockets().contains(&format!(":{port:04X} "));
+        wait_until("miniupnpd is ready", || at("pid").exists() && ports.iter().all(listens));
         Some(Self { child, _folder: folder })
     }
 }
