@@ -69,22 +69,19 @@ impl Fetch {
 }
 
 impl Folder<'_> {
+    /// The files that are not created, with the reason.
+    fn left_out(&self) -> Vec<(String, String)> {
+        let left_out = self.files.left_out.iter();
+        left_out.map(|(path, why)| (path.clone(), why.to_string())).collect()
+    }
+
     /// Nothing more can come: puts what is here into its place; false while the disk has no
     /// room for that.
     pub(super) fn finish(&mut self) -> bool {
         if self.fetch.over {
             return true;
         }
-        let (missing, left_out): (_, Vec<_>) = offload(|| {
-            (
-                self.missing(),
-                self.files
-                    .left_out
-                    .iter()
-                    .map(|(path, why)| (path.clone(), why.to_string()))
-                    .collect(),
-            )
-        });
+        let (missing, left_out) = offload(|| (self.missing(), self.left_out()));
         let (here, _) = self.files.here();
         if here == 0 {
             let first = missing.first().or(left_out.first());
